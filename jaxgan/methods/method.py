@@ -1,0 +1,34 @@
+"""What a generative method is to the rest of the program: three pure functions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float, Int, Key
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+class Batch(NamedTuple):
+    """The examples of one step that lie on one device."""
+
+    images: Float[Array, "batch height width channels"]  # in [-1, 1]
+    labels: Int[Array, " batch"]
+    index: Int[Array, " batch"]  # each example's position in the global batch: what its noise depends on
+
+
+class Method(NamedTuple):
+    """A generative method: a run is a fold of ``step`` over batches, starting from ``init``.
+
+    It is to generative models what ``optax.GradientTransformation(init, update)`` is to optimizers.
+
+    Attributes:
+      init: from a key to the state, one pytree that holds everything that trains. It has an integer leaf ``step``.
+      step: from (state, batch, key) to the next state and the step's metrics, with no side effects. The same (state,
+        batch, key) give the same result; on several devices it averages over the axis the method was built for.
+      sample: from (state, key, count) to images in [-1, 1], in evaluation mode. The same key gives the same latents,
+        so one row of digits can be followed through training.
+    """
+
+    init: Callable[[Key[Array, ""]], Any]
+    step: Callable[[Any, Batch, Key[Array, ""]], tuple[Any, Metrics]]
+    sample: Callable[[Any, Key[Array, ""], int], Float[Array, "count height width channels"]]

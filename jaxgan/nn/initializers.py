@@ -1,0 +1,35 @@
+"""The laws that weights are drawn from before training."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from flax import linen as nn
+from jax.nn.initializers import Initializer
+
+
+class Initialization(NamedTuple):
+    """How one layer's kernel and bias begin; the bias's law may depend on the number of inputs, as in PyTorch."""
+
+    kernel: Initializer
+    bias: Callable[[int], Initializer]  # from fan_in
+
+
+def _uniform(fan_in: int) -> Initializer:
+    bound = 1 / math.sqrt(fan_in)
+    uniform = nn.initializers.uniform(2 * bound)
+    return lambda key, shape, dtype=float: uniform(key, shape, dtype) - bound
+
+
+def torch_default() -> Initialization:
+    """PyTorch's law for linear and convolutional layers: kernel and bias from U[-1/sqrt(fan_in), 1/sqrt(fan_in)].
+
+    Returns:
+      The initialization. A variance of scale/fan_in has a uniform law of half-width sqrt(3 scale/fan_in).
+    """
+    return Initialization(kernel=nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"), bias=_uniform)
+
+
+def lecun() -> Initialization:
+    """Flax's own default: kernel from a truncated normal law of variance 1/fan_in, bias zero (LeCun et al. 1998)."""
+    return Initialization(kernel=nn.initializers.lecun_normal(), bias=lambda fan_in: nn.initializers.zeros)

@@ -1,0 +1,66 @@
+"""Random numbers that belong to an example, not to a device.
+
+Each example of a batch gets a row of random words that depends only on a key and on its index in the global batch, so
+the same numbers come out however many devices the batch is spread over. Whoever needs randomness (latents, dropout)
+takes its words from that row. One draw a step, because on CPU every threefry call costs more than the hashing in it.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+
+
+def words(key: Key[Array, ""], index: Int[Array, " batch"], *, count: int) -> UInt32[Array, "batch {count}"]:
+    """Draws random words for each example, the same on any number of devices.
+
+    Args:
+      key: the key of this step.
+      index: each example's position in the global batch.
+      count: words an example.
+
+    Returns:
+      Independent uniform 32-bit words.
+    """
+    return jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), (count,), jnp.uint32))(index)
+
+
+def uniform(bits: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Turns random words into numbers from U[-1, 1), one a word."""
+    mantissa = (bits >> 9) | jnp.uint32(0x3F800000)  # a float in [1, 2)
+    return lax.bitcast_convert_type(mantissa, jnp.float32) * 2 - 3
+
+
+def normal(bits: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Turns random words into numbers from N(0, 1), one a word, through the inverse error function."""
+    tiny = jnp.finfo(jnp.float32).epsneg
+    return math.sqrt(2) * lax.erf_inv(jnp.clip(uniform(bits), -1 + tiny, 1 - tiny))
+
+
+def _decision_bits(rate: float) -> int:
+    """The fewest bits, a divisor of 32, whose values split into `rate` and the rest exactly; 32 if none do."""
+    return next((b for b in (1, 2, 4, 8, 16) if (rate * 2**b).is_integer()), 32)
+
+
+def mask_words(units: int, *, rate: float) -> int:
+    """Counts the words that :func:`keep_mask` takes for an example; one word holds 32 decisions at rate 0.5."""
+    return 0 if rate == 0 else math.ceil(units * _decision_bits(rate) / 32)
+
+
+def keep_mask(bits: UInt32[Array, "batch words"], units: int, *, rate: float) -> Bool[Array, "batch {units}"]:
+    """Decides which units dropout keeps.
+
+    Args:
+      bits: random words, :func:`mask_words` an example.
+      units: decisions an example.
+      rate: probability of dropping a unit, in (0, 1).
+
+    Returns:
+      True, with probability 1 - rate (to 2^-32), for the units to keep.
+    """
+    width = _decision_bits(rate)
+    shifts = jnp.arange(0, 32, width, dtype=jnp.uint32)
+    fields = (bits[:, :, None] >> shifts) & jnp.uint32(2**width - 1)
+    return fields.reshape(bits.shape[0], -1)[:, :units] >= jnp.uint32(min(round(rate * 2**width), 2**width - 1))

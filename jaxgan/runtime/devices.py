@@ -1,0 +1,102 @@
+"""Which devices a run uses, and how one function of a shard is run on all of them."""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+
+from jaxgan.errors import UserError
+
+Carry = TypeVar("Carry")
+Inputs = TypeVar("Inputs")
+
+AXIS = "data"  # the one mapped axis: devices share a batch along it
+
+
+def select_devices(*, platform: str = "auto", count: int | None = None) -> tuple[jax.Device, ...]:
+    """Chooses the local devices of a run; call it before anything else touches JAX's backends.
+
+    Args:
+      platform: ``auto``, ``cpu``, ``gpu`` or ``tpu``.
+      count: how many devices; None for all.
+
+    Returns:
+      The devices, in JAX's order.
+
+    Raises:
+      UserError: if the platform is absent or has fewer devices.
+    """
+    try:
+        present = jax.local_devices(backend=None if platform == "auto" else platform)
+    except RuntimeError as error:
+        kinds = sorted({d.platform for d in jax.local_devices()})
+        raise UserError(
+            f"--platform: no {platform!r} device here, JAX finds {', '.join(kinds)} "
+            f"(for gpu and tpu install jax[cuda12] or jax[tpu])"
+        ) from error
+    if count is not None and count > len(present):
+        kind = present[0].platform
+        hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={count} makes {count} of a CPU" * (kind == "cpu")
+        raise UserError(f"--devices: {count} is more than the {len(present)} {kind} devices present{hint}")
+    return tuple(present[:count])
+
+
+def replicated(devices: Sequence[jax.Device]) -> Sharding:
+    """The sharding of an array that every device holds whole."""
+    if len(devices) == 1:
+        return SingleDeviceSharding(devices[0])
+    return NamedSharding(_mesh(devices), PartitionSpec())
+
+
+def _mesh(devices: Sequence[jax.Device]) -> Mesh:
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def spread(
+    function: Callable[[Carry, Inputs], Carry], devices: Sequence[jax.Device], *, parallel: str = "auto"
+) -> Callable[[Carry, Inputs], Carry]:
+    """Compiles a function that runs on every device at once, and gives back the memory of its first argument.
+
+    Each device runs the whole function, finds its place with ``lax.axis_index("data")``, and agrees with the others
+    through collectives on that axis, so that both arguments and the result are replicated and stay so.
+
+    Args:
+      function: from (carry, inputs) to the next carry; on one device it is compiled without a mapped axis.
+      devices: where to run.
+      parallel: the front end for more than one device, ``pmap`` or ``shard_map``; ``auto`` is ``pmap``.
+
+    Returns:
+      The compiled function. Its carry is donated.
+    """
+    if len(devices) == 1:
+        return jax.jit(function, donate_argnums=0)
+    if parallel == "shard_map":
+        everywhere = PartitionSpec()
+        mapped = jax.shard_map(function, mesh=_mesh(devices), in_specs=everywhere, out_specs=everywhere)
+        return jax.jit(mapped, donate_argnums=0)
+    # pmap insists on one argument that is split over the devices, although none of ours is: the device's number.
+    mapped = jax.pmap(
+        lambda _, carry, inputs: function(carry, inputs),
+        axis_name=AXIS,
+        in_axes=(0, None, None),
+        out_axes=None,
+        devices=devices,
+        donate_argnums=1,
+    )
+    return functools.partial(mapped, np.arange(len(devices)))
+
+
+def enable_compilation_cache() -> None:
+    """Keeps compiled programs in the user's cache folder, so that a second start of a run does not compile again.
+
+    ``JAX_COMPILATION_CACHE_DIR`` and ``JAX_ENABLE_COMPILATION_CACHE`` overrule it, as everywhere in JAX.
+    """
+    if jax.config.jax_compilation_cache_dir is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "jaxgan" / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -1,0 +1,158 @@
+"""The compiled heart of a run: many steps of a method in one call, over images that stay on the device."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+from jaxtyping import Array, Bool, Int, Key, UInt8, UInt32
+
+from jaxgan.methods import Batch, Method, Metrics
+from jaxgan.runtime.devices import AXIS, replicated, spread
+
+# What a key is for. With the step and the index of an example it determines every random number of a run.
+INIT_ROLE, STEP_ROLE, SAMPLE_ROLE = range(3)
+
+
+@struct.dataclass
+class Carry:
+    """All that goes from one call to the next, and all that a checkpoint holds."""
+
+    state: Any  # the method's
+    sums: Metrics  # sums of the metrics of the steps since the last row was logged
+    count: Int[Array, ""]  # how many steps those are
+    diverged_at: Int[Array, ""]  # the first step with a metric that is not finite, -1 if there was none
+
+
+class Inputs(NamedTuple):
+    """What a call reads: the data, an epoch's order of it, and how far to go."""
+
+    images: UInt8[Array, "n height width channels"]
+    labels: Int[Array, " n"]
+    order: Int[Array, " n"]
+    seed: UInt32[Array, ""]
+    stop: Int[Array, ""]  # the step to stop before, within the epoch of `order`
+    fresh: Bool[Array, ""]  # whether to forget the sums of earlier steps
+
+
+def role_key(seed: int | UInt32[Array, ""], role: int) -> Key[Array, ""]:
+    """The key from which all random numbers of one role in a run follow."""
+    return jax.random.fold_in(jax.random.key(seed), role)
+
+
+def to_unit_range(images: UInt8[Array, "*shape"]) -> Array:
+    """Scales bytes to [-1, 1], the range of tanh."""
+    return images.astype(jnp.float32) / 127.5 - 1
+
+
+def to_bytes(images: Array) -> UInt8[Array, "*shape"]:
+    """Rounds images in [-1, 1] to bytes, the inverse of :func:`to_unit_range`."""
+    return jnp.clip(jnp.round((images + 1) * 127.5), 0, 255).astype(jnp.uint8)
+
+
+def initial_carry(method: Method, seed: UInt32[Array, ""], *, image_shape: tuple[int, int, int]) -> Carry:
+    """Builds the carry of step 0; run it compiled, so that it begins where its output sharding says.
+
+    Args:
+      method: what is trained, built for one device.
+      seed: the run's seed.
+      image_shape: height, width and channels of an image.
+
+    Returns:
+      The method's initial state, with no step counted.
+    """
+    state = method.init(role_key(seed, INIT_ROLE))
+    example = Batch(jnp.zeros((1, *image_shape)), jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32))
+    _, metrics = jax.eval_shape(method.step, state, example, role_key(seed, STEP_ROLE))
+    zeros = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
+    return Carry(state, zeros, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
+
+
+def steps(method: Method, *, batch_size: int, axis_name: str | None) -> Callable[[Carry, Inputs], Carry]:
+    """Makes the function that takes a carry through many steps, as one device sees it.
+
+    The number of steps is an input, not a constant: one compiled program serves every stretch of a run, and cutting a
+    run into other stretches changes none of its numbers.
+
+    Args:
+      method: what is trained.
+      batch_size: images in a step, over all devices.
+      axis_name: the mapped axis along which the batch is split; None on one device.
+
+    Returns:
+      A function from (carry, inputs) to the carry at ``inputs.stop``.
+    """
+
+    def run(carry: Carry, inputs: Inputs) -> Carry:
+        size = batch_size // (lax.axis_size(axis_name) if axis_name else 1)
+        first = size * lax.axis_index(axis_name) if axis_name else 0
+        index = first + jnp.arange(size)
+        step_key = role_key(inputs.seed, STEP_ROLE)
+        steps_per_epoch = len(inputs.images) // batch_size
+
+        def body(carry: Carry) -> Carry:
+            step = carry.state.step
+            start = (step % steps_per_epoch) * batch_size + first
+            chosen = lax.dynamic_slice(inputs.order, (start,), (size,))
+            # The order holds valid rows only, so the gather need not check its bounds.
+            images, labels = (x.at[chosen].get(mode="promise_in_bounds") for x in (inputs.images, inputs.labels))
+            batch = Batch(to_unit_range(images), labels, index)
+            state, metrics = method.step(carry.state, batch, jax.random.fold_in(step_key, step))
+            finite = jnp.all(jnp.isfinite(jnp.stack(jax.tree.leaves(metrics))))
+            return Carry(
+                state,
+                jax.tree.map(jnp.add, carry.sums, metrics),
+                carry.count + 1,
+                jnp.where((carry.diverged_at < 0) & ~finite, step, carry.diverged_at),
+            )
+
+        kept = jnp.where(inputs.fresh, 0, 1)
+        carry = carry.replace(sums=jax.tree.map(lambda s: jnp.where(kept, s, 0), carry.sums), count=carry.count * kept)
+        return lax.while_loop(lambda c: (c.state.step < inputs.stop) & (c.diverged_at < 0), body, carry)
+
+    return run
+
+
+class Program(NamedTuple):
+    """A method, compiled for the devices of a run."""
+
+    init: Callable[[UInt32[Array, ""]], Carry]  # from the seed
+    advance: Callable[[Carry, Inputs], Carry]  # donates the carry
+    sample: Callable[[Any, UInt32[Array, ""], int], UInt8[Array, "count height width channels"]]  # state, seed, count
+
+
+def compile_program(
+    build: Callable[[str | None], Method],
+    devices: Sequence[jax.Device],
+    *,
+    image_shape: tuple[int, int, int],
+    batch_size: int,
+    parallel: str = "auto",
+) -> Program:
+    """Prepares the functions of a run; each is compiled when first called.
+
+    Args:
+      build: makes the method for a mapped axis, or for one device when given None.
+      devices: where to run.
+      image_shape: height, width and channels of an image.
+      batch_size: images in a step, over all devices; a multiple of their number.
+      parallel: the front end for several devices.
+
+    Returns:
+      The program. With the same seed ``sample`` draws from the same latents.
+    """
+    axis_name = AXIS if len(devices) > 1 else None
+    alone = build(None)
+    everywhere = replicated(devices)
+
+    def sample(state: Any, seed: UInt32[Array, ""], count: int) -> UInt8[Array, "count height width channels"]:
+        return to_bytes(alone.sample(state, role_key(seed, SAMPLE_ROLE), count))
+
+    return Program(
+        init=jax.jit(functools.partial(initial_carry, alone, image_shape=image_shape), out_shardings=everywhere),
+        advance=spread(steps(build(axis_name), batch_size=batch_size, axis_name=axis_name), devices, parallel=parallel),
+        sample=jax.jit(sample, static_argnums=2, out_shardings=everywhere),
+    )
