@@ -11,7 +11,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxgan.errors import UserError, unknown_choice
 
@@ -24,6 +24,8 @@ def _number(default: float | None, *, low: float = 1, high: float = float("inf")
 @dataclass(frozen=True)
 class VanillaGAN:
     """The chapter's first GAN: two fully connected networks, binary cross-entropy, Adam (Goodfellow et al. 2014)."""
+
+    title: ClassVar[str] = "Vanilla GAN"
 
     latent_size: int = _number(20)  # numbers in the latent vector z
     latent_law: Literal["uniform", "normal"] = "uniform"  # law of each number of z: U[-1, 1] or N(0, 1)

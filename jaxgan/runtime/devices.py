@@ -43,6 +43,7 @@ def select_devices(*, platform: str = "auto", count: int | None = None) -> tuple
         kind = present[0].platform
         hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={count} makes {count} of a CPU" * (kind == "cpu")
         raise UserError(f"--devices: {count} is more than the {len(present)} {kind} devices present{hint}")
+    jax.config.update("jax_default_device", present[0])  # for what is computed outside of the compiled program
     return tuple(present[:count])
 
 

@@ -1,0 +1,97 @@
+"""Where images come from.
+
+Everything enters through ``load``: a directory prepared by TFDS (any TFDS reads it) is decoded once into a cache of
+plain arrays, which later runs map into memory without importing TFDS.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from jaxgan.data import pipeline
+from jaxgan.data.catalog import Spec, find, names
+from jaxgan.data.dataset import Dataset
+from jaxgan.data.prepared import default_data_dir, directory_of, inspect
+from jaxgan.errors import UserError
+
+__all__ = ["Dataset", "Description", "describe", "load", "names", "prepare"]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """A data set and its whereabouts.
+
+    Attributes:
+      spec: what is known of it.
+      directory: where it is, or would be, prepared.
+      state: ``"prepared"``, ``"not prepared"``, or what is wrong with the directory.
+      sources: where it can be prepared from, nearest first.
+    """
+
+    spec: Spec
+    directory: Path
+    state: str
+    sources: tuple[str, ...]
+
+
+def load(name: str, *, split: str = "train", data_dir: PathLike | None = None) -> Dataset:
+    """Loads one split of a data set as whole arrays, preparing it first where that has not been done.
+
+    Args:
+      name: one of ``names()``.
+      split: ``"train"`` or ``"test"``.
+      data_dir: the root of prepared data sets; default: ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
+
+    Returns:
+      The split in the order of its TFDS records, its arrays mapped read-only from the cache.
+
+    Raises:
+      UserError: if the name or split is unknown, the directory is damaged or unwritable, or no source can be reached.
+    """
+    return pipeline.load(find(name), split, data_dir=_root(data_dir))
+
+
+def prepare(name: str, *, data_dir: PathLike | None = None, source: PathLike | None = None) -> Path:
+    """Makes sure that a data set is prepared, so that later loads need neither network nor source.
+
+    Args:
+      name: one of ``names()``.
+      data_dir: the root of prepared data sets; default: where TFDS looks.
+      source: a folder of its four IDX files, gzipped or not; default: the embedded archive, else the network.
+
+    Returns:
+      The directory, ``<data_dir>/<name>/<version>``, which any TFDS reads.
+
+    Raises:
+      UserError: as ``load``; and nothing half-written is left behind.
+    """
+    source = None if source is None else Path(source).expanduser()
+    return pipeline.prepare(find(name), data_dir=_root(data_dir), source=source).directory
+
+
+def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
+    """Describes a data set without touching anything.
+
+    Args:
+      name: one of ``names()``.
+      data_dir: the root of prepared data sets; default: where TFDS looks.
+
+    Returns:
+      Its description.
+
+    Raises:
+      UserError: if the name is unknown.
+    """
+    spec, root = find(name), _root(data_dir)
+    try:
+        state = "prepared" if inspect(spec, root) else "not prepared"
+    except UserError as error:
+        state = str(error)
+    sources = ("built in",) * (spec.archive is not None) + ("--from", "network")
+    return Description(spec, directory_of(spec, root), state, sources)
+
+
+def _root(data_dir: PathLike | None) -> Path:
+    return default_data_dir() if data_dir is None else Path(data_dir).expanduser()

@@ -1,0 +1,93 @@
+"""The ``.npy`` cache: a prepared split as two files that are mapped into memory instead of decoded."""
+
+import contextlib
+import json
+import os
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from jaxgan.data.catalog import Spec
+from jaxgan.data.dataset import Dataset
+from jaxgan.data.prepared import Prepared
+
+
+def read(spec: Spec, split: str, *, prepared: Prepared) -> Dataset | None:
+    """Maps a split from the cache, if it is there, whole, and made from this very directory.
+
+    Args:
+      spec: the data set.
+      split: ``"train"`` or ``"test"``.
+      prepared: the directory the cache must have been made from.
+
+    Returns:
+      The split, or None if it has to be read from the directory (again).
+    """
+    for folder in _folders(spec, prepared):
+        # A cache is only a copy, so whatever is wrong with it is mended by making it again.
+        with contextlib.suppress(Exception):
+            manifest = json.loads(_path(folder, split, "json").read_bytes())
+            images = np.load(_path(folder, split, "images.npy"), mmap_mode="r")
+            labels = np.load(_path(folder, split, "labels.npy"), mmap_mode="r")
+            if manifest == _manifest(prepared, images, labels):
+                return Dataset(spec.name, images, labels, spec.class_names)
+    return None
+
+
+def write(spec: Spec, split: str, data: Dataset, *, prepared: Prepared) -> None:
+    """Keeps a split beside its prepared directory, or in the user's cache folder if that is read-only.
+
+    Without a place to write, nothing is kept: a cache saves seconds and must not cost a run.
+
+    Args:
+      spec: the data set.
+      split: ``"train"`` or ``"test"``.
+      data: what was read from the directory.
+      prepared: the directory it was read from.
+    """
+    manifest = json.dumps(_manifest(prepared, data.images, data.labels)).encode()
+    for folder in _folders(spec, prepared):
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_file(_path(folder, split, "images.npy"), lambda file: np.save(file, data.images))
+            _write_file(_path(folder, split, "labels.npy"), lambda file: np.save(file, data.labels))
+            _write_file(_path(folder, split, "json"), lambda file: file.write(manifest))
+            return
+
+
+def _folders(spec: Spec, prepared: Prepared) -> Iterator[Path]:
+    # TFDS reads only the files its metadata names, so a folder within the directory does not disturb it, and goes
+    # away with it.
+    yield prepared.directory / "npy"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    yield home / "jaxgan" / f"{spec.name}-{spec.version}-{prepared.fingerprint[:12]}"
+
+
+def _path(folder: Path, split: str, suffix: str) -> Path:
+    return folder / f"{split}.{suffix}"
+
+
+def _manifest(prepared: Prepared, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
+    # Checksums also settle two processes that write at once: files of different makers do not agree.
+    return {
+        "fingerprint": prepared.fingerprint,
+        **{
+            key: {"shape": list(array.shape), "dtype": array.dtype.name, "crc32": zlib.crc32(array)}
+            for key, array in {"images": images, "labels": labels}.items()
+        },
+    }
+
+
+def _write_file(path: Path, write_content: Callable[[IO[bytes]], object]) -> None:
+    # A reader must see the old file or the new one, never a part; tempfile would make it private to this user.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            write_content(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

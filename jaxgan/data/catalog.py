@@ -1,0 +1,93 @@
+"""The data sets on offer, and what is known of each before any file is opened."""
+
+import dataclasses
+import importlib.resources
+from collections.abc import Mapping
+from importlib.resources.abc import Traversable
+
+from jaxgan.errors import unknown_choice
+
+IDX_FILES: Mapping[str, tuple[str, str]] = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+"""The images and labels of each split, under the names that every member of the MNIST family is published with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a data set must turn out to be, whichever source it comes from.
+
+    Attributes:
+      name: the name of its TFDS builder.
+      version: the version of that builder, which names the prepared directory.
+      title: the name to print.
+      licence: the terms of the images, in short.
+      class_names: what each label stands for.
+      examples: number of images by split.
+      image_shape: height, width and channels.
+      md5: checksums of the uncompressed IDX files that are known; a file that is not listed is checked by shape only.
+      archive: a tar.xz of the four IDX files that comes with the package, if there is one.
+    """
+
+    name: str
+    version: str
+    title: str
+    licence: str
+    class_names: tuple[str, ...]
+    examples: Mapping[str, int] = dataclasses.field(default_factory=lambda: {"train": 60_000, "test": 10_000})
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    md5: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    archive: Traversable | None = None
+
+
+MNIST = Spec(
+    name="mnist",
+    version="3.0.1",
+    title="MNIST handwritten digits",
+    licence="CC BY-SA 3.0",
+    class_names=tuple("0123456789"),
+    md5={
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    archive=importlib.resources.files("jaxgan.data") / "archive" / "mnist-idx.tar.xz",
+)
+
+FASHION_MNIST = Spec(
+    name="fashion_mnist",
+    version="3.0.1",
+    title="Fashion-MNIST articles of clothing",
+    licence="MIT",
+    class_names=(
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    ),
+)  # fmt: skip
+
+KMNIST = Spec(
+    name="kmnist",
+    version="3.0.1",
+    title="Kuzushiji-MNIST cursive hiragana",
+    licence="CC BY-SA 4.0",
+    class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+)
+
+CATALOG: Mapping[str, Spec] = {spec.name: spec for spec in (MNIST, FASHION_MNIST, KMNIST)}
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names that ``load`` and ``prepare`` know."""
+    return tuple(CATALOG)
+
+
+def find(name: str) -> Spec:
+    """Looks a data set up by its name.
+
+    Raises:
+      UserError: if the name is not in the catalog.
+    """
+    if name not in CATALOG:
+        raise unknown_choice("--data", name, CATALOG)
+    return CATALOG[name]

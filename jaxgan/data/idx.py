@@ -1,0 +1,81 @@
+"""The IDX file format, and the four files that make a data set."""
+
+import hashlib
+import math
+import struct
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxgan.data.catalog import IDX_FILES, Spec
+from jaxgan.data.dataset import Dataset
+from jaxgan.errors import UserError
+
+_UNSIGNED_BYTE = 0x08
+
+
+def decode(payload: bytes, *, file: str) -> UInt8[np.ndarray, "..."]:
+    """Reads an IDX file of bytes: two zeros, the type, the number of axes, their lengths (big-endian), the values.
+
+    Args:
+      payload: the uncompressed content.
+      file: what to call it in an error.
+
+    Returns:
+      The array, a view into ``payload``.
+
+    Raises:
+      UserError: if the content is not what its header says.
+    """
+    if len(payload) < 4 or payload[:2] != b"\0\0":
+        raise UserError(f"{file}: not an IDX file, its first bytes are {payload[:4].hex(' ') or 'missing'}")
+    kind, axes = payload[2], payload[3]
+    if kind != _UNSIGNED_BYTE:
+        raise UserError(f"{file}: holds IDX type 0x{kind:02x}, expected unsigned bytes (0x08)")
+    offset = 4 + 4 * axes
+    if len(payload) < offset:
+        raise UserError(f"{file}: truncated within its header, {len(payload)} of {offset} bytes")
+    shape = struct.unpack_from(f">{axes}I", payload, 4)
+    expected = offset + math.prod(shape)
+    if len(payload) != expected:
+        fault = "truncated" if len(payload) < expected else "too long"
+        raise UserError(f"{file}: {fault}, {len(payload):,} bytes where its header announces {expected:,}")
+    return np.frombuffer(payload, np.uint8, offset=offset).reshape(shape)
+
+
+def assemble(spec: Spec, files: Mapping[str, bytes], *, origin: str) -> dict[str, Dataset]:
+    """Turns four IDX files into the splits of a data set, and makes sure that they are that data set.
+
+    Args:
+      spec: what the files must turn out to be.
+      files: the uncompressed content by canonical name.
+      origin: where the files come from, for errors.
+
+    Returns:
+      The data by split, in the order of the files.
+
+    Raises:
+      UserError: if a file is damaged, belongs to another data set, or disagrees with its companion.
+    """
+    return {split: _assemble_split(spec, split, files, origin=origin) for split in spec.examples}
+
+
+def _assemble_split(spec: Spec, split: str, files: Mapping[str, bytes], *, origin: str) -> Dataset:
+    def array(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        file = f"{origin}/{name}"
+        values = decode(files[name], file=file)
+        if values.shape != shape:
+            raise UserError(f"{file}: has shape {values.shape}, {spec.name} needs {shape}")
+        if name in spec.md5 and (found := hashlib.md5(files[name]).hexdigest()) != spec.md5[name]:
+            raise UserError(f"{file}: has MD5 {found}, {spec.name} needs {spec.md5[name]}; is it another data set?")
+        return values
+
+    count = spec.examples[split]
+    height, width, channels = spec.image_shape
+    images_file, labels_file = IDX_FILES[split]
+    images = array(images_file, (count, height, width)).reshape(count, height, width, channels)
+    labels = array(labels_file, (count,))
+    if labels.max(initial=0) >= len(spec.class_names):
+        raise UserError(f"{origin}/{labels_file}: label {labels.max()} is outside 0 to {len(spec.class_names) - 1}")
+    return Dataset(spec.name, images, labels.astype(np.int32), spec.class_names)

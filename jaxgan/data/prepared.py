@@ -1,0 +1,85 @@
+"""What can be said of a prepared TFDS directory without importing TFDS."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from jaxgan.data.catalog import Spec
+from jaxgan.errors import UserError
+
+_READABLE_FORMAT = "array_record"  # the one random-access format that is read without TensorFlow and loses no rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A prepared directory.
+
+    Attributes:
+      directory: ``<data_dir>/<name>/<version>``.
+      fingerprint: changes whenever the directory is rebuilt; caches are keyed by it.
+    """
+
+    directory: Path
+    fingerprint: str
+
+
+def default_data_dir() -> Path:
+    """Returns the folder where TFDS itself looks: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
+    return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+
+
+def directory_of(spec: Spec, data_dir: Path) -> Path:
+    """Returns where a data set is, or would be, prepared."""
+    return data_dir / spec.name / spec.version
+
+
+def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
+    """Looks for a data set that is prepared, by this package or by anyone's TFDS.
+
+    Args:
+      spec: the data set.
+      data_dir: the root of prepared data sets.
+
+    Returns:
+      The prepared directory, or None where there is none.
+
+    Raises:
+      UserError: if the directory is there but cannot be used.
+    """
+    directory = directory_of(spec, data_dir)
+    if not directory.exists():
+        return None
+    try:
+        metadata = [(directory / file).read_bytes() for file in ("dataset_info.json", "features.json")]
+        info = json.loads(metadata[0])
+        formats = {info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", ())}
+        lengths = {split["name"]: [int(n) for n in split["shardLengths"]] for split in info["splits"]}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{directory}: not a prepared data set, remove it or name another --data-dir ({error})"
+        ) from error
+    if _READABLE_FORMAT not in formats:
+        raise UserError(
+            f"{directory}: prepared as {', '.join(sorted(formats))}, which cannot be read without TensorFlow; "
+            f"name another --data-dir to have it prepared as {_READABLE_FORMAT} there"
+        )
+    shards = []
+    for split, count in spec.examples.items():
+        found, total = sum(lengths.get(split, [])), len(lengths.get(split, []))
+        if found != count:
+            raise UserError(f"{directory}: has {found:,} {split} images where {spec.name} has {count:,}; remove it")
+        shards += [f"{spec.name}-{split}.{_READABLE_FORMAT}-{i:05d}-of-{total:05d}" for i in range(total)]
+    return Prepared(directory, _fingerprint(directory, metadata, shards))
+
+
+def _fingerprint(directory: Path, metadata: list[bytes], shards: list[str]) -> str:
+    digest = hashlib.sha256(b"\0".join(metadata))
+    for shard in shards:
+        try:
+            status = (directory / shard).stat()
+        except OSError as error:
+            raise UserError(f"{directory}: lacks {shard}, remove it to have it prepared again") from error
+        digest.update(f"{shard} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,102 @@
+"""Where the IDX files of a data set come from when it is not prepared yet."""
+
+import gzip
+import lzma
+import tarfile
+import urllib.request
+import zlib
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from jaxgan.data import tfds_directory
+from jaxgan.data.catalog import IDX_FILES, Spec
+from jaxgan.data.dataset import Dataset
+from jaxgan.data.idx import assemble
+from jaxgan.errors import UserError
+
+_PROBE_SECONDS = 3.0
+
+
+def fetch(spec: Spec, *, source: Path | None, scratch: Path) -> dict[str, Dataset]:
+    """Gets a data set from the nearest source: the folder given, the archive in the package, the network.
+
+    Args:
+      spec: what to get.
+      source: a folder of IDX files, or None to let the data set decide.
+      scratch: a folder for downloads, which the caller removes.
+
+    Returns:
+      The data by split, in the order of the IDX files.
+
+    Raises:
+      UserError: if the source is missing, out of reach, or holds something else.
+    """
+    if source is not None:
+        return assemble(spec, read_folder(source, spec=spec), origin=str(source))
+    if spec.archive is not None and spec.archive.is_file():
+        return assemble(spec, read_archive(spec.archive, spec=spec), origin=spec.archive.name)
+    return assemble(spec, download(spec, scratch=scratch), origin="download")
+
+
+def read_archive(archive: Traversable, *, spec: Spec) -> dict[str, bytes]:
+    """Unpacks the IDX files from a tar.xz, in memory."""
+    try:
+        with archive.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:xz") as members:
+            return {name: members.extractfile(name).read() for name in file_names(spec)}
+    except KeyError as error:
+        raise UserError(f"{archive.name}: the embedded archive lacks a file ({error.args[0]})") from error
+    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
+        raise UserError(f"{archive.name}: the embedded archive is damaged ({error}); reinstall jaxgan") from error
+
+
+def read_folder(folder: Path, *, spec: Spec) -> dict[str, bytes]:
+    """Reads the IDX files from a folder, gzipped or not."""
+    if not folder.is_dir():
+        raise UserError(f"--from: {str(folder)!r} is not a folder, expected one with {', '.join(file_names(spec))}")
+    return {name: _read_file(folder, name) for name in file_names(spec)}
+
+
+def download(spec: Spec, *, scratch: Path) -> dict[str, bytes]:
+    """Downloads the IDX files through TFDS, which checks them against its recorded checksums."""
+    urls = {name: f"{tfds_directory.url(spec)}{name}.gz" for name in file_names(spec)}
+    _probe(spec, next(iter(urls.values())))
+    return {name: _gunzip(path) for name, path in tfds_directory.download(spec, urls, folder=scratch).items()}
+
+
+def file_names(spec: Spec) -> tuple[str, ...]:
+    """Returns the canonical names of the IDX files that hold the splits of a data set."""
+    return tuple(name for split in spec.examples for name in IDX_FILES[split])
+
+
+def _read_file(folder: Path, name: str) -> bytes:
+    plain, zipped = folder / name, folder / f"{name}.gz"
+    try:
+        if plain.is_file():
+            return plain.read_bytes()
+        if zipped.is_file():
+            return _gunzip(zipped)
+    except OSError as error:
+        raise UserError(f"--from: {error.filename} cannot be read ({error.strerror})") from error
+    raise UserError(f"--from: {str(folder)!r} lacks {name} (or {name}.gz)")
+
+
+def _gunzip(path: Path) -> bytes:
+    content = path.read_bytes()
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: truncated or damaged gzip file ({error})") from error
+
+
+def _probe(spec: Spec, url: str) -> None:
+    # TFDS retries an unreachable host for more than three minutes before it gives up.
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PROBE_SECONDS):
+            pass
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(
+            f"--data: {spec.name!r} is not prepared and {url} is out of reach ({reason}); name a prepared --data-dir, "
+            f"run `jaxgan data prepare {spec.name} --from DIR` on a folder of its IDX files, "
+            "or use --data mnist, which needs no network"
+        ) from error

@@ -1,0 +1,185 @@
+"""Every picture of the project, as functions from arrays to matplotlib figures, in one look."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+WIDTH = 8.0  # inches; a README shows 8 inches at 150 dots an inch without scaling
+DPI = 150
+STYLE = {
+    "font.family": "serif",
+    "font.serif": ["STIXGeneral", "DejaVu Serif"],
+    "mathtext.fontset": "stix",
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": matplotlib.cycler(color=["#1f4e79", "#c0392b", "#7f8c8d", "#d68910", "#27694b"]),
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.3,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": DPI,
+}
+
+
+class Panel(NamedTuple):
+    """One panel of the training curves: which metrics it shows, and the value they are held against."""
+
+    title: str
+    unit: str
+    series: Mapping[str, str]  # the metric's name: its legend
+    reference: tuple[float, str] | None = None
+
+
+PANELS = (
+    Panel(
+        "Losses",
+        "nats",
+        {
+            "generator_loss": "generator",
+            "discriminator_loss": "discriminator",
+            "discriminator_loss_real": "discriminator, real",
+            "discriminator_loss_fake": "discriminator, generated",
+        },
+    ),
+    Panel(
+        "Discriminator probabilities",
+        "mean probability of real",
+        {"real_probability": "$D(x)$, real", "fake_probability": "$D(G(z))$, generated"},
+        reference=(0.5, "undecided"),
+    ),
+)
+
+
+def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+    """Draws the metrics of a run over its epochs, a panel for each unit.
+
+    Args:
+      rows: rows of metrics, with ``epoch`` as the epochs finished.
+      title: the run's name.
+
+    Returns:
+      The figure. Metrics that no panel knows are left out.
+    """
+    known = {name for row in rows[:1] for name in row}
+    panels = [panel for panel in PANELS if known & panel.series.keys()]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.9))
+        figure.suptitle(title)
+        for axes, panel in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False):
+            _draw_panel(axes, panel, rows)
+        return figure
+
+
+def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:
+    epochs = [row["epoch"] for row in rows]
+    for name, legend in panel.series.items():
+        if name in rows[0]:
+            axes.plot(epochs, [row[name] for row in rows], label=legend, marker="." if len(rows) < 4 else "")
+    if panel.reference:
+        value, meaning = panel.reference
+        axes.axhline(value, color="black", linewidth=0.8, linestyle=":", label=meaning)
+        axes.set_ylim(0, 1)
+    axes.set(title=panel.title, xlabel="epoch", ylabel=panel.unit)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+
+
+def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width channels"]], *, title: str) -> Figure:
+    """Draws one row of images under another, each with its label.
+
+    Args:
+      rows: images as bytes, by label.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    columns = max(len(images) for images in rows.values())
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.7 + 0.66 * len(rows) * 10 / columns))
+        figure.suptitle(title)
+        grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+        for axes, (label, images) in zip(grid, rows.items(), strict=True):
+            _show(axes, tile(images, columns=columns))
+            axes.set_ylabel(label, rotation=0, ha="right", va="center")
+        return figure
+
+
+def sample_grid(images: UInt8[np.ndarray, "count height width channels"], *, title: str) -> Figure:
+    """Draws many images as a square grid.
+
+    Args:
+      images: images as bytes.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, WIDTH + 0.4))
+        figure.suptitle(title)
+        _show(figure.subplots(), tile(images, columns=math.isqrt(len(images))))
+        return figure
+
+
+def class_samples(
+    images: UInt8[np.ndarray, "classes columns height width channels"], *, class_names: Sequence[str], title: str
+) -> Figure:
+    """Draws examples of a data set, a row for each class.
+
+    Args:
+      images: images as bytes, by class.
+      class_names: the label of each row.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    return sample_rows(dict(zip(class_names, images, strict=True)), title=title)
+
+
+def tile(
+    images: UInt8[np.ndarray, "count height width channels"], *, columns: int, gap: int = 2
+) -> UInt8[np.ndarray, "rows cols channels"]:
+    """Lays images out in a grid on white, row by row.
+
+    Args:
+      images: images as bytes.
+      columns: images a row; a last row that is not full is left out.
+      gap: white pixels between images.
+
+    Returns:
+      One image.
+    """
+    rows = len(images) // columns
+    _, height, width, channels = images.shape
+    grid = np.full((rows, columns, height + gap, width + gap, channels), 255, np.uint8)
+    grid[:, :, :height, :width] = images[: rows * columns].reshape(rows, columns, height, width, channels)
+    sheet = grid.transpose(0, 2, 1, 3, 4).reshape(rows * (height + gap), columns * (width + gap), channels)
+    return sheet[:-gap, :-gap] if gap else sheet
+
+
+def _show(axes: Axes, image: UInt8[np.ndarray, "height width channels"]) -> None:
+    axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Writes a figure as PNG, without the date and version that would make equal pictures differ."""
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    return path

@@ -1,0 +1,73 @@
+"""Checkpoints through Orbax: written in the background, restored onto any number of devices."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+from jax.sharding import Sharding
+from orbax.checkpoint.checkpoint_managers import preservation_policy, save_decision_policy
+
+from jaxgan.errors import UserError
+from jaxgan.runtime.program import Carry
+
+
+@contextmanager
+def checkpoint_manager(directory: Path) -> Iterator[ocp.CheckpointManager]:
+    """Opens a run's checkpoints; on leaving, waits until all of them are on disk.
+
+    Args:
+      directory: the folder of the checkpoints, one folder a step; the latest two are kept.
+
+    Yields:
+      Orbax's manager.
+    """
+    logging.set_verbosity(logging.ERROR)  # Orbax narrates each save
+    options = ocp.CheckpointManagerOptions(
+        save_decision_policy=save_decision_policy.FixedIntervalPolicy(1),  # the loop decides when
+        preservation_policy=preservation_policy.LatestN(2),
+        enable_async_checkpointing=True,
+        cleanup_tmp_directories=True,
+    )
+    with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
+        yield manager
+
+
+def latest_step(directory: Path) -> int | None:
+    """Finds the newest complete checkpoint without opening, or creating, anything."""
+    finished = [int(p.name) for p in directory.glob("*") if p.name.isdigit() and p.is_dir()]
+    return max(finished, default=None)
+
+
+def save(manager: ocp.CheckpointManager, carry: Carry, *, step: int) -> None:
+    """Saves a carry in the background; a step that is saved already stays as it is."""
+    if manager.latest_step() != step:
+        manager.save(step, args=ocp.args.StandardSave(carry))
+
+
+def restore(manager: ocp.CheckpointManager, abstract: Carry, *, step: int, sharding: Sharding) -> Carry:
+    """Restores a carry, on whatever devices this run has.
+
+    Args:
+      manager: the run's checkpoints.
+      abstract: shapes and types of the carry.
+      step: which checkpoint.
+      sharding: where each array shall lie.
+
+    Returns:
+      The carry as it was saved, to the bit.
+
+    Raises:
+      UserError: if the checkpoint is damaged or of other shapes.
+    """
+    targets = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract)
+    try:
+        return manager.restore(step, args=ocp.args.StandardRestore(targets))
+    except Exception as error:  # Orbax, TensorStore and the file system each have their own
+        path = Path(manager.directory) / str(step)
+        others = [s for s in manager.all_steps() if s != step]
+        way_out = f"delete it to go on from step {max(others)}" if others else "start afresh with --resume never"
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        raise UserError(f"--workdir: the checkpoint {str(path)!r} is damaged ({reason}); {way_out}") from error

@@ -1,0 +1,44 @@
+"""Stopping a run at a step boundary when the user or the system asks for it."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Stop = Callable[[], int | None]  # the signal that asked a run to stop, or None
+
+
+class Interrupted(Exception):
+    """A run stopped early because a signal asked for it, after saving where it stands."""
+
+    def __init__(self, signum: int, step: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}")
+        self.signum = signum
+
+
+@contextmanager
+def graceful_signals() -> Iterator[Stop]:
+    """Turns the first Ctrl-C or SIGTERM into a request; a second one acts as if nothing had been caught.
+
+    Yields:
+      A function that tells which signal has come, or None.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
+        yield lambda: None
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {s: signal.getsignal(s) for s in signals}
+
+    def remember(signum: int, _frame: object) -> None:
+        received.append(signum)
+        for s in signals:
+            signal.signal(s, before[s])
+
+    try:
+        for s in signals:
+            signal.signal(s, remember)
+        yield lambda: received[0] if received else None
+    finally:
+        for s in signals:
+            signal.signal(s, before[s])

@@ -1,0 +1,99 @@
+"""From an experiment's default config and a command line to a finished run."""
+
+from collections.abc import Sequence
+
+import tyro
+from rich.console import Console
+
+from jaxgan import config as configs
+from jaxgan import data
+from jaxgan.config import Config
+from jaxgan.errors import UserError
+from jaxgan.methods import build, networks
+from jaxgan.runtime import checkpoints, tracking, workdir
+from jaxgan.runtime import console as consoles
+from jaxgan.runtime.devices import enable_compilation_cache, select_devices
+from jaxgan.runtime.inspection import layers, step_cost
+from jaxgan.runtime.interrupts import Interrupted, graceful_signals
+from jaxgan.runtime.loop import Diverged, train
+
+
+def main(default: Config, argv: Sequence[str] | None = None) -> None:
+    """Runs an experiment as a command: reads the flags, trains, draws, and names what it wrote.
+
+    Args:
+      default: the experiment's own config; flags override its fields.
+      argv: the flags; None for those of the process.
+
+    Raises:
+      SystemExit: with 2 after a mistake of the user, 1 if training diverged, 130 or 143 after Ctrl-C or SIGTERM.
+    """
+    name = default.kind
+    with consoles.one_line_errors(name):
+        config = read_flags(default, argv)
+        try:
+            execute(config, Console())
+        except Interrupted as stopped:
+            message = f"{stopped} and saved; to go on, run the same command again (--resume auto)"
+            consoles.fail(name, message, code=128 + stopped.signum)
+        except Diverged as failure:
+            kept = checkpoints.latest_step(workdir.Workdir(config.run.workdir).checkpoints)
+            kept_text = "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
+            advice = "try smaller learning rates or another --seed"
+            consoles.fail(name, f"stopped, {failure}; {kept_text}; {advice}", code=1)
+
+
+def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
+    """Reads a config from command-line flags.
+
+    Args:
+      default: what holds for every flag that is not given.
+      argv: the flags; None for those of the process.
+
+    Returns:
+      The config, validated.
+
+    Raises:
+      UserError: if a flag is unknown or its value is not allowed.
+    """
+    config = consoles.parse(
+        lambda: tyro.cli(Config, args=argv, default=default, config=(tyro.conf.OmitArgPrefixes,), prog=default.kind)
+    )
+    configs.validate(config)
+    return config
+
+
+def execute(config: Config, console: Console) -> None:
+    """Carries out a run, or only describes it with ``dry_run``.
+
+    Args:
+      config: the experiment, validated.
+      console: where to print.
+
+    Raises:
+      UserError: if the config does not fit the machine, the data or the folder; nothing is written then.
+    """
+    run, folder = config.run, workdir.Workdir(config.run.workdir)
+    enable_compilation_cache()
+    devices = select_devices(platform=run.platform, count=run.devices)
+    if run.batch_size % len(devices):
+        raise UserError(f"--batch-size: {run.batch_size} is not allowed, it must be a multiple of {len(devices)} devices")
+    checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
+    resume = workdir.check_resume(config, started=workdir.load_config(folder), checkpointed=checkpointed)
+    dataset = data.load(run.data, data_dir=run.data_dir)
+    if run.batch_size > (size := len(dataset.images)):
+        raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
+
+    image_shape = dataset.images.shape[1:]
+    for name, (module, input_shape) in networks(config.method, image_shape=image_shape).items():
+        consoles.show_network(console, name, layers(module, input_shape, batch_size=run.batch_size))
+    if run.dry_run:
+        console.print(configs.to_json(config), highlight=False, end="")
+        cost = step_cost(build(config.method, image_shape=image_shape), image_shape=image_shape, batch_size=run.batch_size)
+        consoles.show_cost(console, cost)
+        return
+
+    with graceful_signals() as stop, consoles.progress_bar(console) as report:
+        train(config, dataset, devices, resume=resume, stop=stop, report=report)
+    tracking.draw(folder, title=config.method.title)
+    consoles.show_files(console, folder.files())

@@ -1,0 +1,129 @@
+"""The training loop: run a stretch of steps, write down what came of it, save, and go on."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan import methods
+from jaxgan.config import Config
+from jaxgan.data import Dataset
+from jaxgan.data.order import epoch_order
+from jaxgan.errors import UserError
+from jaxgan.runtime import checkpoints, tracking, workdir
+from jaxgan.runtime.devices import replicated
+from jaxgan.runtime.interrupts import Interrupted, Stop
+from jaxgan.runtime.program import Carry, Inputs, compile_program
+from jaxgan.runtime.schedule import Schedule
+
+SECONDS_A_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
+SAMPLES = 256
+
+
+class Diverged(Exception):
+    """Training met a loss that is not finite."""
+
+
+class Progress(NamedTuple):
+    """How a run stands, for whoever displays it."""
+
+    step: int
+    schedule: Schedule
+    steps_per_second: float
+    metrics: Mapping[str, float]  # means since the last row
+
+
+def train(
+    config: Config,
+    dataset: Dataset,
+    devices: Sequence[jax.Device],
+    *,
+    resume: bool,
+    stop: Stop = lambda: None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    seconds_a_call: float = SECONDS_A_CALL,
+) -> None:
+    """Trains a method from where its folder stands to its last epoch.
+
+    Args:
+      config: the experiment, validated.
+      dataset: the training images.
+      devices: where to train.
+      resume: whether to go on from the newest checkpoint in the folder; see :func:`workdir.check_resume`.
+      stop: asked after every call of the program; a signal number ends the run there, saved.
+      report: told after every call how the run stands.
+      seconds_a_call: how long a call of the program should take; it changes no number.
+
+    Raises:
+      Interrupted: if ``stop`` asked for it.
+      Diverged: if a metric stopped being finite; the last checkpoint is from before.
+      UserError: if the newest checkpoint is damaged, or beyond the last epoch asked for.
+    """
+    run, folder = config.run, workdir.Workdir(config.run.workdir)
+    image_shape = dataset.images.shape[1:]
+    program = compile_program(
+        lambda axis_name: methods.build(config.method, image_shape=image_shape, axis_name=axis_name),
+        devices,
+        image_shape=image_shape,
+        batch_size=run.batch_size,
+        parallel=run.parallel,
+    )
+    schedule = Schedule(len(dataset.images) // run.batch_size, run)
+    everywhere = replicated(devices)
+    seed = jax.device_put(np.uint32(run.seed), everywhere)
+    if not resume:
+        workdir.begin(folder, config, resume=False)
+    with checkpoints.checkpoint_manager(folder.checkpoints) as manager:
+        if resume:
+            step = manager.latest_step()
+            if step > schedule.total_steps:
+                done = step / schedule.steps_per_epoch
+                raise UserError(f"--epochs: {run.epochs} is not allowed, the run stands at epoch {done:g} already")
+            abstract = jax.eval_shape(program.init, seed)
+            carry = checkpoints.restore(manager, abstract, step=step, sharding=everywhere)
+            workdir.begin(folder, config, resume=True)
+        else:
+            step, carry = 0, program.init(seed)
+
+        images, labels = (jax.device_put(np.asarray(x), everywhere) for x in (dataset.images, dataset.labels))
+        order, order_epoch = None, None
+        first, began, speed = step, time.perf_counter(), 0.0
+        with tracking.tracker(folder, step=step) as out:
+            while step < schedule.total_steps:
+                epoch = step // schedule.steps_per_epoch
+                if epoch != order_epoch:
+                    order = jax.device_put(epoch_order(len(images), seed=run.seed, epoch=epoch), everywhere)
+                    order_epoch = epoch
+                start = step
+                step = min(step + max(1, math.ceil(speed * seconds_a_call)), schedule.row_end(step))
+                inputs = Inputs(images, labels, order, seed, np.int32(step), np.bool_(schedule.row_ends(start)))
+                carry = program.advance(carry, inputs)
+                means = _means(carry)
+                if start == first:  # this call compiled the program: the clock starts after it
+                    began = time.perf_counter()
+                else:
+                    speed = (step - first - 1) / (time.perf_counter() - began)
+
+                report(Progress(step, schedule, speed, means))
+                if schedule.row_ends(step):
+                    row = {"step": step, "epoch": step / schedule.steps_per_epoch, **means}
+                    tracking.log(out, row, steps_per_second=speed)
+                if schedule.samples(step):
+                    pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
+                    tracking.save_samples(folder, pictures, epoch=epoch + 1)
+                if (signum := stop()) or schedule.saves(step):
+                    checkpoints.save(manager, carry, step=step)
+                if signum and step < schedule.total_steps:
+                    raise Interrupted(signum, step)
+
+
+def _means(carry: Carry) -> dict[str, float]:
+    """Fetches the means of the metrics since the last row; waits for the device."""
+    sums, count, diverged_at = jax.device_get((carry.sums, carry.count, carry.diverged_at))
+    if diverged_at >= 0:
+        raise Diverged(f"a loss is not finite at step {diverged_at}")
+    return {name: float(total) / int(count) for name, total in sums.items()}

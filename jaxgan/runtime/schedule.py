@@ -1,0 +1,48 @@
+"""When things happen in a run, as functions of the step alone, so that an interrupted run does them at the same steps."""
+
+from dataclasses import dataclass
+
+from jaxgan.config import Run
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps at which a run logs, draws samples and saves; step s is the state after s updates.
+
+    Attributes:
+      steps_per_epoch: full batches in the data set.
+      run: how long, and how often.
+    """
+
+    steps_per_epoch: int
+    run: Run
+
+    @property
+    def total_steps(self) -> int:
+        """The step at which the run is finished."""
+        return self.run.epochs * self.steps_per_epoch
+
+    def row_end(self, step: int) -> int:
+        """The first step after this one at which a row of metrics is complete: every `log_every`, and each epoch."""
+        every = self.run.log_every or self.steps_per_epoch
+        start = step - step % self.steps_per_epoch
+        return start + min(((step - start) // every + 1) * every, self.steps_per_epoch)
+
+    def row_ends(self, step: int) -> bool:
+        """Whether a row of metrics is complete at this step; step 0 begins the first."""
+        return step == 0 or self.row_end(step - 1) == step
+
+    def samples(self, step: int) -> bool:
+        """Whether images are drawn at this step: after the chosen epochs and the last one."""
+        return self._ends_epoch(step) and (
+            step // self.steps_per_epoch in self.run.sample_epochs or step >= self.total_steps
+        )
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint is due at this step."""
+        return self._ends_epoch(step) and (
+            step // self.steps_per_epoch % self.run.checkpoint_every == 0 or step >= self.total_steps
+        )
+
+    def _ends_epoch(self, step: int) -> bool:
+        return step > 0 and step % self.steps_per_epoch == 0

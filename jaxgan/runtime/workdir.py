@@ -1,0 +1,142 @@
+"""The folder of a run: what lies where in it, and whether a new run may go on in it."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxgan.config import Config, changed_fields, from_json, to_json
+from jaxgan.errors import UserError
+
+
+class Workdir(NamedTuple):
+    """The paths of a run's folder."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """What the run is: enough to rebuild its method."""
+        return self.root / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line, the same bytes however often the run was interrupted."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.root / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Orbax checkpoints, one folder a step."""
+        return self.root / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        """Pictures, drawn from the metrics and the samples."""
+        return self.root / "figures"
+
+    @property
+    def samples(self) -> Path:
+        """Arrays of generated images, one file for each epoch that was sampled."""
+        return self.root / "samples"
+
+    def written(self) -> list[Path]:
+        """What a run writes besides its config."""
+        return [self.metrics, self.tensorboard, self.checkpoints, self.figures, self.samples]
+
+    def files(self) -> list[Path]:
+        """Every file of the run; a checkpoint counts as one."""
+        plain = [p for p in self.root.rglob("*") if p.is_file() and self.checkpoints not in p.parents]
+        return sorted([*plain, *(p for p in self.checkpoints.glob("*") if p.name.isdigit())])
+
+
+def load_config(workdir: Workdir) -> Config | None:
+    """Reads the config of the run in a folder.
+
+    Args:
+      workdir: the folder.
+
+    Returns:
+      The config, or None if the folder holds no run.
+
+    Raises:
+      UserError: if the config is damaged or the folder is a file.
+    """
+    if workdir.root.exists() and not workdir.root.is_dir():
+        raise UserError(f"--workdir: {str(workdir.root)!r} is a file, it must be a folder")
+    try:
+        return from_json(workdir.config.read_text(), source=str(workdir.config))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--workdir: {str(workdir.config)!r} cannot be read ({error})") from error
+
+
+def check_resume(config: Config, *, started: Config | None, checkpointed: bool) -> bool:
+    """Decides whether a run goes on from what its folder holds.
+
+    Args:
+      config: the run asked for.
+      started: the config of the run in the folder, if there is one.
+      checkpointed: whether that run has a checkpoint.
+
+    Returns:
+      True to go on from the newest checkpoint, False to start at step 0.
+
+    Raises:
+      UserError: if it must go on but cannot, or if a field that the numbers depend on differs.
+    """
+    resume, root = config.run.resume, config.run.workdir
+    if started is None and (foreign := [p.name for p in Workdir(root).written() if p.exists()]):
+        raise UserError(f"--workdir: {str(root)!r} has {foreign[0]!r} but no config.json of a run; give another folder")
+    if resume == "must" and not checkpointed:
+        raise UserError(f"--resume: 'must' needs a checkpoint, {str(root)!r} has none; 'auto' starts afresh")
+    if started is None or resume == "never":
+        return False
+    way_out = "give another --workdir, or --resume never to replace it"
+    if started.kind != config.kind:
+        raise UserError(f"--workdir: {str(root)!r} holds a run of {started.kind}, not of {config.kind}; {way_out}")
+    if changes := changed_fields(started, config):
+        raise UserError(f"--workdir: the run in {str(root)!r} was started differently: {', '.join(changes)}; {way_out}")
+    return checkpointed
+
+
+def begin(workdir: Workdir, config: Config, *, resume: bool) -> None:
+    """Makes the folder say what runs in it; without ``resume``, clears away an earlier run's files first.
+
+    Args:
+      workdir: the folder.
+      config: what will run in it.
+      resume: whether the run goes on.
+
+    Raises:
+      UserError: if the folder cannot be written.
+    """
+    try:
+        workdir.root.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            for path in (p for p in workdir.written() if p.exists()):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        write_atomically(workdir.config, to_json(config))
+    except OSError as error:
+        raise UserError(f"--workdir: {str(workdir.root)!r} cannot be written ({error.strerror})") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file's text at one stroke, so that no reader and no crash ever finds half of it."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
