@@ -59,7 +59,8 @@ def prepare(name: str, *, data_dir: PathLike | None = None, source: PathLike | N
     Args:
       name: one of ``names()``.
       data_dir: the root of prepared data sets; default: where TFDS looks.
-      source: a folder of its four IDX files, gzipped or not; default: the embedded archive, else the network.
+      source: a folder of its four IDX files, gzipped or not; default: the embedded archive, else the network. What is
+        prepared already is left as it is.
 
     Returns:
       The directory, ``<data_dir>/<name>/<version>``, which any TFDS reads.

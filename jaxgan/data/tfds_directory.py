@@ -62,6 +62,8 @@ def read(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
         for image, row in zip(images, rows, strict=True):
             image[...] = _decode_png(row["image"]).reshape(spec.image_shape)
         labels = np.array([row["label"] for row in rows], np.int32)
+    except (ImportError, MemoryError):
+        raise  # nothing that removing the directory would mend
     except Exception as error:
         directory = data_dir / spec.name / spec.version
         raise UserError(
