@@ -98,8 +98,8 @@ def validate(config: Config) -> None:
         hints = typing.get_type_hints(type(part))
         for f in dataclasses.fields(part):
             _check(f"--{f.name.replace('_', '-')}", getattr(part, f.name), hints[f.name], f.metadata)
-    if bad := [epoch for epoch in config.run.sample_epochs if epoch < 1]:
-        raise UserError(f"--sample-epochs: {bad[0]} is not allowed, it must be at least 1")
+    for epoch in config.run.sample_epochs:
+        _check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
 
 
 def _check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:

@@ -183,3 +183,40 @@ def save(figure: Figure, path: Path) -> Path:
     """Writes a figure as PNG, without the date and version that would make equal pictures differ."""
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
     return path
+
+
+def speeds(groups: Mapping[str, Mapping[str, Sequence[float]]], *, reference: str, title: str) -> Figure:
+    """Draws how fast competitors are: a bar at the median, a whisker from slowest to fastest turn.
+
+    Args:
+      groups: rates of each turn, by group (a comparison) and competitor.
+      reference: the competitor that the others are held against; their bars say how many times as fast it is.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    names = list(dict.fromkeys(name for rates in groups.values() for name in rates))
+    height = 0.8 / max(len(names), 1)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 1.4 + 0.42 * len(names) * len(groups)))
+        axes = figure.subplots()
+        for i, name in enumerate(names):
+            for row, rates in enumerate(groups.values()):
+                if name not in rates:
+                    continue
+                middle, y = float(np.median(rates[name])), row + (i - (len(names) - 1) / 2) * height
+                whiskers = [[middle - min(rates[name])], [max(rates[name]) - middle]]
+                axes.barh(y, middle, 0.9 * height, color=f"C{i}", label=name if row == 0 else None)
+                axes.errorbar(middle, y, xerr=whiskers, color="black", linewidth=0.9, capsize=2)
+                ratio = float(np.median(np.divide(rates[reference], rates[name])))
+                note = f"{middle:,.0f}" + f", {reference} is {ratio:.1f} times as fast" * (name != reference)
+                axes.annotate(note, (max(rates[name]), y), (5, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.set(title=title, xlabel="steps/s: median, slowest and fastest turn")
+        axes.set_yticks(range(len(groups)), list(groups))
+        axes.invert_yaxis()
+        axes.set_axisbelow(True)
+        axes.grid(False, axis="y")
+        axes.margins(x=0.2)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+        return figure

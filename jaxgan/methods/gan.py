@@ -7,32 +7,13 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from flax import struct
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Key, PyTree, UInt32
 
 from jaxgan.methods import losses
 from jaxgan.methods.gradients import value_and_mean_grad
 from jaxgan.methods.method import Batch, Method, Metrics
+from jaxgan.methods.state import GANState, NetworkState
 from jaxgan.nn import noise
-
-
-@struct.dataclass
-class NetworkState:
-    """One network in training: its parameters, its batch statistics and its optimizer's state."""
-
-    params: PyTree
-    batch_stats: PyTree
-    opt_state: optax.OptState
-
-
-@struct.dataclass
-class GANState:
-    """Everything a GAN carries from step to step, in one pytree; no random key, since keys follow from the step."""
-
-    step: Int[Array, ""]
-    generator: NetworkState
-    discriminator: NetworkState
-    averaged: PyTree | None  # exponential moving average of the generator's parameters, None when switched off
 
 
 def gan(

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from jaxgan.nn.initializers import Initialization, torch_default
 
 
-def matmul(x: Float[Array, "n k"], w: Float[Array, "k m"]) -> Float[Array, "n m"]:
+def matmul(x: Float[ArrayLike, "n k"], w: Float[ArrayLike, "k m"]) -> Float[Array, "n m"]:
     """Multiplies two matrices; both gradients are again this product, so derivatives of every order are.
 
     Differs from ``x @ w`` only in how the gradient of ``w`` reaches the CPU: XLA folds the transpose of ``x`` into the
@@ -26,15 +26,15 @@ def matmul(x: Float[Array, "n k"], w: Float[Array, "k m"]) -> Float[Array, "n m"
 
 
 @jax.custom_vjp
-def _matmul(x: Array, w: Array) -> Array:
+def _matmul(x: ArrayLike, w: ArrayLike) -> Array:
     return x @ w
 
 
-def _forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
+def _forward(x: ArrayLike, w: ArrayLike) -> tuple[Array, tuple[ArrayLike, ArrayLike]]:
     return _matmul(x, w), (x, w)
 
 
-def _backward(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+def _backward(residuals: tuple[ArrayLike, ArrayLike], g: ArrayLike) -> tuple[Array, Array]:
     x, w = residuals
     x_transposed = lax.platform_dependent(x, cpu=lambda x: lax.optimization_barrier(x.T), default=jnp.transpose)
     return matmul(g, w.T), matmul(x_transposed, g)
@@ -43,7 +43,7 @@ def _backward(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
 _matmul.defvjp(_forward, _backward)
 
 
-def vary_alike(*arrays: Array) -> tuple[Array, ...]:
+def vary_alike(*arrays: ArrayLike) -> tuple[ArrayLike, ...]:
     """Marks arrays as varying over every mapped axis that one of them varies over.
 
     Under ``shard_map`` JAX tracks this in the types and does it by itself for its own operations; the two sides of a

@@ -1,0 +1,47 @@
+"""Eight CPU devices and run-time checks of every annotated shape, for all tests."""
+
+import os
+import shutil
+import tempfile
+
+# Programs that several tests compile are compiled once.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxgan-tests-")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+from jaxtyping import install_import_hook
+
+# Modules that hold pytree dataclasses are left out: JAX rebuilds those with placeholders in place of arrays.
+CHECKED = ["nn", "methods.gan", "methods.losses", "methods.gradients", "methods.build", "figures", "data.order"]
+install_import_hook([f"jaxgan.{name}" for name in CHECKED], "beartype.beartype")
+
+import numpy as np
+import pytest
+
+from jaxgan.config import Config, Run, VanillaGAN
+from jaxgan.data import Dataset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache():
+    """Clears away the programs that the tests compiled."""
+    yield
+    shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"])
+
+
+@pytest.fixture
+def toy_dataset():
+    """Seventy small images: three batches of 20 an epoch, and ten images left over."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (70, 6, 5, 1), dtype=np.uint8)
+    labels = rng.integers(0, 10, 70).astype(np.int32)
+    return Dataset("toy", images, labels, tuple("0123456789"))
+
+
+@pytest.fixture
+def toy_config(tmp_path):
+    """A config that trains on the toy data in a moment, and logs within an epoch."""
+    method = VanillaGAN(latent_size=3, hidden_units=8, ema_decay=0.9)
+    run = Run(workdir=tmp_path / "run", epochs=3, batch_size=20, checkpoint_every=1, log_every=2, sample_epochs=(1, 2))
+    return Config(method=method, run=run)

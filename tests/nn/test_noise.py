@@ -1,0 +1,66 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxgan.nn import noise
+
+KEY = jax.random.key(7)
+
+
+@given(index=st.lists(st.integers(0, 2**31 - 1), min_size=16, max_size=16))
+@settings(deadline=None)
+def test_an_examples_words_do_not_depend_on_the_rest_of_the_batch(index):
+    words = jax.jit(noise.words, static_argnames="count")
+    together = words(KEY, jnp.array(index), count=5)
+    alone = jnp.concatenate([words(KEY, jnp.array([i]), count=5) for i in index[:3]])
+    np.testing.assert_array_equal(together[:3], alone)
+
+
+def test_words_differ_between_examples_places_and_keys():
+    words = np.asarray(noise.words(KEY, jnp.arange(500), count=40))
+    others = np.asarray(noise.words(jax.random.key(8), jnp.arange(500), count=40))
+    assert len(np.unique(words)) > 0.999 * words.size
+    assert np.mean(words == others) < 0.001
+
+
+def test_uniform_fills_minus_one_to_one_evenly():
+    u = np.asarray(noise.uniform(noise.words(KEY, jnp.arange(4000), count=50)))
+    assert u.min() >= -1
+    assert u.max() < 1
+    assert abs(u.mean()) < 0.005
+    assert u.var() == pytest.approx(1 / 3, rel=0.01)
+    np.testing.assert_allclose(np.histogram(u, 10, (-1, 1))[0] / u.size, 0.1, rtol=0.03)
+
+
+def test_uniform_reaches_its_ends_and_normal_stays_finite_there():
+    ends = jnp.array([0, 2**32 - 1], jnp.uint32)
+    np.testing.assert_allclose(noise.uniform(ends), [-1, 1], atol=1e-6)
+    assert np.all(np.isfinite(noise.normal(ends)))
+
+
+def test_normal_has_the_moments_of_the_normal_law():
+    n = np.asarray(noise.normal(noise.words(KEY, jnp.arange(4000), count=50)), np.float64)
+    assert abs(n.mean()) < 0.01
+    assert n.var() == pytest.approx(1, rel=0.01)
+    assert np.mean(n**4) == pytest.approx(3, rel=0.03)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.25, 0.3, 0.9, 1 / 3])
+def test_the_mask_drops_at_the_rate_asked_for(rate):
+    units = 50
+    bits = noise.words(KEY, jnp.arange(4000), count=noise.mask_words(units, rate=rate))
+    keep = np.asarray(noise.keep_mask(bits, units, rate=rate))
+    assert keep.shape == (4000, units)
+    assert 1 - keep.mean() == pytest.approx(rate, abs=0.005)
+    np.testing.assert_allclose(1 - keep.mean(axis=0), rate, atol=0.04)
+    assert np.abs(np.corrcoef(keep.T) - np.eye(units)).max() < 0.09  # units are dropped independently
+
+
+def test_one_word_decides_32_units_at_rate_one_half():
+    assert noise.mask_words(100, rate=0.5) == 4
+    assert noise.mask_words(100, rate=0.25) == 7
+    assert noise.mask_words(100, rate=0.3) == 100
+    assert noise.mask_words(100, rate=0.0) == 0

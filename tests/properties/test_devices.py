@@ -1,0 +1,117 @@
+"""However many devices share a batch, and under either front end, they compute what one computes."""
+
+import importlib
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxgan.config import VanillaGAN
+from jaxgan.data.order import epoch_order
+from jaxgan.methods import build, gradients
+from jaxgan.runtime.devices import replicated
+from jaxgan.runtime.program import Inputs, compile_program
+
+SHAPE, BATCH, STEPS = (6, 5, 1), 16, 20
+CONFIG = VanillaGAN(latent_size=5, hidden_units=12, ema_decay=0.9)
+COUNTS = [(2, "pmap"), (4, "pmap"), (8, "pmap"), (2, "shard_map"), (4, "shard_map"), (8, "shard_map")]
+
+
+@pytest.fixture
+def sgd(monkeypatch):
+    """Replaces Adam, which hides a wrong scale of the gradient, by plain descent with step size 1."""
+    monkeypatch.setattr(optax, "adam", lambda *args: optax.sgd(1.0))
+
+
+def run(count, parallel, *, steps, config=CONFIG):
+    """Losses of each step, and the parameters before and after the first, as NumPy arrays."""
+    devices = jax.devices()[:count]
+    program = compile_program(
+        lambda axis: build(config, image_shape=SHAPE, axis_name=axis),
+        devices,
+        image_shape=SHAPE,
+        batch_size=BATCH,
+        parallel=parallel,
+    )
+    images = np.random.default_rng(0).integers(0, 256, (BATCH * STEPS, *SHAPE), dtype=np.uint8)
+    order = epoch_order(len(images), seed=0, epoch=0)
+    resident = jax.device_put((images, np.zeros(len(images), np.int32), order, np.uint32(3)), replicated(devices))
+    carry = program.init(resident[3])
+    rows, params = [], [jax.device_get((carry.state.generator.params, carry.state.discriminator.params))]
+    for step in range(steps):
+        carry = program.advance(carry, Inputs(*resident, np.int32(step + 1), np.bool_(True)))
+        rows.append({name: float(value) for name, value in carry.sums.items()})
+        params.append(jax.device_get((carry.state.generator.params, carry.state.discriminator.params)))
+    return rows, params
+
+
+def first_gradients(params):
+    return jax.tree.map(np.subtract, params[0], params[1])
+
+
+def assert_close(found, expected):
+    """Within 1e-5 of the largest entry of each array."""
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max()), found, expected)
+
+
+@pytest.fixture(scope="module")
+def losses_of_one():
+    return run(1, "auto", steps=STEPS)[0]
+
+
+@pytest.fixture(scope="module")
+def gradients_of_one():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optax, "adam", lambda *args: optax.sgd(1.0))
+        return first_gradients(run(1, "auto", steps=1)[1])
+
+
+@pytest.mark.parametrize(("count", "parallel"), COUNTS)
+def test_many_devices_have_the_losses_of_one_for_twenty_steps(count, parallel, losses_of_one):
+    for found, expected in zip(run(count, parallel, steps=STEPS)[0], losses_of_one, strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("count", "parallel"), COUNTS)
+def test_many_devices_have_the_gradients_of_one(count, parallel, sgd, gradients_of_one):
+    assert_close(first_gradients(run(count, parallel, steps=1)[1]), gradients_of_one)
+
+
+def summed(loss, params, *, axis_name):
+    """The mean gradient, too large by the number of devices."""
+    value, gradient = gradients.value_and_mean_grad(loss, params, axis_name=axis_name)
+    return value, jax.tree.map(lambda g: g * jax.lax.axis_size(axis_name), gradient)
+
+
+def unmarked(loss, params, *, axis_name):
+    """The mean over devices of gradients that shard_map has summed already."""
+    return jax.lax.pmean(jax.value_and_grad(loss, has_aux=True)(params), axis_name)
+
+
+@pytest.mark.parametrize(("wrong", "parallel"), [(summed, "pmap"), (summed, "shard_map"), (unmarked, "shard_map")])
+def test_a_gradient_of_the_wrong_scale_is_caught(wrong, parallel, sgd, gradients_of_one, monkeypatch):
+    right = gradients.value_and_mean_grad
+    monkeypatch.setattr(
+        importlib.import_module("jaxgan.methods.gan"),
+        "value_and_mean_grad",
+        lambda *args, axis_name: (wrong if axis_name else right)(*args, axis_name=axis_name),
+    )
+    with pytest.raises(AssertionError):
+        assert_close(first_gradients(run(2, parallel, steps=1)[1]), gradients_of_one)
+
+
+def test_state_stays_replicated_and_is_donated():
+    devices = jax.devices()[:4]
+    program = compile_program(
+        lambda axis: build(CONFIG, image_shape=SHAPE, axis_name=axis), devices, image_shape=SHAPE, batch_size=BATCH
+    )
+    images = np.zeros((BATCH, *SHAPE), np.uint8)
+    resident = jax.device_put(
+        (images, np.zeros(BATCH, np.int32), np.arange(BATCH, dtype=np.int32), np.uint32(0)), replicated(devices)
+    )
+    before = program.init(resident[3])
+    after = program.advance(before, Inputs(*resident, np.int32(1), np.bool_(True)))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before.state))
+    assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(after))
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(after)} == {4}

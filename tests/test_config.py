@@ -1,0 +1,89 @@
+import dataclasses
+import json
+
+import pytest
+
+from jaxgan import config as configs
+from jaxgan.config import Config, Run, VanillaGAN
+from jaxgan.errors import UserError
+
+
+def with_fields(**fields):
+    method = {k: v for k, v in fields.items() if k in VanillaGAN.__dataclass_fields__}
+    run = {k: v for k, v in fields.items() if k in Run.__dataclass_fields__}
+    assert len(method) + len(run) == len(fields)
+    return Config(VanillaGAN(**method), Run(**run))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"epochs": 0}, "--epochs: 0 is not allowed, it must be at least 1"),
+        ({"batch_size": -3}, "--batch-size: -3"),
+        ({"hidden_layers": 0}, "--hidden-layers: 0"),
+        ({"dropout_rate": 1.0}, "--dropout-rate: 1.0 is not allowed, it must be at least 0 and below 1"),
+        ({"generator_learning_rate": float("nan")}, "--generator-learning-rate: nan"),
+        ({"beta1": 1.5}, "--beta1: 1.5"),
+        ({"seed": -1}, "--seed: -1"),
+        ({"devices": 0}, "--devices: 0"),
+        ({"log_every": 0}, "--log-every: 0"),
+        ({"sample_epochs": (1, 0)}, "--sample-epochs: 0"),
+        ({"latent_law": "unifrom"}, "did you mean 'uniform'?"),
+        ({"parallel": "pmapp"}, "did you mean 'pmap'?"),
+        ({"epochs": True}, "--epochs: True"),
+        ({"epochs": 1.5}, "--epochs: 1.5"),
+    ],
+)
+def test_a_field_out_of_bounds_is_named_with_its_value_and_what_is_allowed(fields, words):
+    with pytest.raises(UserError) as error:
+        configs.validate(with_fields(**fields))
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_default_config_is_valid():
+    configs.validate(Config())
+
+
+def test_a_config_survives_the_way_to_json_and_back(tmp_path):
+    config = with_fields(workdir=tmp_path, data_dir=tmp_path, sample_epochs=(3, 5), latent_law="normal", log_every=7)
+    assert configs.from_json(configs.to_json(config), source="here") == config
+    assert json.loads(configs.to_json(config))["method"]["kind"] == "vanilla_gan"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tree: "{",
+        lambda tree: "[]",
+        lambda tree: json.dumps({"run": tree["run"]}),
+        lambda tree: json.dumps(tree | {"method": tree["method"] | {"kind": "vanila_gan"}}),
+        lambda tree: json.dumps(tree | {"run": tree["run"] | {"colour": 1}}),
+        lambda tree: json.dumps(tree | {"run": tree["run"] | {"epochs": "many"}}),
+        lambda tree: json.dumps(tree | {"run": tree["run"] | {"sample_epochs": ["one"]}}),
+        lambda tree: json.dumps(tree | {"run": {k: v for k, v in tree["run"].items() if k != "workdir"}}),
+    ],
+)
+def test_a_damaged_config_is_refused_in_one_line_that_names_the_file(damage):
+    text = damage(json.loads(configs.to_json(Config())))
+    with pytest.raises(UserError, match=r"^run/config\.json: ") as error:
+        configs.from_json(text, source="run/config.json")
+    assert "\n" not in str(error.value)
+
+
+def test_changed_fields_names_what_the_numbers_depend_on_and_nothing_else():
+    old = Config()
+    free = {"epochs": 5, "log_every": 3, "devices": 2, "resume": "must", "sample_epochs": (7,), "parallel": "pmap"}
+    assert configs.changed_fields(old, with_fields(**free)) == []
+    changes = configs.changed_fields(old, with_fields(seed=1, latent_size=9))
+    assert changes == ["--latent-size (20 in the run, 9 asked for)", "--seed (0 in the run, 1 asked for)"]
+
+
+def test_every_field_has_a_help_text_beside_it():
+    import inspect
+
+    for cls in (VanillaGAN, Run):
+        source = inspect.getsource(cls)
+        for field in dataclasses.fields(cls):
+            line = next(line for line in source.splitlines() if line.strip().startswith(f"{field.name}:"))
+            assert "  # " in line
