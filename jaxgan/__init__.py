@@ -1,1 +1,66 @@
-"""jaxgan: the textbook chapter on generative models, as pure functions in JAX and Flax."""
+"""jaxgan: the textbook chapter on generative models, as pure functions in JAX and Flax.
+
+A method is three pure functions, ``init``, ``step`` and ``sample``; a run is a fold of them over data::
+
+    import jax, jaxgan
+
+    config = jaxgan.Config(method=jaxgan.VanillaGAN(), run=jaxgan.Run(workdir="runs/mine", epochs=3))
+    jaxgan.run(config)                                                   # train as the experiments do
+    method = jaxgan.build(config.method, image_shape=(28, 28, 1))       # or take the functions themselves
+    state = method.init(jax.random.key(0))
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxgan.config import Config, Run, VanillaGAN
+    from jaxgan.data import Dataset, load
+    from jaxgan.errors import UserError
+    from jaxgan.methods import Batch, GANState, Method, NetworkState, build, gan
+    from jaxgan.runtime.launch import run
+
+__version__ = "0.1.0"
+
+# Each name with its home. They are imported when first used: the data tools need no JAX, and JAX takes a second.
+_HOMES = {
+    "Batch": "jaxgan.methods",
+    "Config": "jaxgan.config",
+    "Dataset": "jaxgan.data",
+    "GANState": "jaxgan.methods",
+    "Method": "jaxgan.methods",
+    "NetworkState": "jaxgan.methods",
+    "Run": "jaxgan.config",
+    "UserError": "jaxgan.errors",
+    "VanillaGAN": "jaxgan.config",
+    "build": "jaxgan.methods",
+    "gan": "jaxgan.methods",
+    "load": "jaxgan.data",
+    "run": "jaxgan.runtime.launch",
+}
+
+__all__ = [
+    "Batch",
+    "Config",
+    "Dataset",
+    "GANState",
+    "Method",
+    "NetworkState",
+    "Run",
+    "UserError",
+    "VanillaGAN",
+    "build",
+    "gan",
+    "load",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -4,7 +4,6 @@ A command is a function whose annotations are its flags and whose docstring is i
 it in ``_commands``.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from jaxgan import data
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, one_line_errors, parse
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
@@ -32,11 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
       SystemExit: with code 2 if the user asked for something impossible.
     """
-    try:
-        _commands().cli(prog="jaxgan", description="Tools around the experiments.", args=argv)
-    except UserError as error:
-        print(f"jaxgan: error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with one_line_errors("jaxgan"):
+        app = _commands()
+        parse(lambda: app.cli(prog="jaxgan", description="Tools around the experiments.", args=argv))
 
 
 def _commands() -> tyro.extras.SubcommandApp:

@@ -68,7 +68,8 @@ class Run:
 
 # A finished part of a run does not depend on these, so they may differ when it goes on.
 FREE_FIELDS = frozenset(
-    "workdir data_dir epochs devices parallel platform checkpoint_every resume log_every sample_epochs dry_run".split()
+    ("workdir", "data_dir", "epochs", "devices", "parallel", "platform", "checkpoint_every", "resume", "log_every")
+    + ("sample_epochs", "dry_run")
 )
 
 
@@ -115,7 +116,9 @@ def _check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:
     accepted = (int, float) if base is float else (base,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and base is not bool):
         raise UserError(f"{flag}: {value!r} is not allowed, it must be of type {base.__name__}")
-    if bounds and not bounds["low"] <= value <= bounds["high"] or (bounds.get("open_high") and value == bounds["high"]):
+    if not bounds:
+        return
+    if not bounds["low"] <= value <= bounds["high"] or (bounds["open_high"] and value == bounds["high"]):
         upper = f" and {'below' if bounds['open_high'] else 'at most'} {bounds['high']:g}"
         upper = "" if bounds["high"] == float("inf") else upper
         raise UserError(f"{flag}: {value} is not allowed, it must be at least {bounds['low']:g}{upper}")
@@ -141,7 +144,8 @@ def from_json(text: str, *, source: str) -> Config:
       The config, validated.
 
     Raises:
-      UserError: if the text is no such JSON, names an unknown method, or has a field too few, too many or out of bounds.
+      UserError: if the text is no such JSON, names an unknown method, or lacks a field, or has one too many or out of
+        bounds.
     """
     try:
         tree = json.loads(text)

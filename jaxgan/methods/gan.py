@@ -115,8 +115,6 @@ def gan(
     return Method(init, step, sample)
 
 
-def _update(
-    network: NetworkState, gradients: PyTree, optimizer: optax.GradientTransformation
-) -> NetworkState:
+def _update(network: NetworkState, gradients: PyTree, optimizer: optax.GradientTransformation) -> NetworkState:
     updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
     return network.replace(params=optax.apply_updates(network.params, updates), opt_state=opt_state)

@@ -27,6 +27,4 @@ def value_and_mean_grad(
     """
     if axis_name is None:
         return jax.value_and_grad(loss, has_aux=True)(params)
-    return lax.pmean(
-        jax.value_and_grad(loss, has_aux=True)(lax.pcast(params, axis_name, to="varying")), axis_name
-    )
+    return lax.pmean(jax.value_and_grad(loss, has_aux=True)(lax.pcast(params, axis_name, to="varying")), axis_name)

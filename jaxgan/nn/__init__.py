@@ -1,0 +1,1 @@
+"""How images are computed: layers and networks, with nothing that trains."""

@@ -3,7 +3,6 @@
 import math
 from itertools import accumulate, pairwise
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, UInt32

@@ -1,23 +1,18 @@
-"""What a run shows in the terminal: tables, a progress bar, and errors in one line."""
+"""What a run shows in the terminal: tables, a progress bar, and the files it wrote."""
 
 import contextlib
-import io
+import logging
 import math
-import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jaxgan.errors import UserError
 from jaxgan.runtime import loop
 from jaxgan.runtime.inspection import Cost, Layer
-
-T = TypeVar("T")
 
 # The metrics that the progress bar has room for.
 SHORT_NAMES = {
@@ -28,51 +23,12 @@ SHORT_NAMES = {
 }
 
 
-@contextlib.contextmanager
-def one_line_errors(program: str) -> Iterator[None]:
-    """Turns a mistake of the user into one line on standard error and exit code 2."""
-    try:
-        yield
-    except UserError as error:
-        fail(program, str(error), code=2)
-
-
-def fail(program: str, message: str, *, code: int) -> None:
-    """Ends the program with one line on standard error.
-
-    Args:
-      program: the name of the command.
-      message: what to say.
-      code: the exit code.
-
-    Raises:
-      SystemExit: always.
-    """
-    print(f"{program}: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    raise SystemExit(code)
-
-
-def parse(read: Callable[[], T]) -> T:
-    """Runs a command-line parser whose complaints come as a box, and makes them one line.
-
-    Args:
-      read: parses the command line; ends with SystemExit(2) and a text on standard error if it cannot.
-
-    Returns:
-      What was parsed.
-
-    Raises:
-      UserError: with the parser's words.
-    """
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            return read()
-    except SystemExit as error:
-        if error.code != 2:
-            raise
-        words = re.sub(r"[\u2500-\u257f]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", box.getvalue()))
-        raise UserError(re.split(r"For full helptext", " ".join(words.split()))[0].strip()) from error
+def show_log(console: Console) -> None:
+    """Shows what the package itself reports as it works, such as that it prepares a data set."""
+    handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
+    logger = logging.getLogger("jaxgan")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
 
 
 def show_network(console: Console, name: str, layers: Sequence[Layer]) -> None:
@@ -126,7 +82,8 @@ def show_files(console: Console, files: Sequence[Path]) -> None:
 def show_cost(console: Console, cost: Cost) -> None:
     """Prints what one step costs, by XLA's own analysis."""
     console.print(
-        f"One step of the whole batch on one device: {cost.flops / 1e6:,.1f} MFLOP; memory: "
-        f"{cost.argument_bytes / 2**20:,.1f} MiB of state and batch, {cost.temporary_bytes / 2**20:,.1f} MiB in between",
+        f"One step of the whole batch on one device, by XLA's analysis: {cost.flops / 1e6:,.1f} MFLOP, "
+        f"{cost.argument_bytes / 2**20:,.1f} MiB of state and batch, "
+        f"{cost.temporary_bytes / 2**20:,.1f} MiB in between",
         highlight=False,
     )

@@ -1,6 +1,7 @@
 """From an experiment's default config and a command line to a finished run."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import tyro
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.console import Console
 from jaxgan import config as configs
 from jaxgan import data
 from jaxgan.config import Config
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, fail, one_line_errors, parse
 from jaxgan.methods import build, networks
 from jaxgan.runtime import checkpoints, tracking, workdir
 from jaxgan.runtime import console as consoles
@@ -29,18 +30,20 @@ def main(default: Config, argv: Sequence[str] | None = None) -> None:
       SystemExit: with 2 after a mistake of the user, 1 if training diverged, 130 or 143 after Ctrl-C or SIGTERM.
     """
     name = default.kind
-    with consoles.one_line_errors(name):
+    with one_line_errors(name):
         config = read_flags(default, argv)
         try:
-            execute(config, Console())
+            run(config)
         except Interrupted as stopped:
             message = f"{stopped} and saved; to go on, run the same command again (--resume auto)"
-            consoles.fail(name, message, code=128 + stopped.signum)
+            fail(name, message, code=128 + stopped.signum)
         except Diverged as failure:
             kept = checkpoints.latest_step(workdir.Workdir(config.run.workdir).checkpoints)
             kept_text = "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
             advice = "try smaller learning rates or another --seed"
-            consoles.fail(name, f"stopped, {failure}; {kept_text}; {advice}", code=1)
+            fail(name, f"stopped, {failure}; {kept_text}; {advice}", code=1)
+        except KeyboardInterrupt:
+            fail(name, "interrupted before training began; nothing to save", code=130)
 
 
 def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
@@ -51,33 +54,40 @@ def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
       argv: the flags; None for those of the process.
 
     Returns:
-      The config, validated.
+      The config, of the right types but not yet validated.
 
     Raises:
-      UserError: if a flag is unknown or its value is not allowed.
+      UserError: if a flag is unknown or its value is no such thing.
     """
-    config = consoles.parse(
-        lambda: tyro.cli(Config, args=argv, default=default, config=(tyro.conf.OmitArgPrefixes,), prog=default.kind)
-    )
-    configs.validate(config)
-    return config
+    flat = (tyro.conf.OmitArgPrefixes,)
+    return parse(lambda: tyro.cli(Config, args=argv, default=default, config=flat, prog=default.kind))
 
 
-def execute(config: Config, console: Console) -> None:
+def run(config: Config, *, console: Console | None = None) -> Path:
     """Carries out a run, or only describes it with ``dry_run``.
 
     Args:
-      config: the experiment, validated.
-      console: where to print.
+      config: the experiment.
+      console: where to print; None for standard output.
+
+    Returns:
+      The run's folder.
 
     Raises:
-      UserError: if the config does not fit the machine, the data or the folder; nothing is written then.
+      UserError: if the config is not valid or does not fit the machine, the data or the folder; nothing is written.
+      Interrupted: after Ctrl-C or SIGTERM, with everything saved.
+      Diverged: if a loss stopped being finite; the last checkpoint is from before.
     """
+    configs.validate(config)
     run, folder = config.run, workdir.Workdir(config.run.workdir)
+    console = console or Console()
+    consoles.show_log(console)
     enable_compilation_cache()
     devices = select_devices(platform=run.platform, count=run.devices)
     if run.batch_size % len(devices):
-        raise UserError(f"--batch-size: {run.batch_size} is not allowed, it must be a multiple of {len(devices)} devices")
+        raise UserError(
+            f"--batch-size: {run.batch_size} is not allowed, it must be a multiple of {len(devices)} devices"
+        )
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=workdir.load_config(folder), checkpointed=checkpointed)
     dataset = data.load(run.data, data_dir=run.data_dir)
@@ -89,11 +99,14 @@ def execute(config: Config, console: Console) -> None:
         consoles.show_network(console, name, layers(module, input_shape, batch_size=run.batch_size))
     if run.dry_run:
         console.print(configs.to_json(config), highlight=False, end="")
-        cost = step_cost(build(config.method, image_shape=image_shape), image_shape=image_shape, batch_size=run.batch_size)
+        cost = step_cost(
+            build(config.method, image_shape=image_shape), image_shape=image_shape, batch_size=run.batch_size
+        )
         consoles.show_cost(console, cost)
-        return
+        return folder.root
 
     with graceful_signals() as stop, consoles.progress_bar(console) as report:
         train(config, dataset, devices, resume=resume, stop=stop, report=report)
     tracking.draw(folder, title=config.method.title)
     consoles.show_files(console, folder.files())
+    return folder.root

@@ -1,4 +1,4 @@
-"""When things happen in a run, as functions of the step alone, so that an interrupted run does them at the same steps."""
+"""When things happen in a run: functions of the step alone, so that an interrupted run does them at the same steps."""
 
 from dataclasses import dataclass
 

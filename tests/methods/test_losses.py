@@ -25,7 +25,7 @@ def test_an_undecided_discriminator_costs_ln_2_a_term():
 
 @pytest.mark.parametrize("loss", [losses.real_loss, losses.fake_loss, losses.non_saturating_loss])
 def test_gradients_are_right_and_stay_finite_for_logits_of_ten_thousand(loss):
-    check_grads(lambda l: loss(jnp.asarray(l)), (LOGITS,), order=2, modes=["rev"], rtol=0.02)
+    check_grads(lambda logits: loss(jnp.asarray(logits)), (LOGITS,), order=2, modes=["rev"], rtol=0.02)
     extreme = jnp.array([-1e4, 1e4])
     assert np.isfinite(loss(extreme))
     assert np.all(np.isfinite(jax.grad(loss)(extreme)))

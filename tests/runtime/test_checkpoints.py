@@ -28,9 +28,7 @@ def seed(sharding):
 def test_a_checkpoint_holds_what_was_saved_although_training_goes_on_in_the_same_memory(tmp_path):
     program, everywhere = program_on(1)
     images = np.random.default_rng(0).integers(0, 256, (80, *SHAPE), dtype=np.uint8)
-    resident = jax.device_put(
-        (images, np.zeros(80, np.int32), np.arange(80, dtype=np.int32), np.uint32(0)), everywhere
-    )
+    resident = jax.device_put((images, np.zeros(80, np.int32), np.arange(80, dtype=np.int32), np.uint32(0)), everywhere)
     carry = program.init(resident[3])
     with checkpoints.checkpoint_manager(tmp_path) as manager:
         expected = jax.tree.map(np.array, jax.device_get(carry))
@@ -80,8 +78,8 @@ def test_a_damaged_checkpoint_is_refused_in_one_line_that_names_it(tmp_path, dam
         elif damage == "remove":
             path.unlink()
     program, everywhere = program_on(1, hidden_units=9 if damage == "other shapes" else 8)
+    abstract = jax.eval_shape(program.init, seed(everywhere))
     with checkpoints.checkpoint_manager(tmp_path) as manager, pytest.raises(UserError) as error:
-        abstract = jax.eval_shape(program.init, seed(everywhere))
         checkpoints.restore(manager, abstract, step=6, sharding=everywhere)
     assert str(tmp_path / "6") in str(error.value)
     assert "delete it to go on from step 3" in str(error.value)
