@@ -68,8 +68,8 @@ class Run:
 
 # A finished part of a run does not depend on these, so they may differ when it goes on.
 FREE_FIELDS = frozenset(
-    ("workdir", "data_dir", "epochs", "devices", "parallel", "platform", "checkpoint_every", "resume", "log_every")
-    + ("sample_epochs", "dry_run")
+    {"workdir", "data_dir", "epochs", "devices", "parallel", "platform"}
+    | {"checkpoint_every", "resume", "log_every", "sample_epochs", "dry_run"}
 )
 
 

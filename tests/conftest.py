@@ -19,6 +19,7 @@ install_import_hook([f"jaxgan.{name}" for name in CHECKED], "beartype.beartype")
 import numpy as np
 import pytest
 
+from jaxgan import data
 from jaxgan.config import Config, Run, VanillaGAN
 from jaxgan.data import Dataset
 
@@ -45,3 +46,11 @@ def toy_config(tmp_path):
     method = VanillaGAN(latent_size=3, hidden_units=8, ema_decay=0.9)
     run = Run(workdir=tmp_path / "run", epochs=3, batch_size=20, checkpoint_every=1, log_every=2, sample_epochs=(1, 2))
     return Config(method=method, run=run)
+
+
+@pytest.fixture(scope="session")
+def mnist_dir(tmp_path_factory):
+    """A folder in which the real MNIST is prepared, from the archive in the package."""
+    root = tmp_path_factory.mktemp("mnist")
+    data.prepare("mnist", data_dir=root)
+    return root

@@ -85,9 +85,8 @@ def run(config: Config, *, console: Console | None = None) -> Path:
     enable_compilation_cache()
     devices = select_devices(platform=run.platform, count=run.devices)
     if run.batch_size % len(devices):
-        raise UserError(
-            f"--batch-size: {run.batch_size} is not allowed, it must be a multiple of {len(devices)} devices"
-        )
+        count = len(devices)
+        raise UserError(f"--batch-size: {run.batch_size} is not allowed, it must be a multiple of the {count} devices")
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=workdir.load_config(folder), checkpointed=checkpointed)
     dataset = data.load(run.data, data_dir=run.data_dir)

@@ -1,0 +1,74 @@
+"""The experiment as a user types it, on the real MNIST, and killed on the way."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jaxgan.runtime.workdir import Workdir
+
+from .test_resume import assert_same, content
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "vanilla_gan.py"
+FLAGS = ["--epochs", "6", "--checkpoint-every", "1", "--log-every", "300", "--hidden-units", "8", "--devices", "1"]
+
+pytestmark = pytest.mark.slow
+
+
+def start(folder, mnist_dir):
+    command = [sys.executable, str(SCRIPT), *FLAGS, "--workdir", str(folder), "--data-dir", str(mnist_dir)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def unbroken(mnist_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    output, errors = start(folder, mnist_dir).communicate()
+    assert errors == ""
+    return folder, output
+
+
+def test_the_command_says_what_it_built_and_names_what_it_wrote(unbroken):
+    folder, output = unbroken
+    for words in ("Generator", "Discriminator", "7,224", "epoch 6/6", "steps/s", "G loss", "D(G(z))", "Wrote"):
+        assert words in output
+    assert str(folder / "figures" / "samples.png") in output
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_says_how_to_go_on_and_the_resumed_run_ends_in_the_same_bytes(
+    signum, mnist_dir, tmp_path, unbroken
+):
+    folder = Workdir(tmp_path / "run")
+    process = start(folder.root, mnist_dir)
+    wait_for(folder.metrics.exists, process)
+    process.send_signal(signum)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + signum
+    assert "run the same command again" in errors
+    assert "Traceback" not in errors
+    resumed = start(folder.root, mnist_dir)
+    assert resumed.communicate()[1] == ""
+    assert resumed.returncode == 0
+    assert_same(content(folder.root), content(unbroken[0]))
+
+
+def test_a_run_killed_without_warning_ends_in_the_same_bytes(mnist_dir, tmp_path, unbroken):
+    folder = Workdir(tmp_path / "run")
+    process = start(folder.root, mnist_dir)
+    wait_for(lambda: any(p.name.isdigit() for p in folder.checkpoints.glob("*")), process)
+    process.kill()
+    process.communicate()
+    resumed = start(folder.root, mnist_dir)
+    assert resumed.communicate()[1] == ""
+    assert resumed.returncode == 0
+    assert_same(content(folder.root), content(unbroken[0]))

@@ -1,0 +1,49 @@
+import matplotlib.image
+import numpy as np
+import pytest
+
+from jaxgan import figures
+
+
+def some_images(count, shape=(6, 5, 1)):
+    return np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def test_a_tile_holds_each_image_in_its_place_on_white():
+    images = some_images(6)
+    sheet = figures.tile(images, columns=3, gap=2)
+    assert sheet.shape == (6 + 2 + 6, 5 + 2 + 5 + 2 + 5, 1)
+    for i, image in enumerate(images):
+        top, left = i // 3 * 8, i % 3 * 7
+        np.testing.assert_array_equal(sheet[top : top + 6, left : left + 5], image)
+    assert np.all(sheet[6:8] == 255)
+
+
+def rows(epochs):
+    names = ["generator_loss", "discriminator_loss", "real_probability", "fake_probability"]
+    return [{"step": 3 * e, "epoch": float(e), **dict.fromkeys(names, 0.5)} for e in range(1, epochs + 1)]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 30])
+def test_training_curves_have_a_panel_a_unit_with_labels_and_a_line_a_metric(epochs):
+    figure = figures.training_curves(rows(epochs), title="Toy")
+    losses, probabilities = figure.axes
+    assert [t.get_text() for t in losses.get_legend().get_texts()] == ["generator", "discriminator"]
+    assert [t.get_text()[:4] for t in probabilities.get_legend().get_texts()] == ["$D(x", "$D(G", "unde"]
+    for axes in figure.axes:
+        assert axes.get_title()
+        assert axes.get_xlabel() == "epoch"
+        assert axes.get_ylabel()
+
+
+def test_sample_rows_are_labelled():
+    figure = figures.sample_rows({"epoch 1": some_images(4), "epoch 2": some_images(4)}, title="Toy")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["epoch 1", "epoch 2"]
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 1), (6, 5, 3)])
+def test_equal_figures_are_equal_files_of_readme_width(tmp_path, shape):
+    for name in ("a.png", "b.png"):
+        figures.save(figures.sample_grid(some_images(16, shape), title="Toy"), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert matplotlib.image.imread(tmp_path / "a.png").shape[1] == figures.WIDTH * figures.DPI
