@@ -14,10 +14,10 @@ from rich.table import Table
 from jaxgan.runtime import loop
 from jaxgan.runtime.inspection import Cost, Layer
 
-# The metrics that the progress bar has room for.
+# The metrics that the progress bar has room for, on a terminal of 80 columns: the losses of both networks first.
 SHORT_NAMES = {
-    "generator_loss": "G loss",
-    "discriminator_loss": "D loss",
+    "generator_loss": "G",
+    "discriminator_loss": "D",
     "real_probability": "D(x)",
     "fake_probability": "D(G(z))",
 }
@@ -51,11 +51,11 @@ def progress_bar(console: Console) -> Iterator[Callable[[loop.Progress], None]]:
     """
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[speed]:,.0f} steps/s  {task.fields[metrics]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[speed]:,.0f} steps/s {task.fields[metrics]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, speed_estimate_period=10) as bar:
+    with Progress(*columns, console=console, expand=True, speed_estimate_period=10) as bar:
         task = bar.add_task("train", epoch="", speed=0.0, metrics="", total=None)
 
         def update(now: loop.Progress) -> None:
@@ -66,7 +66,7 @@ def progress_bar(console: Console) -> Iterator[Callable[[loop.Progress], None]]:
                 total=now.schedule.total_steps,
                 epoch=f"{math.ceil(now.step / now.schedule.steps_per_epoch)}/{now.schedule.run.epochs}",
                 speed=now.steps_per_second,
-                metrics="  ".join(shown),
+                metrics=" ".join(shown),
             )
 
         yield update

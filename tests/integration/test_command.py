@@ -39,7 +39,7 @@ def unbroken(mnist_dir, tmp_path_factory):
 
 def test_the_command_says_what_it_built_and_names_what_it_wrote(unbroken):
     folder, output = unbroken
-    for words in ("Generator", "Discriminator", "7,224", "epoch 6/6", "steps/s", "G loss", "D(G(z))", "Wrote"):
+    for words in ("Generator", "Discriminator", "7,224", "epoch 6/6", "steps/s", "D(x)", "D(G(z))", "Wrote"):
         assert words in output
     assert str(folder / "figures" / "samples.png") in output
 
