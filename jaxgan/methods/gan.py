@@ -35,8 +35,9 @@ def gan(
 
     Args:
       generator: from latents [batch, latent_size] to images in [-1, 1].
-      discriminator: from images and the words of its noise (None in evaluation mode) to logits [batch]; its property
-        ``noise_offsets`` ends with the number of words it takes an example.
+      discriminator: from images and the words of its noise (None in evaluation mode) to logits [batch]; its method
+        ``judge_pair`` does so for a real and a generated batch at once, and its property ``noise_offsets`` ends with
+        the number of words it takes an example.
       image_shape: height, width and channels of an image.
       latent_size: numbers in a latent vector.
       latent_law: from random words to latents, such as :func:`jaxgan.nn.noise.uniform`.
@@ -69,9 +70,6 @@ def gan(
     def generate(params: PyTree, bits: UInt32[Array, "batch latent"]) -> Float[Array, "batch height width channels"]:
         return generator.apply({"params": params}, latent_law(bits))
 
-    def judge(params: PyTree, images: Array, bits: Array) -> Float[Array, " batch"]:
-        return discriminator.apply({"params": params}, images, bits)
-
     def step(state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple[GANState, Metrics]:
         bits = noise.words(key, batch.index, count=sum(word_counts))
         latent_d, latent_g, *dropout = jnp.split(bits, list(accumulate(word_counts))[:-1], axis=1)
@@ -79,9 +77,9 @@ def gan(
         fake = generate(state.generator.params, latent_d)
 
         def discriminator_loss(params):
-            # Without batch statistics an image is judged alone, so real and fake can pass as one matrix product.
-            both = judge(params, jnp.concatenate([batch.images, fake]), jnp.concatenate(dropout[:2]))
-            real_logits, fake_logits = jnp.split(both, 2)
+            real_logits, fake_logits = discriminator.apply(
+                {"params": params}, batch.images, fake, *dropout[:2], method="judge_pair"
+            )
             real, fake_ = losses.real_loss(real_logits), losses.fake_loss(fake_logits)
             return real + fake_, {
                 "discriminator_loss": real + fake_,
@@ -97,7 +95,7 @@ def gan(
         new_discriminator = _update(state.discriminator, gradients, discriminator_optimizer)
 
         def generator_loss(params):
-            logits = judge(new_discriminator.params, generate(params, latent_g), dropout[2])
+            logits = discriminator.apply({"params": new_discriminator.params}, generate(params, latent_g), dropout[2])
             return losses.non_saturating_loss(logits), {}
 
         (loss, _), gradients = value_and_mean_grad(generator_loss, state.generator.params, axis_name=axis_name)

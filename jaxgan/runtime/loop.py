@@ -122,7 +122,7 @@ def train(
 
 def _means(carry: Carry) -> dict[str, float]:
     """Fetches the means of the metrics since the last row; waits for the device."""
-    sums, count, diverged_at = jax.device_get((carry.sums, carry.count, carry.diverged_at))
-    if diverged_at >= 0:
-        raise Diverged(f"a loss is not finite at step {diverged_at}")
+    sums, count, step = jax.device_get((carry.sums, carry.count, carry.state.step))
+    if not all(map(math.isfinite, sums.values())):
+        raise Diverged(f"a loss is not finite at step {step}")
     return {name: float(total) / int(count) for name, total in sums.items()}

@@ -1,7 +1,7 @@
 """The compiled heart of a run: many steps of a method in one call, over images that stay on the device."""
 
-import functools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +24,6 @@ class Carry:
     state: Any  # the method's
     sums: Metrics  # sums of the metrics of the steps since the last row was logged
     count: Int[Array, ""]  # how many steps those are
-    diverged_at: Int[Array, ""]  # the first step with a metric that is not finite, -1 if there was none
 
 
 class Inputs(NamedTuple):
@@ -68,7 +67,13 @@ def initial_carry(method: Method, seed: UInt32[Array, ""], *, image_shape: tuple
     example = Batch(jnp.zeros((1, *image_shape)), jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32))
     _, metrics = jax.eval_shape(method.step, state, example, role_key(seed, STEP_ROLE))
     zeros = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
-    return Carry(state, zeros, jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
+    return Carry(state, zeros, jnp.zeros((), jnp.int32))
+
+
+def take(examples: Array, chosen: Int[Array, " size"]) -> Array:
+    """Gathers examples as flat rows, which XLA's CPU backend copies faster; each index must be that of an example."""
+    rows = examples.reshape(len(examples), -1)
+    return rows.at[chosen].get(mode="promise_in_bounds").reshape(len(chosen), *examples.shape[1:])
 
 
 def steps(method: Method, *, batch_size: int, axis_name: str | None) -> Callable[[Carry, Inputs], Carry]:
@@ -83,7 +88,8 @@ def steps(method: Method, *, batch_size: int, axis_name: str | None) -> Callable
       axis_name: the mapped axis along which the batch is split; None on one device.
 
     Returns:
-      A function from (carry, inputs) to the carry at ``inputs.stop``.
+      A function from (carry, inputs) to the carry at ``inputs.stop``, or at the first step after which a sum of
+      metrics is not finite.
     """
 
     def run(carry: Carry, inputs: Inputs) -> Carry:
@@ -97,21 +103,16 @@ def steps(method: Method, *, batch_size: int, axis_name: str | None) -> Callable
             step = carry.state.step
             start = (step % steps_per_epoch) * batch_size + first
             chosen = lax.dynamic_slice(inputs.order, (start,), (size,))
-            # The order holds valid rows only, so the gather need not check its bounds.
-            images, labels = (x.at[chosen].get(mode="promise_in_bounds") for x in (inputs.images, inputs.labels))
-            batch = Batch(to_unit_range(images), labels, index)
+            batch = Batch(to_unit_range(take(inputs.images, chosen)), take(inputs.labels, chosen), index)
             state, metrics = method.step(carry.state, batch, jax.random.fold_in(step_key, step))
-            finite = jnp.all(jnp.isfinite(jnp.stack(jax.tree.leaves(metrics))))
-            return Carry(
-                state,
-                jax.tree.map(jnp.add, carry.sums, metrics),
-                carry.count + 1,
-                jnp.where((carry.diverged_at < 0) & ~finite, step, carry.diverged_at),
-            )
+            return Carry(state, jax.tree.map(jnp.add, carry.sums, metrics), carry.count + 1)
 
-        kept = jnp.where(inputs.fresh, 0, 1)
-        carry = carry.replace(sums=jax.tree.map(lambda s: jnp.where(kept, s, 0), carry.sums), count=carry.count * kept)
-        return lax.while_loop(lambda c: (c.state.step < inputs.stop) & (c.diverged_at < 0), body, carry)
+        def goes_on(carry: Carry) -> Bool[Array, ""]:
+            return (carry.state.step < inputs.stop) & jnp.isfinite(sum(jax.tree.leaves(carry.sums)))
+
+        nothing = jax.tree.map(jnp.zeros_like, (carry.sums, carry.count))
+        sums, count = jax.tree.map(partial(jnp.where, inputs.fresh), nothing, (carry.sums, carry.count))
+        return lax.while_loop(goes_on, body, Carry(carry.state, sums, count))
 
     return run
 
@@ -152,7 +153,7 @@ def compile_program(
         return to_bytes(alone.sample(state, role_key(seed, SAMPLE_ROLE), count))
 
     return Program(
-        init=jax.jit(functools.partial(initial_carry, alone, image_shape=image_shape), out_shardings=everywhere),
+        init=jax.jit(partial(initial_carry, alone, image_shape=image_shape), out_shardings=everywhere),
         advance=spread(steps(build(axis_name), batch_size=batch_size, axis_name=axis_name), devices, parallel=parallel),
         sample=jax.jit(sample, static_argnums=2, out_shardings=everywhere),
     )
