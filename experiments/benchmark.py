@@ -23,38 +23,27 @@ import multiprocessing
 import os
 import platform
 import shlex
-import shutil
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import tyro
+from benchmarking import report
+from benchmarking.competitors import EAGER, OURS, PEAK_SIZE, Case, competitors, vanilla_gan_flops
+from benchmarking.processors import confined, cpu_model, cpus
+from benchmarking.starts import start_times
+from benchmarking.turns import take_turns
 
-from jaxgan import data, methods
+from jaxgan import data
 from jaxgan.config import Config, VanillaGAN
-from jaxgan.data.order import epoch_order
 from jaxgan.errors import UserError, one_line_errors, parse
 from jaxgan.runtime.devices import select_devices
-from jaxgan.runtime.program import Inputs, compile_program
 
-OURS, EAGER, TUNED, COMPILED = "jaxgan", "PyTorch eager", "PyTorch eager, tuned", "PyTorch torch.compile, tuned"
-TWINS = {EAGER: {}, TUNED: {"tuned": True}, COMPILED: {"tuned": True, "compiled": True}}
-PEAK_SIZE = 1024  # rows of the square matrices whose product sets the peak
 START_LIMITS = {"cold": 8.0, "warm": 5.0}  # seconds from the command to the first step
-START_TIMEOUT = 120.0
-EXPERIMENTS = Path(__file__).parent
 
 Results = dict[str, Any]  # plain data, what benchmark.json holds; see `run`
 
@@ -73,184 +62,7 @@ class Options:
     require: bool = False  # end with exit code 1 if a ratio is below what is required
 
 
-class Case(NamedTuple):
-    """One comparison: a method, its twin, the count of its arithmetic, and what is required of it."""
-
-    config: Config
-    twin: str  # function of benchmark_torch.py
-    flops: Callable[..., float]  # from (method, pixels=, batch_size=)
-    required: Mapping[str, float]  # least ratio of steps per second, by competitor
-
-
-def vanilla_gan_flops(method: VanillaGAN, *, pixels: int, batch_size: int) -> float:
-    """Counts the floating-point operations of a step's matrix products; all else is of lower order.
-
-    A dense layer from n to m units multiplies and adds nm times an example in its forward pass, nm times for the
-    gradient of its weights, and nm times for that of its input, which the first layer of a chain does not need.
-
-    Args:
-      method: the method.
-      pixels: numbers in an image.
-      batch_size: images in a step.
-
-    Returns:
-      The count; a multiplication and an addition are two.
-    """
-    hidden = (method.hidden_units,) * method.hidden_layers
-    generator = [n * m for n, m in pairwise((method.latent_size, *hidden, pixels))]
-    discriminator = [n * m for n, m in pairwise((pixels, *hidden, 1))]
-    g, d = sum(generator), sum(discriminator)
-    discriminator_update = g + 2 * d + 2 * d + 2 * (d - discriminator[0])  # forward; weights and inputs of two batches
-    generator_update = g + d + d + g + (g - generator[0])  # forward; through the discriminator; weights and inputs
-    return 2.0 * batch_size * (discriminator_update + generator_update)
-
-
 CASES = {"vanilla_gan": Case(Config(VanillaGAN()), "vanilla_gan", vanilla_gan_flops, {EAGER: 3.0})}
-
-Run = Callable[[int], None]  # trains for so many steps and waits for the last
-
-
-def compiled_program(case: Case, dataset: data.Dataset, device: jax.Device) -> Run:
-    """Makes this package's competitor: the very program that `jaxgan.runtime.loop` drives."""
-    config, image_shape = case.config, dataset.images.shape[1:]
-    program = compile_program(
-        lambda axis_name: methods.build(config.method, image_shape=image_shape, axis_name=axis_name),
-        [device],
-        image_shape=image_shape,
-        batch_size=config.run.batch_size,
-    )
-    seed = jax.device_put(np.uint32(config.run.seed), device)
-    images, labels = (jax.device_put(np.asarray(x), device) for x in (dataset.images, dataset.labels))
-    carry, epoch = program.init(seed), 0
-
-    def run(count: int) -> None:
-        nonlocal carry, epoch
-        order = jax.device_put(epoch_order(len(images), seed=config.run.seed, epoch=epoch), device)
-        stop = np.int32(int(carry.state.step) + count)
-        carry = jax.block_until_ready(program.advance(carry, Inputs(images, labels, order, seed, stop, np.bool_(True))))
-        epoch += 1
-        if int(carry.state.step) != stop:
-            raise RuntimeError(f"the program stopped at step {carry.state.step} of {stop}")
-
-    run(20)
-    return run
-
-
-def matrix_product(size: int, *, device: jax.Device) -> Run:
-    """Makes a function that multiplies two square float32 matrices so many times, for the peak of the machine."""
-    x, y = jax.device_put(np.random.default_rng(0).standard_normal((2, size, size), np.float32), device)
-    product = jax.jit(jnp.matmul)
-
-    def run(count: int) -> None:
-        for _ in range(count):
-            z = product(x, y)
-        jax.block_until_ready(z)
-
-    run(1)
-    return run
-
-
-def torch_device(jax_platform: str) -> tuple[str | None, str]:
-    """Finds where PyTorch can run beside JAX: (device, "") or (None, why it cannot)."""
-    try:
-        import torch
-    except ImportError:
-        return None, "not installed"
-    if jax_platform == "cpu":
-        return "cpu", ""
-    if jax_platform == "gpu" and torch.cuda.is_available():
-        return "cuda", ""
-    return None, f"PyTorch has no {jax_platform} here"
-
-
-def competitors(case: Case, dataset: data.Dataset, *, device: jax.Device, threads: int) -> tuple[dict, dict, dict]:
-    """Compiles and warms up everything that is compared.
-
-    Args:
-      case: the comparison.
-      dataset: the training images.
-      device: where JAX runs.
-      threads: how many threads PyTorch may use; JAX follows the process.
-
-    Returns:
-      The functions that train, by competitor; those that multiply matrices, by library; and for every competitor that
-      cannot run here, why.
-    """
-    trains = {OURS: compiled_program(case, dataset, device)}
-    products = {"jax": matrix_product(PEAK_SIZE, device=device)}
-    where, reason = torch_device(device.platform)
-    if where is None:
-        return trains, products, dict.fromkeys(TWINS, reason)
-    import benchmark_torch
-    import torch
-
-    torch.set_num_threads(threads)
-    products["torch"] = benchmark_torch.matrix_product(PEAK_SIZE, device=where)
-    twin, reasons = getattr(benchmark_torch, case.twin), {}
-    for name, how in TWINS.items():
-        if how.get("compiled") and where == "cpu" and not any(map(shutil.which, _compilers())):
-            reasons[name] = "no C++ compiler"
-            continue
-        try:
-            trains[name] = twin(
-                case.config.method,
-                np.asarray(dataset.images),
-                batch_size=case.config.run.batch_size,
-                device=where,
-                **how,
-            )
-        except Exception as error:  # a compiler that is there and does not work says so in many ways
-            if not how.get("compiled"):
-                raise
-            reasons[name] = f"failed to compile ({type(error).__name__})"
-    return trains, products, reasons
-
-
-def _compilers() -> list[str]:
-    return [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++", "cl"]
-
-
-def take_turns(
-    runs: Mapping[str, Run], *, repeats: int, seconds: float
-) -> tuple[dict[str, list[float]], dict[str, list[float | None]]]:
-    """Times functions that do a thing so many times, one after the other, again and again.
-
-    Args:
-      runs: the functions, warmed up.
-      repeats: turns of each.
-      seconds: length of a turn, about.
-
-    Returns:
-      By function and turn: things a second; and how many of this process's CPUs other programs took, None if unknown.
-    """
-
-    def turn(run: Run, count: int) -> tuple[float, float | None]:
-        busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
-        run(count)
-        taken, own = time.perf_counter() - start, time.process_time() - own
-        return count / taken, None if busy is None else max(0.0, _busy_seconds() - busy - own) / taken
-
-    counts = {name: max(1, math.ceil(turn(run, 50 if seconds >= 1 else 5)[0] * seconds)) for name, run in runs.items()}
-    rates, others = {name: [] for name in runs}, {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            rate, crowd = turn(run, counts[name])
-            rates[name].append(rate)
-            others[name].append(crowd)
-    return rates, others
-
-
-def _busy_seconds() -> float | None:
-    """Reads how long the CPUs of this process have been busy, for anyone, since the system started; Linux tells."""
-    mine = {f"cpu{n}" for n in _cpus()}
-    try:
-        rows = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
-        ticks = sum(
-            int(row[i]) for row in rows if row[0] in mine for i in (1, 2, 3, 6, 7, 8)
-        )  # neither idle nor waiting
-        return ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def compare(name: str, threads: int, options: Options) -> Results:
@@ -283,81 +95,6 @@ def compare(name: str, threads: int, options: Options) -> Results:
     }
 
 
-@contextlib.contextmanager
-def confined(threads: int) -> Iterator[None]:
-    """Makes processes started within use so many threads, by CPU affinity where the system has it.
-
-    XLA makes as many threads as it finds CPUs, or as the variable NPROC says, which works everywhere.
-    """
-    kept, nproc = _cpus(), os.environ.get("NPROC")
-    os.environ["NPROC"] = str(threads)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, kept[:threads])
-    try:
-        yield
-    finally:
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, kept)
-        os.environ.pop("NPROC") if nproc is None else os.environ.update(NPROC=nproc)
-
-
-def _cpus() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def first_step_seconds(script: Path, *, cache: Path, options: Options) -> float:
-    """Measures how long a command takes from being typed to its first training step, in a process and folder apart.
-
-    Args:
-      script: an experiment.
-      cache: the folder of the compilation cache; empty for a cold start.
-      options: where the data lie, and the platform.
-
-    Returns:
-      Seconds until the first row of metrics.
-    """
-    environment = {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # as `enable_compilation_cache` has it
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        metrics = Path(folder, "run", "metrics.jsonl")
-        flags = ["--epochs", "1", "--log-every", "1", "--workdir", str(metrics.parent), "--platform", options.platform]
-        flags += ["--data-dir", str(options.data_dir)] if options.data_dir else []
-        log = Path(folder, "log")
-        with log.open("w") as output:
-            start = time.monotonic()
-            process = subprocess.Popen(
-                [sys.executable, str(script), *flags], env=environment, stdout=output, stderr=subprocess.STDOUT
-            )
-            try:
-                while not (metrics.exists() and metrics.stat().st_size):
-                    if process.poll() is not None or time.monotonic() - start > START_TIMEOUT:
-                        raise RuntimeError(f"{script.name} did not get to its first step: {log.read_text()[-500:]}")
-                    time.sleep(0.01)
-                return time.monotonic() - start
-            finally:
-                process.send_signal(signal.SIGTERM)  # saves and ends
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
-
-def start_times(script: Path, options: Options) -> dict[str, list[float]]:
-    """Measures cold and warm starts in turns, each pair with a compilation cache of its own."""
-    times = {"cold": [], "warm": []}
-    for _ in range(options.starts):
-        with tempfile.TemporaryDirectory() as cache:
-            for taken in times.values():
-                taken.append(first_step_seconds(script, cache=Path(cache), options=options))
-    return times
-
-
 def machine(options: Options) -> dict[str, str]:
     """Describes what the numbers hold for: machine, date, versions and the exact command."""
     versions = [f"Python {platform.python_version()}"]
@@ -368,24 +105,16 @@ def machine(options: Options) -> dict[str, str]:
     return {
         "command": shlex.join(["python", *sys.argv]),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{_cpu_model()}, {len(_cpus())} CPUs, {platform.system()}",
+        "machine": f"{cpu_model()}, {len(cpus())} CPUs, {platform.system()}",
         "versions": ", ".join(versions),
         "threads": f"{', '.join(map(str, options.threads))}; set by {pinned}",
         "turns": f"{options.repeats} of {options.seconds:g} s for each competitor",
     }
 
 
-def _cpu_model() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def check(options: Options) -> None:
     """Raises UserError for the first field that is out of bounds."""
-    most = len(_cpus())
+    most = len(cpus())
     for threads in options.threads:
         if not 1 <= threads <= most:
             raise UserError(f"--threads: {threads} is not allowed, it must be between 1 and the {most} CPUs available")
@@ -421,25 +150,24 @@ def run(options: Options) -> Results:
                 comparisons.append(process.submit(compare, name, threads, options).result())
     if options.starts:
         print("time to the first step ...", flush=True)
+    flags = ["--platform", options.platform, *(["--data-dir", str(options.data_dir)] if options.data_dir else [])]
     return {
         "about": machine(options),
         "comparisons": comparisons,
-        "starts": start_times(EXPERIMENTS / "vanilla_gan.py", options),
+        "starts": start_times(Path(__file__).with_name("vanilla_gan.py"), repeats=options.starts, flags=flags),
     }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark as a command."""
-    import benchmark_report
-
     with one_line_errors("benchmark"):
         options = parse(lambda: tyro.cli(Options, args=argv, prog="benchmark"))
         check(options)
         results = run(options)
-    ratios, starts = benchmark_report.verdicts(
+    ratios, starts = report.verdicts(
         results, required={name: case.required for name, case in CASES.items()}, ours=OURS, start_limits=START_LIMITS
     )
-    files = benchmark_report.write(results, (*ratios, *starts), ours=OURS, out=options.out)
+    files = report.write(results, (*ratios, *starts), ours=OURS, out=options.out)
     print(files[0].read_text(), *files, sep="\n")
     if options.require and not all(verdict.met for verdict in ratios):
         raise SystemExit(1)

@@ -1,7 +1,6 @@
 """The fully connected layer, on a matrix product that is closed under differentiation."""
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
@@ -12,8 +11,9 @@ from jaxgan.nn.initializers import Initialization, torch_default
 def matmul(x: Float[ArrayLike, "n k"], w: Float[ArrayLike, "k m"]) -> Float[Array, "n m"]:
     """Multiplies two matrices; both gradients are again this product, so derivatives of every order are.
 
-    Differs from ``x @ w`` only in how the gradient of ``w`` reaches the CPU: XLA folds the transpose of ``x`` into the
-    product, for which its CPU backend has a kernel of two thirds of the speed, so there the transpose is kept apart.
+    Differs from ``x @ w`` only in how the gradient of a tall kernel reaches the CPU. XLA folds the transpose of ``x``
+    into the product, for which its CPU backend has a kernel that is slow where ``x`` is wide; there the transpose is
+    kept apart, which makes that gradient half again as fast on one thread.
 
     Args:
       x: left factor, a batch of rows.
@@ -36,7 +36,8 @@ def _forward(x: ArrayLike, w: ArrayLike) -> tuple[Array, tuple[ArrayLike, ArrayL
 
 def _backward(residuals: tuple[ArrayLike, ArrayLike], g: ArrayLike) -> tuple[Array, Array]:
     x, w = residuals
-    x_transposed = lax.platform_dependent(x, cpu=lambda x: lax.optimization_barrier(x.T), default=jnp.transpose)
+    transpose = lax.optimization_barrier if x.shape[-1] > g.shape[-1] else lambda x_transposed: x_transposed
+    x_transposed = lax.platform_dependent(x.T, cpu=transpose, default=lambda x_transposed: x_transposed)
     return matmul(g, w.T), matmul(x_transposed, g)
 
 

@@ -12,15 +12,16 @@ from jaxgan.runtime.inspection import step_cost
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 
 import benchmark
-import benchmark_report
+from benchmarking import competitors, report
+from benchmarking.turns import take_turns
 
 
 def fabricated(*, with_torch: bool, others: float | None = 0.02) -> dict:
-    rates = {benchmark.OURS: [900.0, 1000.0, 1100.0]}
-    absent = dict.fromkeys(benchmark.TWINS, "not installed")
+    rates = {competitors.OURS: [900.0, 1000.0, 1100.0]}
+    absent = dict.fromkeys(competitors.TWINS, "not installed")
     if with_torch:
-        rates |= {benchmark.EAGER: [300.0, 250.0, 200.0]}
-        absent.pop(benchmark.EAGER)
+        rates |= {competitors.EAGER: [300.0, 250.0, 200.0]}
+        absent.pop(competitors.EAGER)
     shared = {"case": "vanilla_gan", "device": "cpu", "flops": 1e8, "rates": rates, "absent": absent}
     shared["others"] = {name: [others] * 3 for name in rates}
     return {
@@ -33,13 +34,13 @@ def fabricated(*, with_torch: bool, others: float | None = 0.02) -> dict:
 def judged(results: dict) -> tuple[list, list]:
     required = {name: case.required for name, case in benchmark.CASES.items()}
     limits = benchmark.START_LIMITS
-    return benchmark_report.verdicts(results, required=required, ours=benchmark.OURS, start_limits=limits)
+    return report.verdicts(results, required=required, ours=competitors.OURS, start_limits=limits)
 
 
 @pytest.mark.parametrize(("layers", "units"), [(1, 100), (2, 400)])
 def test_the_counted_products_are_nearly_all_that_xla_counts(layers: int, units: int):
     method, image_shape = VanillaGAN(hidden_layers=layers, hidden_units=units), (28, 28, 1)
-    counted = benchmark.vanilla_gan_flops(method, pixels=784, batch_size=64)
+    counted = competitors.vanilla_gan_flops(method, pixels=784, batch_size=64)
     by_xla = step_cost(methods.build(method, image_shape=image_shape), image_shape=image_shape, batch_size=64).flops
     assert counted == pytest.approx(by_xla, rel=0.05)
     assert counted < by_xla
@@ -47,7 +48,7 @@ def test_the_counted_products_are_nearly_all_that_xla_counts(layers: int, units:
 
 def test_a_ratio_is_the_median_of_the_ratios_of_each_turn():
     comparison = fabricated(with_torch=True)["comparisons"][0]
-    assert benchmark_report.ratios(comparison, ours=benchmark.OURS)[benchmark.EAGER] == pytest.approx(4.0)
+    assert report.ratios(comparison, ours=competitors.OURS)[competitors.EAGER] == pytest.approx(4.0)
 
 
 def test_every_requirement_is_judged_by_its_own_number():
@@ -71,7 +72,7 @@ def test_where_the_system_does_not_tell_who_is_busy_ratios_are_judged():
 def test_the_report_writes_table_numbers_and_figure(tmp_path: Path):
     results = fabricated(with_torch=True)
     found = [verdict for part in judged(results) for verdict in part]
-    table, numbers, figure = benchmark_report.write(results, found, ours=benchmark.OURS, out=tmp_path)
+    table, numbers, figure = report.write(results, found, ours=competitors.OURS, out=tmp_path)
     assert "| PyTorch eager | 250 | 200 to 300 | 4.00 | 4.00 | 25 | 25% | 0.02 |" in table.read_text()
     assert "an abacus" in table.read_text()
     assert json.loads(numbers.read_text())["comparisons"] == results["comparisons"]
@@ -87,18 +88,18 @@ def test_without_torch_the_table_says_so_and_the_ratio_is_not_met(tmp_path: Path
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
-    assert benchmark.torch_device("cpu") == (None, "not installed")
+    assert competitors.torch_device("cpu") == (None, "not installed")
     results = fabricated(with_torch=False)
     ratios, _ = judged(results)
     assert not any(verdict.met for verdict in ratios)
-    table, *_ = benchmark_report.write(results, ratios, ours=benchmark.OURS, out=tmp_path)
+    table, *_ = report.write(results, ratios, ours=competitors.OURS, out=tmp_path)
     assert "| PyTorch eager | not installed |" in table.read_text()
 
 
 def test_turns_alternate_between_the_competitors():
     calls = []
     runs = {name: lambda count, name=name: calls.append(name) for name in "abc"}
-    rates, others = benchmark.take_turns(runs, repeats=3, seconds=1e-6)
+    rates, others = take_turns(runs, repeats=3, seconds=1e-6)
     assert calls[3:] == list("abc") * 3
     assert all(len(turns) == 3 for part in (rates, others) for turns in part.values())
 

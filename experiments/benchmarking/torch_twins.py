@@ -1,9 +1,9 @@
-"""The imperative twins that `benchmark.py` times: the same steps, as a good PyTorch user would write them.
+"""The imperative twins that the benchmark times: the same steps, as a good PyTorch user would write them.
 
-The images stay on the device as bytes and are gathered by a permutation; nothing is fetched inside of the loop.
+They record the same metrics as ours. The images stay on the device as bytes and are gathered by a permutation; nothing
+is fetched inside of the loop.
 """
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -11,12 +11,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from benchmarking.turns import Run
 from jaxgan.config import VanillaGAN
 
 BYTES_TO_UNIT = 127.5
 WARM_UP = 20  # steps, enough for every compilation
-
-Run = Callable[[int], None]  # trains for so many steps and waits for the last
 
 
 def vanilla_gan(
@@ -62,11 +61,15 @@ def vanilla_gan(
     def latents() -> Tensor:
         return torch.empty(batch_size, config.latent_size, device=device).uniform_(-1, 1)
 
-    def discriminator_loss(chosen: Tensor) -> Tensor:
-        real = data[chosen].float().div(BYTES_TO_UNIT).sub(1)
+    def discriminator_loss(chosen: Tensor) -> tuple[Tensor, Tensor]:
+        images = data[chosen].float().div(BYTES_TO_UNIT).sub(1)
         with torch.set_grad_enabled(not tuned):
-            fake = generator(latents()).detach()
-        return criterion(discriminator(real), ones) + criterion(discriminator(fake), zeros)
+            generated = generator(latents()).detach()
+        real, fake = discriminator(images), discriminator(generated)
+        real_loss, fake_loss = criterion(real, ones), criterion(fake, zeros)
+        with torch.no_grad():
+            metrics = torch.stack([real_loss, fake_loss, real.sigmoid().mean(), fake.sigmoid().mean()])
+        return real_loss + fake_loss, metrics
 
     def generator_loss() -> Tensor:
         return criterion(discriminator(generator(latents())), ones)
@@ -76,26 +79,28 @@ def vanilla_gan(
 
     def step(chosen: Tensor) -> Tensor:
         discriminator_optimizer.zero_grad()
-        loss = discriminator_loss(chosen)
+        loss, metrics = discriminator_loss(chosen)
         loss.backward()
         discriminator_optimizer.step()
 
         if tuned:
             discriminator.requires_grad_(False)
         generator_optimizer.zero_grad()
-        generator_loss().backward()
+        loss = generator_loss()
+        loss.backward()
         generator_optimizer.step()
         if tuned:
             discriminator.requires_grad_(True)
-        return loss
+        return torch.cat([metrics, loss.detach()[None]])
 
     def run(count: int) -> None:
         order = torch.randperm(len(data), device=device)
         steps_per_epoch = len(data) // batch_size
+        sums = torch.zeros(5, device=device)
         for i in range(count):
             start = i % steps_per_epoch * batch_size
-            loss = step(order[start : start + batch_size])
-        loss.item()  # waits for the device
+            sums += step(order[start : start + batch_size])
+        sums.tolist()  # waits for the device
 
     run(WARM_UP)
     return run
