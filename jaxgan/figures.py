@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 WIDTH = 8.0  # inches; a README shows 8 inches at 150 dots an inch without scaling
 DPI = 150
+GAP = 2  # white pixels between images
 STYLE = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral", "DejaVu Serif"],
@@ -93,7 +94,7 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> 
         axes.set_ylim(0, 1)
     axes.set(title=panel.title, xlabel="epoch", ylabel=panel.unit)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
 
 
@@ -101,20 +102,24 @@ def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width chann
     """Draws one row of images under another, each with its label.
 
     Args:
-      rows: images as bytes, by label.
+      rows: images as bytes, by label, equally many in each.
       title: the figure's title.
 
     Returns:
       The figure.
     """
-    columns = max(len(images) for images in rows.values())
+    images = np.concatenate(list(rows.values()))
+    columns = len(images) // len(rows)
+    sheet = tile(images, columns=columns)
+    height, width, _ = sheet.shape
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.7 + 0.66 * len(rows) * 10 / columns))
+        figure = Figure(figsize=(WIDTH, 0.5 + 0.87 * WIDTH * height / width))
         figure.suptitle(title)
-        grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-        for axes, (label, images) in zip(grid, rows.items(), strict=True):
-            _show(axes, tile(images, columns=columns))
-            axes.set_ylabel(label, rotation=0, ha="right", va="center")
+        axes = figure.subplots()
+        _show(axes, sheet)
+        pitch = (height + GAP) / len(rows)
+        axes.set_yticks([(i + 0.5) * pitch - GAP / 2 for i in range(len(rows))], rows.keys())
+        axes.tick_params(length=0)
         return figure
 
 
@@ -152,7 +157,7 @@ def class_samples(
 
 
 def tile(
-    images: UInt8[np.ndarray, "count height width channels"], *, columns: int, gap: int = 2
+    images: UInt8[np.ndarray, "count height width channels"], *, columns: int, gap: int = GAP
 ) -> UInt8[np.ndarray, "rows cols channels"]:
     """Lays images out in a grid on white, row by row.
 

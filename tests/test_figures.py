@@ -36,9 +36,11 @@ def test_training_curves_have_a_panel_a_unit_with_labels_and_a_line_a_metric(epo
         assert axes.get_ylabel()
 
 
-def test_sample_rows_are_labelled():
+def test_sample_rows_are_labelled_at_their_middle():
     figure = figures.sample_rows({"epoch 1": some_images(4), "epoch 2": some_images(4)}, title="Toy")
-    assert [axes.get_ylabel() for axes in figure.axes] == ["epoch 1", "epoch 2"]
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["epoch 1", "epoch 2"]
+    np.testing.assert_allclose(axes.get_yticks(), [3, 11], atol=0.5)
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 1), (6, 5, 3)])

@@ -53,7 +53,7 @@ def progress_bar(console: Console) -> Iterator[Callable[[loop.Progress], None]]:
         TextColumn("epoch {task.fields[epoch]}"),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[speed]:,.0f} steps/s {task.fields[metrics]}"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=console, expand=True, speed_estimate_period=10) as bar:
         task = bar.add_task("train", epoch="", speed=0.0, metrics="", total=None)
