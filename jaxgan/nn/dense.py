@@ -6,6 +6,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from jaxgan.nn.initializers import Initialization, torch_default
+from jaxgan.nn.varying import vary_alike
 
 
 def matmul(x: Float[ArrayLike, "n k"], w: Float[ArrayLike, "k m"]) -> Float[Array, "n m"]:
@@ -42,17 +43,6 @@ def _backward(residuals: tuple[ArrayLike, ArrayLike], g: ArrayLike) -> tuple[Arr
 
 
 _matmul.defvjp(_forward, _backward)
-
-
-def vary_alike(*arrays: ArrayLike) -> tuple[ArrayLike, ...]:
-    """Marks arrays as varying over every mapped axis that one of them varies over.
-
-    Under ``shard_map`` JAX tracks this in the types and does it by itself for its own operations; the two sides of a
-    custom gradient have to agree on it beforehand.
-    """
-    varying = [jax.typeof(a).manual_axis_type.varying for a in arrays]
-    missing = [tuple(frozenset().union(*varying) - axes) for axes in varying]
-    return tuple(lax.pcast(a, axes, to="varying") if axes else a for a, axes in zip(arrays, missing, strict=True))
 
 
 class Dense(nn.Module):

@@ -1,0 +1,186 @@
+"""The three maps against XLA's own derivatives, in float64, over random geometries."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+from jax.sharding import AxisType, Mesh
+from jax.sharding import PartitionSpec as P
+
+from jaxgan.nn.convolution import LAYOUT, Geometry, convolution, transposed_convolution, weight_gradient
+
+
+class Case(NamedTuple):
+    geometry: Geometry
+    size: tuple[int, int]
+    channels: tuple[int, int]
+    batch: int
+
+    @property
+    def options(self):
+        return {"strides": self.geometry.strides, "padding": self.geometry.padding}
+
+    def arrays(self, dtype=jnp.float64):
+        """x, w and y of matching shapes."""
+        rng, (inputs, outputs) = np.random.default_rng(0), self.channels
+        shapes = (
+            (self.batch, *self.size, inputs),
+            (*self.geometry.kernel_size, inputs, outputs),
+            (self.batch, *self.geometry.down(self.size), outputs),
+        )
+        return [jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes]
+
+
+@st.composite
+def cases(draw):
+    def pair(low, high):
+        return draw(st.tuples(st.integers(low, high), st.integers(low, high)))
+
+    kernel, strides = pair(1, 5), pair(1, 3)
+    padding = tuple(draw(st.integers(0, k)) for k in kernel)  # up to beyond "full"
+    size = tuple(draw(st.integers(max(1, k - 2 * p), 9)) for k, p in zip(kernel, padding, strict=True))
+    return Case(Geometry(kernel, strides, padding), size, pair(1, 3), draw(st.integers(1, 3)))
+
+
+# The layers of the chapter: 28 -> 14 -> 7 -> 4 -> 1.
+CHAPTER = [
+    Case(Geometry((4, 4), (2, 2), (1, 1)), (28, 28), (1, 3), 2),
+    Case(Geometry((4, 4), (2, 2), (1, 1)), (14, 14), (3, 2), 2),
+    Case(Geometry((3, 3), (2, 2), (1, 1)), (7, 7), (2, 3), 2),
+    Case(Geometry((4, 4), (1, 1), (0, 0)), (4, 4), (3, 1), 2),
+]
+
+
+def plain(x, w, case):
+    padding = [(p, p) for p in case.geometry.padding]
+    return lax.conv_general_dilated(x, w, case.geometry.strides, padding, dimension_numbers=LAYOUT)
+
+
+def close(found, expected, tolerance=1e-10):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), found, expected)
+
+
+@given(cases())
+@settings(deadline=None, max_examples=20)
+def test_the_three_maps_are_adjoint(case):
+    with jax.enable_x64(True):
+        x, w, y = case.arrays()
+        options = case.options
+        surplus = case.geometry.surplus(case.size)
+        forward = jnp.vdot(convolution(x, w, **options), y)
+        backward = jnp.vdot(x, transposed_convolution(y, w, output_padding=surplus, **options))
+        sideways = jnp.vdot(w, weight_gradient(x, y, kernel_size=case.geometry.kernel_size, **options))
+        close((backward, sideways), (forward, forward))
+
+
+@given(cases())
+@settings(deadline=None, max_examples=8)
+def test_values_and_first_and_second_derivatives_are_those_of_xla(case):
+    with jax.enable_x64(True):
+        x, w, y = case.arrays()
+
+        def loss(conv, x, w):
+            return jnp.sum(jnp.sin(conv(x, w)) * y)
+
+        def penalty(conv, x, w):
+            return jnp.sum(jax.grad(loss, 1)(conv, x, w) ** 2) + jnp.sum(jax.grad(loss, 2)(conv, x, w) ** 3)
+
+        ours, theirs = (lambda x, w: convolution(x, w, **case.options)), (lambda x, w: plain(x, w, case))
+        for function in (loss, penalty):
+            found, expected = (jax.value_and_grad(function, (1, 2))(conv, x, w) for conv in (ours, theirs))
+            scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected)) + 1
+            close(jax.tree.map(lambda a, s=scale: a / s, found), jax.tree.map(lambda a, s=scale: a / s, expected))
+
+
+@given(cases())
+@settings(deadline=None, max_examples=8)
+def test_transposed_convolution_has_xlas_derivatives_too(case):
+    with jax.enable_x64(True):
+        x, w, y = case.arrays()
+
+        def ours(y, w):
+            return transposed_convolution(y, w, output_padding=case.geometry.surplus(case.size), **case.options)
+
+        def theirs(y, w):
+            return jax.linear_transpose(lambda x: plain(x, w, case), x)(y)[0]
+
+        for transposed in (ours, theirs):
+            assert transposed(y, w).shape == x.shape
+        loss = lambda t: lambda y, w: jnp.sum(jnp.sin(t(y, w)))  # noqa: E731
+        close(jax.value_and_grad(loss(ours), (0, 1))(y, w), jax.value_and_grad(loss(theirs), (0, 1))(y, w))
+        norm = lambda t: lambda y, w: jnp.sum(jax.grad(loss(t))(y, w) ** 2)  # noqa: E731
+        close(jax.grad(norm(ours), (0, 1))(y, w), jax.grad(norm(theirs), (0, 1))(y, w), 1e-9)
+
+
+@given(cases(), st.tuples(st.integers(0, 2), st.integers(0, 2)))
+@settings(deadline=None, max_examples=20)
+def test_both_directions_equal_pytorchs(case, extra):
+    torch = pytest.importorskip("torch")
+    extra = tuple(min(e, s - 1) for e, s in zip(extra, case.geometry.strides, strict=True))
+    with jax.enable_x64(True):
+        x, w, y = case.arrays()
+        nchw = lambda a: torch.from_numpy(np.array(a).transpose(0, 3, 1, 2).copy())  # noqa: E731
+        kernel = torch.from_numpy(np.array(w).transpose(3, 2, 0, 1).copy())
+        functional, options = torch.nn.functional, {"stride": case.geometry.strides, "padding": case.geometry.padding}
+        down = functional.conv2d(nchw(x), kernel, **options).numpy().transpose(0, 2, 3, 1)
+        close(convolution(x, w, **case.options), down)
+        if min(case.geometry.up(y.shape[1:3], extra)) > 0:
+            up = functional.conv_transpose2d(nchw(y), kernel, output_padding=extra, **options).numpy()
+            close(transposed_convolution(y, w, output_padding=extra, **case.options), up.transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("case", CHAPTER, ids=lambda case: f"{case.size[0]}->{case.geometry.down(case.size)[0]}")
+def test_the_chapters_layers_come_back_to_the_size_they_started_from(case):
+    assert case.geometry.up(case.geometry.down(case.size), case.geometry.surplus(case.size)) == case.size
+    assert case.geometry.surplus(case.size) == (0, 0)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_every_kernel_is_lowered_to_one_convolution(platform):
+    case = CHAPTER[2]
+    x, w, y = case.arrays(jnp.float32)
+
+    def count(function, *args):
+        return jax.jit(function).trace(*args).lower(lowering_platforms=(platform,)).as_text().count("stablehlo.conv")
+
+    options = case.options
+    assert count(lambda x, w: convolution(x, w, **options), x, w) == 1
+    assert count(lambda y, w: transposed_convolution(y, w, **options), y, w) == 1
+    assert count(lambda x, y: weight_gradient(x, y, kernel_size=(3, 3), **options), x, y) == 1
+    both = jax.grad(lambda x, w: jnp.sum(convolution(x, w, **options) ** 2), (0, 1))
+    assert count(both, x, w) == 3
+
+
+def test_it_works_under_jit_scan_vmap_pmap_and_shard_map():
+    case = CHAPTER[2]
+    case = case._replace(batch=8)
+    x, w, _ = case.arrays(jnp.float32)
+
+    def gradient(x, w):
+        return jax.grad(lambda w: jnp.sum(jnp.tanh(convolution(x, w, **case.options)) ** 2))(w)
+
+    expected = gradient(x, w)
+    near = {"rtol": 1e-4, "atol": 1e-4}
+    np.testing.assert_allclose(jax.jit(gradient)(x, w), expected, **near)
+    np.testing.assert_allclose(lax.scan(lambda c, x: (c + gradient(x[None], w), None), 0 * w, x)[0], expected, **near)
+    np.testing.assert_allclose(jax.vmap(gradient, (0, None))(x[:, None], w).sum(0), expected, **near)
+    summed = lambda x, w: lax.psum(gradient(x, w), "data")  # noqa: E731
+    mapped = jax.pmap(summed, axis_name="data", in_axes=(0, None), out_axes=None)
+    np.testing.assert_allclose(mapped(x[:, None], w), expected, **near)
+    mesh = Mesh(np.array(jax.devices()), ("data",), axis_types=(AxisType.Auto,))
+    sharded = jax.shard_map(gradient, mesh=mesh, in_specs=(P("data"), P()), out_specs=P())
+    np.testing.assert_allclose(jax.jit(sharded)(x, w), expected, **near)  # the sum over devices is shard_map's own
+
+
+def test_bfloat16_stays_bfloat16_forwards_and_backwards():
+    case = CHAPTER[1]
+    x, w, _ = case.arrays(jnp.bfloat16)
+    value, gradients = jax.value_and_grad(lambda x, w: jnp.sum(convolution(x, w, **case.options)), (0, 1))(x, w)
+    assert {a.dtype for a in (value, *gradients)} == {jnp.dtype("bfloat16")}
+    exact = jax.grad(lambda w: jnp.sum(convolution(x.astype(jnp.float32), w, **case.options)))(w.astype(jnp.float32))
+    np.testing.assert_allclose(gradients[1].astype(jnp.float32), exact, rtol=0.02, atol=0.5)
