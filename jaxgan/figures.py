@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -156,6 +156,52 @@ def class_samples(
     return sample_rows(dict(zip(class_names, images, strict=True)), title=title)
 
 
+def number_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: str) -> Figure:
+    """Draws small maps side by side, with the value of each cell written in it.
+
+    Args:
+      maps: maps of whole numbers, by label.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.9 + WIDTH / len(maps)))
+        figure.suptitle(title)
+        widths = [math.sqrt(values.shape[1]) for values in maps.values()]
+        grid = figure.subplots(1, len(maps), squeeze=False, width_ratios=widths)[0]
+        for axes, (label, values) in zip(grid, maps.items(), strict=True):
+            reach = np.abs(values).max()
+            axes.imshow(values, cmap="RdBu", vmin=-1.6 * reach, vmax=1.6 * reach)  # pale, so that the digits stand out
+            for (row, column), value in np.ndenumerate(values):
+                size = 34 / values.shape[0] ** 0.75
+                axes.text(column, row, f"{value:g}", ha="center", va="center", fontsize=min(size, 11))
+            axes.set_title(label, fontsize=9)
+            _bare(axes)
+        return figure
+
+
+def heat_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: str) -> Figure:
+    """Draws maps of values in [0, 1] side by side as shades.
+
+    Args:
+      maps: values by label.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.9 + WIDTH / len(maps)))
+        figure.suptitle(title, fontsize=11)
+        for axes, (label, values) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
+            axes.imshow(values, cmap="gray", vmin=0, vmax=1)
+            axes.set_title(label, fontsize=10)
+            _bare(axes)
+        return figure
+
+
 def tile(
     images: UInt8[np.ndarray, "count height width channels"], *, columns: int, gap: int = GAP
 ) -> UInt8[np.ndarray, "rows cols channels"]:
@@ -179,6 +225,10 @@ def tile(
 
 def _show(axes: Axes, image: UInt8[np.ndarray, "height width channels"]) -> None:
     axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)

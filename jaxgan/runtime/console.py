@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import jax
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -77,6 +78,12 @@ def show_files(console: Console, files: Sequence[Path]) -> None:
     console.print(f"Wrote {len(files)} files:")
     for path in files:
         console.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+def show_devices(console: Console, devices: Sequence[jax.Device], *, parallel: str) -> None:
+    """Prints what a run will train on."""
+    front_end = "jit" if len(devices) == 1 else {"auto": "pmap"}.get(parallel, parallel)
+    console.print(f"Devices: {len(devices)} {devices[0].device_kind} under {front_end}", highlight=False)
 
 
 def show_cost(console: Console, cost: Cost) -> None:

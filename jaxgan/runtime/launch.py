@@ -96,6 +96,7 @@ def run(config: Config, *, console: Console | None = None) -> Path:
     image_shape = dataset.images.shape[1:]
     for name, (module, input_shape) in networks(config.method, image_shape=image_shape).items():
         consoles.show_network(console, name, layers(module, input_shape, batch_size=run.batch_size))
+    consoles.show_devices(console, devices, parallel=run.parallel)
     if run.dry_run:
         console.print(configs.to_json(config), highlight=False, end="")
         cost = step_cost(

@@ -57,7 +57,7 @@ def test_a_dry_run_shows_config_parameters_flops_and_memory_and_writes_nothing(s
     assert start("--dry-run") == 0
     printed = capsys.readouterr().out
     assert not toy_config.run.workdir.exists()
-    for words in ('"hidden_units": 8', "MFLOP", "MiB", "302"):
+    for words in ('"hidden_units": 8', "MFLOP", "MiB", "302", "1 cpu under jit"):
         assert words in printed
 
 
