@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from jaxgan.config import Config, Run, VanillaGAN
     from jaxgan.data import Dataset, load
     from jaxgan.errors import UserError
-    from jaxgan.methods import Batch, GANState, Method, NetworkState, build, gan
+    from jaxgan.methods import Batch, GANState, Method, NetworkState, build
+    from jaxgan.methods.gan import gan
     from jaxgan.runtime.launch import run
 
 __version__ = "0.1.0"
@@ -34,7 +35,7 @@ _HOMES = {
     "UserError": "jaxgan.errors",
     "VanillaGAN": "jaxgan.config",
     "build": "jaxgan.methods",
-    "gan": "jaxgan.methods",
+    "gan": "jaxgan.methods.gan",
     "load": "jaxgan.data",
     "run": "jaxgan.runtime.launch",
 }

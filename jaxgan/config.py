@@ -4,6 +4,7 @@ A :class:`Config` is all that a run depends on. It is what the command line fill
 holds, and what :func:`jaxgan.methods.build` makes a method from. The comment beside a field is its help text.
 """
 
+import contextlib
 import dataclasses
 import json
 import types
@@ -56,7 +57,7 @@ class Run:
     epochs: int = _number(100)  # passes over the training images
     batch_size: int = _number(64)  # images in a step, over all devices
     seed: int = _number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
-    devices: int | None = _number(None)  # local devices to train on; None: all
+    devices: int | None = _number(None)  # local devices to train on; None: as many as divide the batch
     parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap
     platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best one present
     checkpoint_every: int = _number(10)  # epochs between checkpoints; the last epoch always has one
@@ -64,6 +65,15 @@ class Run:
     log_every: int | None = _number(None)  # steps between rows of metrics.jsonl; None: one row an epoch
     sample_epochs: tuple[int, ...] = (1, 2, 4, 10, 50, 100)  # epochs after which the same latents are drawn
     dry_run: bool = False  # print the resolved config, the networks and the cost of a step, and stop
+
+    def __post_init__(self) -> None:
+        """Takes paths as text too, and a leading ~ for the user's home."""
+        for name in ("workdir", "data_dir"):
+            if isinstance(path := getattr(self, name), str | Path):
+                with contextlib.suppress(RuntimeError):  # no such home: the path is taken as it stands
+                    object.__setattr__(self, name, Path(path))
+                    object.__setattr__(self, name, Path(path).expanduser())
+        object.__setattr__(self, "sample_epochs", tuple(self.sample_epochs))
 
 
 # A finished part of a run does not depend on these, so they may differ when it goes on.
@@ -118,10 +128,11 @@ def _check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:
         raise UserError(f"{flag}: {value!r} is not allowed, it must be of type {base.__name__}")
     if not bounds:
         return
-    if not bounds["low"] <= value <= bounds["high"] or (bounds["open_high"] and value == bounds["high"]):
-        upper = f" and {'below' if bounds['open_high'] else 'at most'} {bounds['high']:g}"
-        upper = "" if bounds["high"] == float("inf") else upper
-        raise UserError(f"{flag}: {value} is not allowed, it must be at least {bounds['low']:g}{upper}")
+    beyond = value >= bounds["high"] if bounds["open_high"] else value > bounds["high"]
+    if not value >= bounds["low"] or beyond or value == float("inf"):
+        upper = f" and {'below' if bounds['open_high'] else 'at most'} {bounds['high']}"
+        upper = " and finite" * (base is float) if bounds["high"] == float("inf") else upper
+        raise UserError(f"{flag}: {value} is not allowed, it must be at least {bounds['low']}{upper}")
 
 
 def to_json(config: Config) -> str:
@@ -154,9 +165,6 @@ def from_json(text: str, *, source: str) -> Config:
         kind = method.pop("kind")
         if kind not in METHODS:
             raise unknown_choice(f"{source}: method kind", kind, METHODS)
-        run["workdir"] = Path(run["workdir"])
-        run["data_dir"] = run["data_dir"] and Path(run["data_dir"])
-        run["sample_epochs"] = tuple(run["sample_epochs"])
         config = Config(method=METHODS[kind](**method), run=Run(**run))
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{source}: damaged, it is not the config of a run ({error!r})") from error

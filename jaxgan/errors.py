@@ -38,7 +38,7 @@ def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
 
 @contextlib.contextmanager
 def one_line_errors(program: str) -> Iterator[None]:
-    """Ends the program with one line and exit code 2 after a :class:`UserError`.
+    """Ends the program with one line and exit code 2 after a mistake of the user, 130 after Ctrl-C.
 
     Args:
       program: the name of the command, which begins the line.
@@ -48,8 +48,10 @@ def one_line_errors(program: str) -> Iterator[None]:
     """
     try:
         yield
-    except UserError as error:
+    except (UserError, OSError) as error:  # the system's own words name the file and what is wrong with it
         fail(program, str(error), code=2)
+    except KeyboardInterrupt:
+        fail(program, "interrupted", code=130)
 
 
 def fail(program: str, message: str, *, code: int) -> NoReturn:

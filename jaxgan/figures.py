@@ -236,7 +236,8 @@ def _bare(axes: Axes) -> None:
 
 def save(figure: Figure, path: Path) -> Path:
     """Writes a figure as PNG, without the date and version that would make equal pictures differ."""
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    with matplotlib.rc_context(STYLE):  # fonts are looked up only now
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})
     return path
 
 

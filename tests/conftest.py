@@ -13,7 +13,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 from jaxtyping import install_import_hook
 
 # Modules that hold pytree dataclasses are left out: JAX rebuilds those with placeholders in place of arrays.
-CHECKED = ["nn", "methods.gan", "methods.losses", "methods.gradients", "methods.build", "figures", "data.order"]
+CHECKED = ["nn", "methods.gan", "methods.losses", "methods.gradients", "methods.factory", "figures", "data.order"]
 install_import_hook([f"jaxgan.{name}" for name in CHECKED], "beartype.beartype")
 
 import numpy as np

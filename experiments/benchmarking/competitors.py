@@ -70,7 +70,7 @@ def compiled_program(case: Case, dataset: data.Dataset, device: jax.Device) -> R
         nonlocal carry, epoch
         order = jax.device_put(epoch_order(len(images), seed=config.run.seed, epoch=epoch), device)
         stop = np.int32(int(carry.state.step) + count)
-        carry = jax.block_until_ready(program.advance(carry, Inputs(images, labels, order, seed, stop, np.bool_(True))))
+        carry = jax.block_until_ready(program.advance(carry, Inputs(images, labels, order, seed, stop)))
         epoch += 1
         if int(carry.state.step) != stop:
             raise RuntimeError(f"the program stopped at step {carry.state.step} of {stop}")

@@ -46,7 +46,7 @@ _matmul.defvjp(_forward, _backward)
 
 
 class Dense(nn.Module):
-    """An affine map of the last axis, with the parameters ``kernel`` [in, features] and ``bias`` [features].
+    """An affine map of rows, with the parameters ``kernel`` [in, features] and ``bias`` [features].
 
     Attributes:
       features: size of the output.

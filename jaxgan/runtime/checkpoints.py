@@ -1,5 +1,8 @@
 """Checkpoints through Orbax: written in the background, restored onto any number of devices."""
 
+import gc
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,8 +69,17 @@ def restore(manager: ocp.CheckpointManager, abstract: Carry, *, step: int, shard
     try:
         return manager.restore(step, args=ocp.args.StandardRestore(targets))
     except Exception as error:  # Orbax, TensorStore and the file system each have their own
-        path = Path(manager.directory) / str(step)
-        others = [s for s in manager.all_steps() if s != step]
-        way_out = f"delete it to go on from step {max(others)}" if others else "start afresh with --resume never"
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise UserError(f"--workdir: the checkpoint {str(path)!r} is damaged ({reason}); {way_out}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    _collect_quietly()
+    path = Path(manager.directory) / str(step)
+    others = [s for s in manager.all_steps() if s != step]
+    way_out = f"delete it to go on from step {max(others)}" if others else "start afresh with --resume never"
+    raise UserError(f"--workdir: the checkpoint {str(path)!r} is damaged ({reason}); {way_out}")
+
+
+def _collect_quietly() -> None:
+    """Lets go of what a failed restore left unfinished, each piece of which would complain on standard error."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    with warnings.catch_warnings(action="ignore"):
+        gc.collect()
+    sys.unraisablehook = hook

@@ -24,12 +24,20 @@ SHORT_NAMES = {
 }
 
 
-def show_log(console: Console) -> None:
+@contextlib.contextmanager
+def show_log(console: Console) -> Iterator[None]:
     """Shows what the package itself reports as it works, such as that it prepares a data set."""
-    handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
     logger = logging.getLogger("jaxgan")
-    logger.handlers = [handler]
+    handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # Orbax and TFDS give the root logger a handler of its own
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
 
 
 def show_network(console: Console, name: str, layers: Sequence[Layer]) -> None:
@@ -77,7 +85,7 @@ def show_files(console: Console, files: Sequence[Path]) -> None:
     """Names every file that a run wrote."""
     console.print(f"Wrote {len(files)} files:")
     for path in files:
-        console.print(f"  {path}", highlight=False, soft_wrap=True)
+        console.print(f"  {path}", highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def show_devices(console: Console, devices: Sequence[jax.Device], *, parallel: str) -> None:

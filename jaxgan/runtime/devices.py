@@ -1,5 +1,6 @@
 """Which devices a run uses, and how one function of a shard is run on all of them."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -18,31 +19,40 @@ Inputs = TypeVar("Inputs")
 AXIS = "data"  # the one mapped axis: devices share a batch along it
 
 
-def select_devices(*, platform: str = "auto", count: int | None = None) -> tuple[jax.Device, ...]:
+def select_devices(*, platform: str = "auto", count: int | None = None, batch_size: int = 1) -> tuple[jax.Device, ...]:
     """Chooses the local devices of a run; call it before anything else touches JAX's backends.
 
     Args:
       platform: ``auto``, ``cpu``, ``gpu`` or ``tpu``.
-      count: how many devices; None for all.
+      count: how many devices; None for as many as divide the batch.
+      batch_size: images in a step, over all devices.
 
     Returns:
       The devices, in JAX's order.
 
     Raises:
-      UserError: if the platform is absent or has fewer devices.
+      UserError: if the platform is absent, has fewer devices, or their number does not divide the batch.
     """
     try:
-        present = jax.local_devices(backend=None if platform == "auto" else platform)
-    except RuntimeError as error:
-        kinds = sorted({d.platform for d in jax.local_devices()})
+        found = jax.local_devices()
+    except (RuntimeError, AssertionError) as error:
+        named = os.environ.get("JAX_PLATFORMS", "")
+        raise UserError(f"JAX_PLATFORMS: {named!r} gives no device ({str(error) or 'none of its kind'})") from error
+    try:
+        present = found if platform == "auto" else jax.local_devices(backend=platform)
+    except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"--platform: no {platform!r} device here, JAX finds {', '.join(kinds)} "
+            f"--platform: no {platform!r} device here, JAX finds {', '.join(sorted({d.platform for d in found}))} "
             f"(for gpu and tpu install jax[cuda12] or jax[tpu])"
         ) from error
-    if count is not None and count > len(present):
+    if count is None:
+        count = next(n for n in range(len(present), 0, -1) if batch_size % n == 0)
+    if count > len(present):
         kind = present[0].platform
         hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={count} makes {count} of a CPU" * (kind == "cpu")
         raise UserError(f"--devices: {count} is more than the {len(present)} {kind} devices present{hint}")
+    if batch_size % count:
+        raise UserError(f"--batch-size: {batch_size} is not allowed, it must be a multiple of the {count} devices")
     jax.config.update("jax_default_device", present[0])  # for what is computed outside of the compiled program
     return tuple(present[:count])
 
@@ -98,6 +108,7 @@ def enable_compilation_cache() -> None:
     ``JAX_COMPILATION_CACHE_DIR`` and ``JAX_ENABLE_COMPILATION_CACHE`` overrule it, as everywhere in JAX.
     """
     if jax.config.jax_compilation_cache_dir is None:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "jaxgan" / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        with contextlib.suppress(RuntimeError):  # a user without a home has no cache
+            home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            jax.config.update("jax_compilation_cache_dir", str(home / "jaxgan" / "xla"))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from jaxgan.errors import fail
+
 Stop = Callable[[], int | None]  # the signal that asked a run to stop, or None
 
 
@@ -42,3 +44,23 @@ def graceful_signals() -> Iterator[Stop]:
     finally:
         for s in signals:
             signal.signal(s, before[s])
+
+
+@contextmanager
+def sigterm_ends(program: str) -> Iterator[None]:
+    """Lets SIGTERM end a command as Ctrl-C does: in one line, after cleaning up, with exit code 143.
+
+    Args:
+      program: the name of the command.
+
+    Yields:
+      Nothing; the command runs inside.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: fail(program, "terminated", code=143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

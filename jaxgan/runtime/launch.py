@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 import tyro
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from jaxgan.runtime import checkpoints, tracking, workdir
 from jaxgan.runtime import console as consoles
 from jaxgan.runtime.devices import enable_compilation_cache, select_devices
 from jaxgan.runtime.inspection import layers, step_cost
-from jaxgan.runtime.interrupts import Interrupted, graceful_signals
+from jaxgan.runtime.interrupts import Interrupted, graceful_signals, sigterm_ends
 from jaxgan.runtime.loop import Diverged, train
 
 
@@ -30,20 +31,22 @@ def main(default: Config, argv: Sequence[str] | None = None) -> None:
       SystemExit: with 2 after a mistake of the user, 1 if training diverged, 130 or 143 after Ctrl-C or SIGTERM.
     """
     name = default.kind
-    with one_line_errors(name):
+    with one_line_errors(name), sigterm_ends(name):
         config = read_flags(default, argv)
         try:
             run(config)
         except Interrupted as stopped:
-            message = f"{stopped} and saved; to go on, run the same command again (--resume auto)"
+            message = f"{stopped} and saved; to go on, run the same command with --resume auto"
             fail(name, message, code=128 + stopped.signum)
         except Diverged as failure:
             kept = checkpoints.latest_step(workdir.Workdir(config.run.workdir).checkpoints)
             kept_text = "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
             advice = "try smaller learning rates or another --seed"
             fail(name, f"stopped, {failure}; {kept_text}; {advice}", code=1)
-        except KeyboardInterrupt:
-            fail(name, "interrupted before training began; nothing to save", code=130)
+        except jax.errors.JaxRuntimeError as failure:
+            if "RESOURCE_EXHAUSTED" not in str(failure):
+                raise
+            fail(name, "out of memory; try a smaller --batch-size or a smaller network", code=1)
 
 
 def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
@@ -79,34 +82,60 @@ def run(config: Config, *, console: Console | None = None) -> Path:
       Diverged: if a loss stopped being finite; the last checkpoint is from before.
     """
     configs.validate(config)
-    run, folder = config.run, workdir.Workdir(config.run.workdir)
     console = console or Console()
-    consoles.show_log(console)
-    enable_compilation_cache()
-    devices = select_devices(platform=run.platform, count=run.devices)
-    if run.batch_size % len(devices):
-        count = len(devices)
-        raise UserError(f"--batch-size: {run.batch_size} is not allowed, it must be a multiple of the {count} devices")
+    with consoles.show_log(console):
+        enable_compilation_cache()
+        devices, dataset, resume = prepare(config)
+        describe(config, dataset, devices, console=console)
+        folder = workdir.Workdir(config.run.workdir)
+        if config.run.dry_run:
+            return folder.root
+        if not resume and tracking.read_rows(folder):
+            console.print("Starting at step 0, in place of the run that is there.")
+        with workdir.alone(folder), graceful_signals() as stop, consoles.progress_bar(console) as report:
+            train(config, dataset, devices, resume=resume, stop=stop, report=report)
+        tracking.draw(folder, title=config.method.title)
+        consoles.show_files(console, folder.files())
+        return folder.root
+
+
+def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, bool]:
+    """Finds what a run needs, and whether it can run.
+
+    Args:
+      config: the experiment, validated.
+
+    Returns:
+      The devices, the training images, and whether to go on from a checkpoint.
+
+    Raises:
+      UserError: if the config does not fit the machine, the data or the folder.
+    """
+    run, folder = config.run, workdir.Workdir(config.run.workdir)
+    devices = select_devices(platform=run.platform, count=run.devices, batch_size=run.batch_size)
+    started = workdir.load_config(folder)
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
-    resume = workdir.check_resume(config, started=workdir.load_config(folder), checkpointed=checkpointed)
+    resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
     dataset = data.load(run.data, data_dir=run.data_dir)
     if run.batch_size > (size := len(dataset.images)):
         raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
+    return devices, dataset, resume
 
-    image_shape = dataset.images.shape[1:]
+
+def describe(config: Config, dataset: data.Dataset, devices: Sequence[jax.Device], *, console: Console) -> None:
+    """Prints the networks and the devices; for a dry run also the config and the cost of a step.
+
+    Args:
+      config: the experiment.
+      dataset: the training images.
+      devices: where it will run.
+      console: where to print.
+    """
+    run, image_shape = config.run, dataset.images.shape[1:]
     for name, (module, input_shape) in networks(config.method, image_shape=image_shape).items():
         consoles.show_network(console, name, layers(module, input_shape, batch_size=run.batch_size))
     consoles.show_devices(console, devices, parallel=run.parallel)
     if run.dry_run:
-        console.print(configs.to_json(config), highlight=False, end="")
-        cost = step_cost(
-            build(config.method, image_shape=image_shape), image_shape=image_shape, batch_size=run.batch_size
-        )
-        consoles.show_cost(console, cost)
-        return folder.root
-
-    with graceful_signals() as stop, consoles.progress_bar(console) as report:
-        train(config, dataset, devices, resume=resume, stop=stop, report=report)
-    tracking.draw(folder, title=config.method.title)
-    consoles.show_files(console, folder.files())
-    return folder.root
+        console.print(configs.to_json(config), highlight=False, markup=False, emoji=False, soft_wrap=True, end="")
+        method = build(config.method, image_shape=image_shape)
+        consoles.show_cost(console, step_cost(method, image_shape=image_shape, batch_size=run.batch_size))

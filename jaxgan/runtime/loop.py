@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, PyTree
 
 from jaxgan import methods
 from jaxgan.config import Config
@@ -88,6 +90,8 @@ def train(
         else:
             step, carry = 0, program.init(seed)
 
+        if step == schedule.total_steps:
+            return
         images, labels = (jax.device_put(np.asarray(x), everywhere) for x in (dataset.images, dataset.labels))
         order, order_epoch = None, None
         first, began, speed = step, time.perf_counter(), 0.0
@@ -99,8 +103,7 @@ def train(
                     order_epoch = epoch
                 start = step
                 step = min(step + max(1, math.ceil(speed * seconds_a_call)), schedule.row_end(step))
-                inputs = Inputs(images, labels, order, seed, np.int32(step), np.bool_(schedule.row_ends(start)))
-                carry = program.advance(carry, inputs)
+                carry = program.advance(carry, Inputs(images, labels, order, seed, np.int32(step)))
                 means = _means(carry)
                 if start == first:  # this call compiled the program: the clock starts after it
                     began = time.perf_counter()
@@ -111,10 +114,13 @@ def train(
                 if schedule.row_ends(step):
                     row = {"step": step, "epoch": step / schedule.steps_per_epoch, **means}
                     tracking.log(out, row, steps_per_second=speed)
+                    carry = program.forget(carry)
                 if schedule.samples(step):
                     pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
                     tracking.save_samples(folder, pictures, epoch=epoch + 1)
                 if (signum := stop()) or schedule.saves(step):
+                    if not finite(carry.state):
+                        raise Diverged(f"a parameter is not finite after step {step - 1}")
                     checkpoints.save(manager, carry, step=step)
                 if signum and step < schedule.total_steps:
                     raise Interrupted(signum, step)
@@ -124,5 +130,12 @@ def _means(carry: Carry) -> dict[str, float]:
     """Fetches the means of the metrics since the last row; waits for the device."""
     sums, count, step = jax.device_get((carry.sums, carry.count, carry.state.step))
     if not all(map(math.isfinite, sums.values())):
-        raise Diverged(f"a loss is not finite at step {step}")
+        raise Diverged(f"a loss is not finite at step {step - 1}")
     return {name: float(total) / int(count) for name, total in sums.items()}
+
+
+@jax.jit
+def finite(state: PyTree) -> Bool[Array, ""]:
+    """Whether every number in a state is finite."""
+    numbers = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))

@@ -34,12 +34,11 @@ class Inputs(NamedTuple):
     order: Int[Array, " n"]
     seed: UInt32[Array, ""]
     stop: Int[Array, ""]  # the step to stop before, within the epoch of `order`
-    fresh: Bool[Array, ""]  # whether to forget the sums of earlier steps
 
 
 def role_key(seed: int | UInt32[Array, ""], role: int) -> Key[Array, ""]:
     """The key from which all random numbers of one role in a run follow."""
-    return jax.random.fold_in(jax.random.key(seed), role)
+    return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), role)
 
 
 def to_unit_range(images: UInt8[Array, "*shape"]) -> Array:
@@ -68,6 +67,12 @@ def initial_carry(method: Method, seed: UInt32[Array, ""], *, image_shape: tuple
     _, metrics = jax.eval_shape(method.step, state, example, role_key(seed, STEP_ROLE))
     zeros = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
     return Carry(state, zeros, jnp.zeros((), jnp.int32))
+
+
+def forget_sums(carry: Carry) -> Carry:
+    """Sets the sums of a carry back to zero, once they are logged."""
+    sums, count = jax.tree.map(jnp.zeros_like, (carry.sums, carry.count))
+    return Carry(carry.state, sums, count)
 
 
 def take(examples: Array, chosen: Int[Array, " size"]) -> Array:
@@ -110,9 +115,7 @@ def steps(method: Method, *, batch_size: int, axis_name: str | None) -> Callable
         def goes_on(carry: Carry) -> Bool[Array, ""]:
             return (carry.state.step < inputs.stop) & jnp.isfinite(sum(jax.tree.leaves(carry.sums)))
 
-        nothing = jax.tree.map(jnp.zeros_like, (carry.sums, carry.count))
-        sums, count = jax.tree.map(partial(jnp.where, inputs.fresh), nothing, (carry.sums, carry.count))
-        return lax.while_loop(goes_on, body, Carry(carry.state, sums, count))
+        return lax.while_loop(goes_on, body, carry)
 
     return run
 
@@ -122,6 +125,7 @@ class Program(NamedTuple):
 
     init: Callable[[UInt32[Array, ""]], Carry]  # from the seed
     advance: Callable[[Carry, Inputs], Carry]  # donates the carry
+    forget: Callable[[Carry], Carry]  # sets the sums back to zero; donates the carry
     sample: Callable[[Any, UInt32[Array, ""], int], UInt8[Array, "count height width channels"]]  # state, seed, count
 
 
@@ -154,6 +158,7 @@ def compile_program(
 
     return Program(
         init=jax.jit(partial(initial_carry, alone, image_shape=image_shape), out_shardings=everywhere),
+        forget=jax.jit(forget_sums, donate_argnums=0, out_shardings=everywhere),
         advance=spread(steps(build(axis_name), batch_size=batch_size, axis_name=axis_name), devices, parallel=parallel),
         sample=jax.jit(sample, static_argnums=2, out_shardings=everywhere),
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxgan.errors import UserError
 from jaxgan.runtime.workdir import Workdir, write_atomically
 
 Row = Mapping[str, Any]
@@ -60,7 +61,11 @@ def read_rows(workdir: Workdir) -> list[Row]:
     if not workdir.metrics.exists():
         return []
     lines = workdir.metrics.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("}\n")]
+    try:
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+        return sorted(rows, key=lambda row: row["step"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"--workdir: {str(workdir.metrics)!r} is damaged ({error!r}); delete it to go on") from error
 
 
 def save_samples(workdir: Workdir, images: UInt8[np.ndarray, "count height width channels"], *, epoch: int) -> None:
@@ -78,15 +83,27 @@ def draw(workdir: Workdir, *, title: str) -> list[Path]:
 
     Returns:
       The files written.
+
+    Raises:
+      UserError: if a file of samples is damaged.
     """
     from jaxgan import figures  # matplotlib takes a second, and training need not wait for it
 
     workdir.figures.mkdir(exist_ok=True)
     pictures = {"training": figures.training_curves(read_rows(workdir), title=title)}
-    samples = {int(p.stem.removeprefix("epoch_")): np.load(p) for p in sorted(workdir.samples.glob("epoch_*.npy"))}
-    if samples:
+    if samples := _read_samples(workdir):
         rows = {f"epoch {epoch}": images[:10] for epoch, images in samples.items()}
         pictures["progress"] = figures.sample_rows(rows, title=f"{title}: the same latents through training")
         last = max(samples)
         pictures["samples"] = figures.sample_grid(samples[last], title=f"{title}: samples after epoch {last}")
     return [figures.save(picture, workdir.figures / f"{name}.png") for name, picture in pictures.items()]
+
+
+def _read_samples(workdir: Workdir) -> dict[int, UInt8[np.ndarray, "count height width channels"]]:
+    samples = {}
+    for path in sorted(workdir.samples.glob("epoch_[0-9]*.npy")):
+        try:
+            samples[int(path.stem.removeprefix("epoch_"))] = np.load(path)
+        except (ValueError, EOFError) as error:
+            raise UserError(f"--workdir: {str(path)!r} is damaged ({error}); delete it") from error
+    return samples

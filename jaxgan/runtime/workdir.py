@@ -3,8 +3,12 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from filelock import FileLock, Timeout
 
 from jaxgan.config import Config, changed_fields, from_json, to_json
 from jaxgan.errors import UserError
@@ -50,9 +54,11 @@ class Workdir(NamedTuple):
         return [self.metrics, self.tensorboard, self.checkpoints, self.figures, self.samples]
 
     def files(self) -> list[Path]:
-        """Every file of the run; a checkpoint counts as one."""
-        plain = [p for p in self.root.rglob("*") if p.is_file() and self.checkpoints not in p.parents]
-        return sorted([*plain, *(p for p in self.checkpoints.glob("*") if p.name.isdigit())])
+        """Every file of the run; a checkpoint, a folder of Orbax's, counts as one."""
+        folders = (self.tensorboard, self.figures, self.samples)
+        inside = [p for folder in folders for p in folder.glob("*") if p.is_file()]
+        saved = [p for p in self.checkpoints.glob("*") if p.name.isdigit()]
+        return sorted([p for p in (self.config, self.metrics, *inside, *saved) if p.exists()])
 
 
 def load_config(workdir: Workdir) -> Config | None:
@@ -120,11 +126,48 @@ def begin(workdir: Workdir, config: Config, *, resume: bool) -> None:
     try:
         workdir.root.mkdir(parents=True, exist_ok=True)
         if not resume:
-            for path in (p for p in workdir.written() if p.exists()):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for path in workdir.written():
+                _clear(path)
         write_atomically(workdir.config, to_json(config))
     except OSError as error:
-        raise UserError(f"--workdir: {str(workdir.root)!r} cannot be written ({error.strerror})") from error
+        raise UserError(f"--workdir: {str(workdir.root)!r} cannot be written ({error})") from error
+
+
+def _clear(path: Path) -> None:
+    """Removes a file, or what is in a folder: the folder itself may be a link to another disk."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for entry in path.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+@contextmanager
+def alone(workdir: Workdir) -> Iterator[None]:
+    """Keeps a folder to one run at a time, by a lock that the system lifts if the run dies.
+
+    Args:
+      workdir: the folder; made if need be.
+
+    Yields:
+      Nothing; the run goes on inside.
+
+    Raises:
+      UserError: if another run holds the folder, or it cannot be made.
+    """
+    path = workdir.root / ".lock"
+    try:
+        workdir.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path).acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"--workdir: another run is at work in {str(workdir.root)!r}; give another folder") from error
+    except OSError as error:
+        raise UserError(f"--workdir: {str(workdir.root)!r} cannot be written ({error})") from error
+    with lock:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from jaxgan.config import VanillaGAN
 from jaxgan.methods import Batch, GANState, build
-from jaxgan.methods.build import networks
+from jaxgan.methods.factory import networks
 
 SHAPE = (28, 28, 1)
 KEY = jax.random.key(0)

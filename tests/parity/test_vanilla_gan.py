@@ -7,7 +7,7 @@ import pytest
 
 from jaxgan.config import VanillaGAN
 from jaxgan.methods import Batch, build
-from jaxgan.methods.build import networks
+from jaxgan.methods.factory import networks
 from jaxgan.nn import noise
 
 torch = pytest.importorskip("torch")

@@ -33,7 +33,7 @@ def test_a_checkpoint_holds_what_was_saved_although_training_goes_on_in_the_same
     with checkpoints.checkpoint_manager(tmp_path) as manager:
         expected = jax.tree.map(np.array, jax.device_get(carry))
         checkpoints.save(manager, carry, step=0)
-        program.advance(carry, Inputs(*resident, np.int32(10), np.bool_(True)))
+        program.advance(carry, Inputs(*resident, np.int32(10)))
     with checkpoints.checkpoint_manager(tmp_path) as manager:
         abstract = jax.eval_shape(program.init, resident[3])
         restored = checkpoints.restore(manager, abstract, step=0, sharding=everywhere)

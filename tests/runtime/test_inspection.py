@@ -1,6 +1,6 @@
 from jaxgan.config import VanillaGAN
 from jaxgan.methods import build
-from jaxgan.methods.build import networks
+from jaxgan.methods.factory import networks
 from jaxgan.runtime.inspection import layers, step_cost
 
 SHAPE = (28, 28, 1)

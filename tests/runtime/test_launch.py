@@ -1,13 +1,17 @@
 import dataclasses
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxgan import data
 from jaxgan.config import Config, Run
-from jaxgan.runtime import launch
-from jaxgan.runtime.workdir import Workdir
+from jaxgan.runtime import launch, loop
+from jaxgan.runtime.checkpoints import latest_step
+from jaxgan.runtime.devices import select_devices
+from jaxgan.runtime.workdir import Workdir, alone
 
 
 @pytest.fixture
@@ -163,8 +167,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 
 def test_the_public_api_trains_and_samples(toy_dataset, toy_config, monkeypatch):
-    import jax
-
     import jaxgan
 
     monkeypatch.setattr(data, "load", lambda name, data_dir=None: toy_dataset)
@@ -175,3 +177,53 @@ def test_the_public_api_trains_and_samples(toy_dataset, toy_config, monkeypatch)
     assert np.shape(images) == (4, 6, 5, 1)
     assert all(getattr(jaxgan, name) is not None for name in jaxgan.__all__)
     assert isinstance(Run(), jaxgan.Run)
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(start, toy_config, capsys):
+    assert start("--epochs", 1) == 0
+    before = snapshot(toy_config.run.workdir)
+    with alone(Workdir(toy_config.run.workdir)):
+        assert start("--epochs", 2) == 2
+        assert "another run is at work" in capsys.readouterr().err
+    assert snapshot(toy_config.run.workdir) == before
+
+
+def test_resume_never_empties_a_folder_that_is_a_link_to_another_disk(start, toy_config, tmp_path):
+    assert start() == 0
+    folder, elsewhere = Workdir(toy_config.run.workdir), tmp_path / "elsewhere"
+    folder.checkpoints.rename(elsewhere)
+    folder.checkpoints.symlink_to(elsewhere)
+    assert start("--resume", "never", "--epochs", 1) == 0
+    assert [p.name for p in elsewhere.iterdir() if p.name.isdigit()] == ["3"]
+
+
+@pytest.mark.parametrize(("batch_size", "count"), [(20, 5), (64, 8), (7, 7), (11, 1)])
+def test_without_a_number_of_devices_a_run_takes_the_most_that_divide_the_batch(batch_size, count):
+    assert len(select_devices(batch_size=batch_size)) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.jsonl", b'{"bad"}\n'), ("metrics.jsonl", b'{"a": 1}\n'), ("samples/epoch_0001.npy", b"")],
+)
+def test_a_damaged_file_of_the_run_is_named_in_one_line(start, toy_config, capsys, name, content):
+    assert start() == 0
+    (toy_config.run.workdir / name).write_bytes(content)
+    assert start() == 2
+    error = capsys.readouterr().err
+    assert str(toy_config.run.workdir / name) in error
+    assert error.count("\n") == 1
+
+
+def test_a_ruined_state_is_not_saved(toy_config, toy_dataset, monkeypatch):
+    monkeypatch.setattr(loop, "finite", lambda state: False)
+    with pytest.raises(loop.Diverged, match="a parameter is not finite"):
+        loop.train(toy_config, toy_dataset, jax.devices()[:1], resume=False)
+    assert latest_step(Workdir(toy_config.run.workdir).checkpoints) is None
+
+
+def test_finite_looks_at_every_number_of_a_state():
+    good = {"a": jnp.ones(3), "step": jnp.zeros((), jnp.int32), "b": {"c": jnp.zeros((2, 2))}}
+    assert loop.finite(good)
+    for bad in (jnp.nan, jnp.inf):
+        assert not loop.finite({**good, "b": {"c": jnp.array([0, bad])}})
