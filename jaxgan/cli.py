@@ -4,7 +4,9 @@ A command is a function whose annotations are its flags and whose docstring is i
 it in ``_commands``.
 """
 
-from collections.abc import Sequence
+import functools
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +15,7 @@ import tyro
 from jaxtyping import UInt8
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from jaxgan import data
@@ -20,6 +23,8 @@ from jaxgan.errors import UserError, one_line_errors, parse
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
+
+PICTURES = (".eps", ".pdf", ".png", ".ps")  # the formats that take the metadata with which figures are saved
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,16 +38,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     with one_line_errors("jaxgan"):
         app = _commands()
-        parse(lambda: app.cli(prog="jaxgan", description="Tools around the experiments.", args=argv))
+        command = parse(lambda: app.cli(prog="jaxgan", description="Tools around the experiments.", args=argv))
+        command()
 
 
 def _commands() -> tyro.extras.SubcommandApp:
     app, data_group = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()
-    data_group.command(list_data, name="list")
-    data_group.command(show_data, name="show")
-    data_group.command(prepare_data, name="prepare")
+    data_group.command(_later(list_data), name="list")
+    data_group.command(_later(show_data), name="show")
+    data_group.command(_later(prepare_data), name="prepare")
     app.command(data_group, name="data", help="List, look at and prepare the data sets.")
     return app
+
+
+def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    # Parsing captures standard error, which a running command needs.
+    @functools.wraps(command)
+    def bind(*args: object, **kwargs: object) -> Callable[[], None]:
+        return functools.partial(command, *args, **kwargs)
+
+    return bind
 
 
 def list_data(data_dir: Folder = None) -> None:
@@ -54,11 +69,11 @@ def list_data(data_dir: Folder = None) -> None:
     about = [data.describe(name, data_dir=data_dir) for name in data.names()]
     root = about[0].directory.parents[1]
     where = Column("prepared in", overflow="fold")
-    table = Table("name", "images", "licence", where, "from", box=box.SIMPLE, title=f"Data sets in {root}")
+    table = Table("name", "images", "licence", where, "from", box=box.SIMPLE, title=escape(f"Data sets in {root}"))
     for each in about:
         images = f"{sum(each.spec.examples.values()):,}"
         state = str(each.directory.relative_to(root)) if each.state == "prepared" else each.state
-        table.add_row(each.spec.name, images, each.spec.licence, state, ", ".join(each.sources))
+        table.add_row(each.spec.name, images, each.spec.licence, escape(state), ", ".join(each.sources))
     Console().print(table)
 
 
@@ -73,11 +88,13 @@ def show_data(
 
     Args:
         name: The data set, as `jaxgan data list` names it.
-        out: The picture to write; without one, NAME-SPLIT.png.
+        out: The picture to write, as .png, .pdf, .eps or .ps; without one, NAME-SPLIT.png.
         split: The part to draw from.
         columns: Samples per class.
         data_dir: Root of prepared data sets; without one, TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
+    if out is not None:
+        _require_picture(out)
     samples = data.load(name, split=split, data_dir=data_dir)
     # Matplotlib is slow to import, and no other command needs it.
     from jaxgan import figures
@@ -85,10 +102,13 @@ def show_data(
     figure = figures.class_samples(
         first_of_each_class(samples, columns=columns),
         class_names=samples.class_names,
-        title=f"{data.describe(name).spec.title}, {split} split",
+        title=f"{data.describe(name, data_dir=data_dir).spec.title}, {split} split",
     )
     out = Path(f"{name}-{split}.png") if out is None else out
-    figures.save(figure, out)
+    try:
+        figures.save(figure, out)
+    except OSError as error:
+        raise UserError(f"--out: {str(out)!r} cannot be written ({error.strerror or error})") from error
     print(out)
 
 
@@ -126,6 +146,16 @@ def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndar
     return np.stack(
         [samples.images[np.flatnonzero(samples.labels == label)[:columns]] for label in range(len(samples.class_names))]
     )
+
+
+def _require_picture(out: Path) -> None:
+    """Refuses a path that cannot become a picture, before any work is done for it."""
+    if os.path.isdir(out):
+        raise UserError(f"--out: {str(out)!r} is a folder, name a file in it, such as {str(out / 'samples.png')!r}")
+    if out.suffix.lower() not in PICTURES:
+        raise UserError(f"--out: {str(out)!r} has the suffix {out.suffix!r}, choose from {', '.join(PICTURES)}")
+    if not os.path.isdir(out.parent):
+        raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from jaxgan.data import pipeline
 from jaxgan.data.catalog import Spec, find, names
 from jaxgan.data.dataset import Dataset
-from jaxgan.data.prepared import default_data_dir, directory_of, inspect
+from jaxgan.data.prepared import default_data_dir, directory_of, expand, inspect, require_reachable
 from jaxgan.errors import UserError
 
 __all__ = ["Dataset", "Description", "describe", "load", "names", "prepare"]
@@ -60,7 +60,7 @@ def prepare(name: str, *, data_dir: PathLike | None = None, source: PathLike | N
       name: one of ``names()``.
       data_dir: the root of prepared data sets; default: where TFDS looks.
       source: a folder of its four IDX files, gzipped or not; default: the embedded archive, else the network. What is
-        prepared already is left as it is.
+        prepared already is left as it is, with a warning that the folder was not read.
 
     Returns:
       The directory, ``<data_dir>/<name>/<version>``, which any TFDS reads.
@@ -68,7 +68,7 @@ def prepare(name: str, *, data_dir: PathLike | None = None, source: PathLike | N
     Raises:
       UserError: as ``load``; and nothing half-written is left behind.
     """
-    source = None if source is None else Path(source).expanduser()
+    source = None if source is None else expand(source, field="--from")
     return pipeline.prepare(find(name), data_dir=_root(data_dir), source=source).directory
 
 
@@ -83,7 +83,7 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
       Its description.
 
     Raises:
-      UserError: if the name is unknown.
+      UserError: if the name is unknown or the root is out of reach.
     """
     spec, root = find(name), _root(data_dir)
     try:
@@ -95,4 +95,6 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
 
 
 def _root(data_dir: PathLike | None) -> Path:
-    return default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+    root = default_data_dir() if data_dir is None else expand(data_dir, field="--data-dir")
+    require_reachable(root)
+    return root

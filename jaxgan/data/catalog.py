@@ -64,6 +64,12 @@ FASHION_MNIST = Spec(
     class_names=(
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ),
+    md5={
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
 )  # fmt: skip
 
 KMNIST = Spec(
@@ -91,3 +97,8 @@ def find(name: str) -> Spec:
     if name not in CATALOG:
         raise unknown_choice("--data", name, CATALOG)
     return CATALOG[name]
+
+
+def owner_of(md5: str) -> Spec | None:
+    """Returns the data set that is known to have an uncompressed IDX file with this checksum."""
+    return next((spec for spec in CATALOG.values() if md5 in spec.md5.values()), None)

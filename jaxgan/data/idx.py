@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgan.data.catalog import IDX_FILES, Spec
+from jaxgan.data.catalog import IDX_FILES, Spec, owner_of
 from jaxgan.data.dataset import Dataset
 from jaxgan.errors import UserError
 
@@ -67,8 +67,7 @@ def _assemble_split(spec: Spec, split: str, files: Mapping[str, bytes], *, origi
         values = decode(files[name], file=file)
         if values.shape != shape:
             raise UserError(f"{file}: has shape {values.shape}, {spec.name} needs {shape}")
-        if name in spec.md5 and (found := hashlib.md5(files[name]).hexdigest()) != spec.md5[name]:
-            raise UserError(f"{file}: has MD5 {found}, {spec.name} needs {spec.md5[name]}; is it another data set?")
+        _require_checksum(spec, name, hashlib.md5(files[name]).hexdigest(), file=file)
         return values
 
     count = spec.examples[split]
@@ -79,3 +78,13 @@ def _assemble_split(spec: Spec, split: str, files: Mapping[str, bytes], *, origi
     if labels.max(initial=0) >= len(spec.class_names):
         raise UserError(f"{origin}/{labels_file}: label {labels.max()} is outside 0 to {len(spec.class_names) - 1}")
     return Dataset(spec.name, images, labels.astype(np.int32), spec.class_names)
+
+
+def _require_checksum(spec: Spec, name: str, found: str, *, file: str) -> None:
+    # The family shares its file names and shapes, so only checksums tell its members apart.
+    if found == spec.md5.get(name):
+        return
+    if (owner := owner_of(found)) and owner.name != spec.name:
+        raise UserError(f"{file}: belongs to {owner.name} ({owner.title}), not to {spec.name} ({spec.title})")
+    if name in spec.md5:
+        raise UserError(f"{file}: has MD5 {found}, {spec.name} needs {spec.md5[name]}; is it another data set?")

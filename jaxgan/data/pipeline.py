@@ -3,8 +3,11 @@
 import contextlib
 import logging
 import os
+import platform
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,10 @@ from jaxgan.data.prepared import Prepared, directory_of, inspect
 from jaxgan.errors import UserError, unknown_choice
 
 _log = logging.getLogger("jaxgan.data")
+
+# A staging folder tells whose it is: a process that is killed cannot remove it, so a later one does.
+_STAGING = re.compile(r"incomplete\.(?P<host>[\w-]*)\.(?P<pid>[0-9]+)\.\w+")
+_STAGING_SECONDS = 24 * 60 * 60  # by then it is abandoned, on whatever machine and under whatever reused pid
 
 
 def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
@@ -33,7 +40,11 @@ def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
 
 def prepare(spec: Spec, *, data_dir: Path, source: Path | None = None) -> Prepared:
     """Makes sure that a data set is prepared, all of it or nothing."""
+    if source is not None:
+        sources.require_folder(source, spec=spec)
     if prepared := inspect(spec, data_dir):
+        if source is not None:
+            _log.warning("%s is already prepared, --from %s was not read", spec.name, source)
         return prepared
     _log.info("preparing %s in %s, which takes some seconds, once", spec.name, data_dir)
     with _staging(data_dir) as staging:
@@ -48,7 +59,9 @@ def _staging(data_dir: Path) -> Iterator[Path]:
     created = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="incomplete.", dir=data_dir) as staging:
+        _remove_abandoned(data_dir)
+        prefix = f"incomplete.{_host()}.{os.getpid()}."
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=data_dir) as staging:
             yield Path(staging)
     except OSError as error:
         reason = error.strerror or error
@@ -57,6 +70,34 @@ def _staging(data_dir: Path) -> Iterator[Path]:
         for folder in created:  # deepest first, and those in use stay
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _remove_abandoned(data_dir: Path) -> None:
+    # Another process may sweep at the same time, and what cannot be removed harms nobody.
+    with contextlib.suppress(OSError):
+        for folder in data_dir.iterdir():
+            if (owner := _STAGING.fullmatch(folder.name)) and _is_abandoned(folder, owner):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path, owner: re.Match[str]) -> bool:
+    if time.time() - folder.stat().st_mtime > _STAGING_SECONDS:
+        return True
+    return owner["host"] == _host() and not _is_alive(int(owner["pid"]))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # sends nothing, only asks
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def _host() -> str:
+    return re.sub(r"[^\w-]", "-", platform.node())
 
 
 def _publish(finished: Path, final: Path) -> None:

@@ -27,7 +27,40 @@ class Prepared:
 
 def default_data_dir() -> Path:
     """Returns the folder where TFDS itself looks: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
-    return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    return expand(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"), field="TFDS_DATA_DIR")
+
+
+def expand(path: str | os.PathLike[str], *, field: str) -> Path:
+    """Replaces the ``~`` that begins a path.
+
+    Args:
+      path: as the user wrote it.
+      field: what the user set, for the error.
+
+    Returns:
+      The path without ``~``.
+
+    Raises:
+      UserError: if there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{field}: {str(path)!r} begins with a home folder that does not exist") from error
+
+
+def require_reachable(data_dir: Path) -> None:
+    """Makes sure that one can tell what is in the root of prepared data sets, which need not exist.
+
+    Raises:
+      UserError: if its name is too long, or it is in or is itself a folder that this user may not enter.
+    """
+    try:
+        os.stat(f"{data_dir}/.")  # with the dot, the folder must let us in
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise UserError(f"--data-dir: {str(data_dir)!r} cannot be entered ({error.strerror}), name another") from error
 
 
 def directory_of(spec: Spec, data_dir: Path) -> Path:
@@ -49,8 +82,12 @@ def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
       UserError: if the directory is there but cannot be used.
     """
     directory = directory_of(spec, data_dir)
-    if not directory.exists():
+    try:
+        directory.stat()
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be entered ({error.strerror}), name another --data-dir") from error
     try:
         metadata = [(directory / file).read_bytes() for file in ("dataset_info.json", "features.json")]
         info = json.loads(metadata[0])

@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import os
 import tarfile
 import urllib.request
 import zlib
@@ -51,9 +52,19 @@ def read_archive(archive: Traversable, *, spec: Spec) -> dict[str, bytes]:
 
 def read_folder(folder: Path, *, spec: Spec) -> dict[str, bytes]:
     """Reads the IDX files from a folder, gzipped or not."""
-    if not folder.is_dir():
-        raise UserError(f"--from: {str(folder)!r} is not a folder, expected one with {', '.join(file_names(spec))}")
+    require_folder(folder, spec=spec)
     return {name: _read_file(folder, name) for name in file_names(spec)}
+
+
+def require_folder(folder: Path, *, spec: Spec) -> None:
+    """Makes sure that a source is a folder one can look into, whatever is in it."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        raise UserError(
+            f"--from: {str(folder)!r} is not a folder to read from ({error.strerror}), "
+            f"expected one with {', '.join(file_names(spec))}"
+        ) from error
 
 
 def download(spec: Spec, *, scratch: Path) -> dict[str, bytes]:

@@ -27,7 +27,7 @@ def checkpoint_manager(directory: Path) -> Iterator[ocp.CheckpointManager]:
     Yields:
       Orbax's manager.
     """
-    logging.set_verbosity(logging.ERROR)  # Orbax narrates each save
+    logging.set_verbosity(logging.FATAL)  # Orbax narrates each save, and damage is ours to report
     options = ocp.CheckpointManagerOptions(
         save_decision_policy=save_decision_policy.FixedIntervalPolicy(1),  # the loop decides when
         preservation_policy=preservation_policy.LatestN(2),

@@ -1,8 +1,10 @@
 """A data set of the MNIST family small enough to prepare in a blink."""
 
 import dataclasses
+import errno
 import gzip
 import hashlib
+import os
 import shutil
 import struct
 from collections.abc import Callable, Mapping
@@ -54,6 +56,21 @@ def _nothing_outside_the_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user_cache"))
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+
+
+@pytest.fixture
+def forbid_entering(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a folder one that may not be entered, which the superuser of a container would not notice by its mode."""
+
+    def forbid(folder: Path) -> None:
+        def refuse(path: object, *args: object, stat: Callable = os.stat, **kwargs: object) -> os.stat_result:
+            if str(path).startswith(f"{folder}/"):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return stat(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, "stat", refuse)
+
+    return forbid
 
 
 @pytest.fixture(scope="session")

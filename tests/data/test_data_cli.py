@@ -1,10 +1,12 @@
+import os
+import subprocess
 import sys
 import types
 
 import numpy as np
 import pytest
 
-from jaxgan import cli, data
+from jaxgan import cli, data, figures
 from jaxgan.data import catalog
 
 
@@ -32,6 +34,15 @@ def test_list_tells_what_is_prepared_without_preparing(tmp_path, capsys):
     assert not (tmp_path / "data").exists()
 
 
+def test_list_prints_a_folder_that_looks_like_markup_as_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "q[" / "x]" / "mnist" / "3.0.1").mkdir(parents=True)  # damaged, so that the table names it too
+    cli.main(["data", "list", "--data-dir", "q[/x]"])
+    output = capsys.readouterr().out
+    assert "Data sets in q[/x]" in output
+    assert output.count("q[/x]") > 1
+
+
 def test_list_tells_what_is_wrong_with_a_damaged_directory(tmp_path, capsys):
     (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
     cli.main(["data", "list", "--data-dir", str(tmp_path)])
@@ -45,6 +56,28 @@ def test_prepare_from_a_folder_prints_the_directory(small, tmp_path, capsys):
     cli.main(["data", "prepare", "mnist", "--from", str(source), "--data-dir", str(tmp_path / "data")])
     assert capsys.readouterr().out.strip() == str(tmp_path / "data" / "mnist" / "3.0.1")
     assert data.describe("mnist", data_dir=tmp_path / "data").state == "prepared"
+
+
+@pytest.mark.usefixtures("small_catalog")
+def test_a_source_that_does_not_exist_is_refused_even_where_none_is_needed(prepared_dir, capsys):
+    nowhere = ("--from", "/nonexistent")
+    error = fails_with(capsys, "data", "prepare", "mnist", *nowhere, "--data-dir", str(prepared_dir))
+    assert "--from: '/nonexistent' is not a folder" in error
+
+
+def test_prepare_prints_one_line_and_a_second_time_that_the_source_was_not_read(small, tmp_path):
+    program = f"""
+import dataclasses
+from jaxgan import cli
+from jaxgan.data import catalog
+catalog.CATALOG["mnist"] = dataclasses.replace(catalog.MNIST, examples={small.spec.examples!r}, md5={{}})
+cli.main()
+"""
+    source, data_dir = small.write(tmp_path / "idx"), tmp_path / "data"
+    flags = ["data", "prepare", "mnist", "--from", str(source), "--data-dir", str(data_dir)]
+    for told in "", f"mnist is already prepared, --from {source} was not read\n":
+        done = subprocess.run([sys.executable, "-c", program, *flags], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == (f"{data_dir / 'mnist' / '3.0.1'}\n", told)
 
 
 @pytest.mark.usefixtures("small_catalog")
@@ -83,3 +116,53 @@ def test_a_missing_folder_is_refused_in_one_line(tmp_path, capsys):
     error = fails_with(capsys, "data", "prepare", "kmnist", "--from", nowhere, "--data-dir", str(tmp_path / "data"))
     assert nowhere in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--data-dir", "--from"])
+def test_a_home_folder_that_does_not_exist_is_refused_by_flag(capsys, flag):
+    assert f"{flag}: '~nouser/x'" in fails_with(capsys, "data", "prepare", "mnist", flag, "~nouser/x")
+
+
+@pytest.mark.parametrize("command", [("list",), ("prepare", "mnist"), ("show", "mnist")], ids=lambda words: words[0])
+@pytest.mark.parametrize("fault", ["too long", "may not be entered", "within one that may not"])
+def test_a_data_dir_out_of_reach_is_refused_in_one_line(tmp_path, capsys, forbid_entering, command, fault):
+    data_dir = {"too long": tmp_path / ("x" * 300), "within one that may not": tmp_path / "closed" / "data"}.get(
+        fault, tmp_path / "closed"
+    )
+    forbid_entering(tmp_path / "closed")
+    assert f"--data-dir: {str(data_dir)!r} cannot be entered" in fails_with(
+        capsys, "data", *command, "--data-dir", str(data_dir)
+    )
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("nodir/x.png", "'nodir' is not a folder"),
+        ("x.xyz", "has the suffix '.xyz', choose from .eps, .pdf, .png, .ps"),
+        ("x", "has the suffix ''"),
+        (".", "is a folder, name a file in it, such as 'samples.png'"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused_before_anything_is_prepared(
+    tmp_path, monkeypatch, capsys, out, message
+):
+    monkeypatch.chdir(tmp_path)
+    error = fails_with(capsys, "data", "show", "mnist", "--out", out, "--data-dir", str(tmp_path / "data"))
+    assert f"--out: {out!r}" in error
+    assert message in error
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("small_catalog")
+def test_a_picture_whose_writing_fails_is_told_in_one_line(prepared_dir, tmp_path, capsys):
+    out = str(tmp_path / f"{'x' * 300}.png")
+    flags = ("--columns", "2", "--out", out, "--data-dir", str(prepared_dir))
+    assert f"--out: {out!r} cannot be written (" in fails_with(capsys, "data", "show", "mnist", *flags)
+
+
+@pytest.mark.parametrize("suffix", cli.PICTURES)
+def test_every_picture_format_on_offer_can_be_written(tmp_path, suffix):
+    figure = figures.sample_grid(np.zeros((4, 2, 2, 1), np.uint8), title="")
+    assert figures.save(figure, tmp_path / f"x{suffix}").stat().st_size > 0

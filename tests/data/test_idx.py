@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxgan.data.catalog import MNIST
+from jaxgan.data import catalog
+from jaxgan.data.catalog import FASHION_MNIST, MNIST
 from jaxgan.data.idx import assemble, decode
 from jaxgan.errors import UserError
 
@@ -56,6 +57,23 @@ def test_files_of_another_data_set_of_the_same_shape_are_refused_by_checksum(sma
         assemble(small.spec, other.files, origin="here")
 
 
+def test_files_known_to_be_another_data_sets_are_refused_naming_both(small, other, monkeypatch):
+    unpinned = dataclasses.replace(small.spec, name="ours", title="Our images", md5={})
+    theirs = dataclasses.replace(other.spec, name="theirs", title="Their images")
+    monkeypatch.setattr(catalog, "CATALOG", {"ours": unpinned, "theirs": theirs})
+    with pytest.raises(UserError, match=r"here/.*: belongs to theirs \(Their images\), not to ours \(Our images\)"):
+        assemble(unpinned, other.files, origin="here")
+
+
+def test_a_file_that_two_data_sets_share_is_accepted_by_both(small, other, monkeypatch):
+    labels = "t10k-labels-idx1-ubyte"
+    assert small.files[labels] == other.files[labels]
+    one, two = (dataclasses.replace(each.spec, name=name) for name, each in {"one": small, "two": other}.items())
+    monkeypatch.setattr(catalog, "CATALOG", {"one": one, "two": two})
+    assert assemble(one, small.files, origin="here")["test"].name == "one"
+    assert assemble(two, other.files, origin="here")["test"].name == "two"
+
+
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
@@ -71,5 +89,7 @@ def test_an_array_that_disagrees_with_the_data_set_is_refused(small, encode, nam
         assemble(unchecked, {**small.files, name: encode(array)}, origin="here")
 
 
-def test_all_four_files_of_mnist_are_pinned():
-    assert len(MNIST.md5) == 4
+@pytest.mark.parametrize("spec", [MNIST, FASHION_MNIST], ids=lambda spec: spec.name)
+def test_all_four_files_are_pinned_and_no_other_data_set_has_them(spec):
+    assert list(spec.md5) == [name for split in spec.examples for name in catalog.IDX_FILES[split]]
+    assert all(catalog.owner_of(md5) is spec for md5 in spec.md5.values())

@@ -1,9 +1,12 @@
+import contextlib
+import errno
 import json
 import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -197,6 +200,67 @@ def test_two_processes_can_prepare_at_once(small, tmp_path):
     assert len(list((tmp_path / "data" / "mnist" / "3.0.1" / "npy").iterdir())) == 3
 
 
+@contextlib.contextmanager
+def _preparing_forever(data_dir):
+    """Another process, which has begun to prepare and waits for its source."""
+    program = f"""
+import time
+from pathlib import Path
+from jaxgan.data import pipeline, sources
+from jaxgan.data.catalog import MNIST
+
+def wait(*args, **kwargs):
+    print("waiting", flush=True)
+    time.sleep(600)
+
+sources.fetch = wait
+pipeline.prepare(MNIST, data_dir=Path({str(data_dir)!r}))
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "waiting\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_a_terminated_process_left_behind_is_removed_by_the_next_one(small, tmp_path):
+    source, data_dir = small.write(tmp_path / "idx"), tmp_path / "data"
+    with _preparing_forever(data_dir) as process:
+        process.terminate()
+        process.wait()
+    assert [path.name.partition(".")[0] for path in data_dir.iterdir()] == ["incomplete"]
+    pipeline.prepare(small.spec, data_dir=data_dir, source=source)
+    assert [path.name for path in data_dir.iterdir()] == ["mnist"]
+
+
+def test_what_a_live_process_works_on_is_left_alone(small, tmp_path):
+    source, data_dir = small.write(tmp_path / "idx"), tmp_path / "data"
+    with _preparing_forever(data_dir):
+        before = everything_below(data_dir)
+        pipeline.prepare(small.spec, data_dir=data_dir, source=source)
+        assert [path.name for path in data_dir.iterdir() if path.name != "mnist"] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "kept"),
+    [
+        ("incomplete.elsewhere.1.abcdefgh", 0.9, True),  # whether that process lives cannot be told from here
+        ("incomplete.elsewhere.1.abcdefgh", 1.1, False),
+        (f"incomplete.{pipeline._host()}.{os.getpid()}.abcdefgh", 0.9, True),
+        (f"incomplete.{pipeline._host()}.{os.getpid()}.abcdefgh", 1.1, False),
+        ("incomplete.drawings", 400, True),  # not ours
+        ("mnist_corrupted", 400, True),
+    ],
+)
+def test_only_our_own_staging_folders_go_and_others_machines_after_a_day(small, tmp_path, name, days, kept):
+    source, folder = small.write(tmp_path / "idx"), tmp_path / "data" / name
+    (folder / "mnist").mkdir(parents=True)
+    os.utime(folder, (time.time() - days * 86400,) * 2)
+    pipeline.prepare(small.spec, data_dir=tmp_path / "data", source=source)
+    assert folder.exists() == kept
+
+
 def _prepare_and_sum(spec, data_dir, source):
     pipeline.prepare(spec, data_dir=data_dir, source=source)
     return int(pipeline.load(spec, "train", data_dir=data_dir).images.sum())
@@ -248,6 +312,18 @@ def test_the_default_folder_is_the_one_of_tfds(monkeypatch, tmp_path):
     assert default_data_dir() == tmp_path / "home" / "tensorflow_datasets"
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "elsewhere"))
     assert default_data_dir() == tmp_path / "elsewhere"
+
+
+def test_a_home_folder_that_does_not_exist_is_refused_by_the_name_of_the_variable(monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", "~no such user/x")
+    with pytest.raises(UserError, match="TFDS_DATA_DIR: '~no such user/x'"):
+        default_data_dir()
+
+
+def test_a_data_set_in_a_folder_that_one_may_not_enter_is_refused(small, prepared_dir, forbid_entering):
+    forbid_entering(prepared_dir / "mnist")
+    with pytest.raises(UserError, match=rf"mnist/3\.0\.1: cannot be entered \({os.strerror(errno.EACCES)}\)"):
+        inspect(small.spec, prepared_dir)
 
 
 def test_an_unknown_split_is_refused_by_name(small, prepared_dir):
