@@ -37,7 +37,8 @@ def show_log(console: Console) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 def show_network(console: Console, name: str, layers: Sequence[Layer]) -> None:
