@@ -54,7 +54,7 @@ def test_a_signal_saves_and_says_how_to_go_on_and_the_resumed_run_ends_in_the_sa
     process.send_signal(signum)
     _, errors = process.communicate()
     assert process.returncode == 128 + signum
-    assert "run the same command again" in errors
+    assert "run the same command with --resume auto" in errors
     assert "Traceback" not in errors
     resumed = start(folder.root, mnist_dir)
     assert resumed.communicate()[1] == ""
