@@ -103,12 +103,17 @@ def whole_numbers(key: Array, shape: Sequence[int]) -> Float[Array, "..."]:
     return jax.random.randint(key, shape, 1, 10).astype(jnp.float32)
 
 
+def signs(key: Array, shape: Sequence[int]) -> Float[Array, "..."]:
+    """Draws ones and minus ones, which keep the whole numbers whole."""
+    return jnp.where(jax.random.bernoulli(key, 0.5, shape), 1.0, -1.0)
+
+
 def draw(options: Options) -> list[Path]:
     """Draws the chapter's two explanations and the checkerboards, and names the files."""
     map_key, kernel_key = jax.random.split(jax.random.key(options.seed))
-    small = lambda *shape: jnp.where(jax.random.bernoulli(kernel_key, 0.5, shape), 1.0, -1.0)  # noqa: E731
 
-    geometry, image, w = Geometry((3, 3), (2, 2), (1, 1)), whole_numbers(map_key, (1, 5, 5, 1)), small(3, 3, 1, 1)
+    geometry, image = Geometry((3, 3), (2, 2), (1, 1)), whole_numbers(map_key, (1, 5, 5, 1))
+    w = signs(kernel_key, (3, 3, 1, 1))
     how = {"strides": geometry.strides, "padding": geometry.padding}
     down = convolution(image, w, **how)
     back = transposed_convolution(down, w, **how)

@@ -109,7 +109,7 @@ def test_a_step_is_the_chapters_discriminator_update_and_then_its_generator_upda
     g_params, d_params, g_loss, d_loss = by_hand(config, state, a_batch(), KEY, learning_rate=0.1)
     assert metrics["generator_loss"] == pytest.approx(float(g_loss), rel=1e-5)
     assert metrics["discriminator_loss"] == pytest.approx(float(d_loss), rel=1e-5)
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # noqa: E731
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
     jax.tree.map(close, after.discriminator.params, d_params)
     jax.tree.map(close, after.generator.params, g_params)
 

@@ -111,9 +111,9 @@ def test_transposed_convolution_has_xlas_derivatives_too(case):
 
         for transposed in (ours, theirs):
             assert transposed(y, w).shape == x.shape
-        loss = lambda t: lambda y, w: jnp.sum(jnp.sin(t(y, w)))  # noqa: E731
+        loss = lambda t: lambda y, w: jnp.sum(jnp.sin(t(y, w)))
         close(jax.value_and_grad(loss(ours), (0, 1))(y, w), jax.value_and_grad(loss(theirs), (0, 1))(y, w))
-        norm = lambda t: lambda y, w: jnp.sum(jax.grad(loss(t))(y, w) ** 2)  # noqa: E731
+        norm = lambda t: lambda y, w: jnp.sum(jax.grad(loss(t))(y, w) ** 2)
         close(jax.grad(norm(ours), (0, 1))(y, w), jax.grad(norm(theirs), (0, 1))(y, w), 1e-9)
 
 
@@ -124,7 +124,7 @@ def test_both_directions_equal_pytorchs(case, extra):
     extra = tuple(min(e, s - 1) for e, s in zip(extra, case.geometry.strides, strict=True))
     with jax.enable_x64(True):
         x, w, y = case.arrays()
-        nchw = lambda a: torch.from_numpy(np.array(a).transpose(0, 3, 1, 2).copy())  # noqa: E731
+        nchw = lambda a: torch.from_numpy(np.array(a).transpose(0, 3, 1, 2).copy())
         kernel = torch.from_numpy(np.array(w).transpose(3, 2, 0, 1).copy())
         functional, options = torch.nn.functional, {"stride": case.geometry.strides, "padding": case.geometry.padding}
         down = functional.conv2d(nchw(x), kernel, **options).numpy().transpose(0, 2, 3, 1)
@@ -169,7 +169,7 @@ def test_it_works_under_jit_scan_vmap_pmap_and_shard_map():
     np.testing.assert_allclose(jax.jit(gradient)(x, w), expected, **near)
     np.testing.assert_allclose(lax.scan(lambda c, x: (c + gradient(x[None], w), None), 0 * w, x)[0], expected, **near)
     np.testing.assert_allclose(jax.vmap(gradient, (0, None))(x[:, None], w).sum(0), expected, **near)
-    summed = lambda x, w: lax.psum(gradient(x, w), "data")  # noqa: E731
+    summed = lambda x, w: lax.psum(gradient(x, w), "data")
     mapped = jax.pmap(summed, axis_name="data", in_axes=(0, None), out_axes=None)
     np.testing.assert_allclose(mapped(x[:, None], w), expected, **near)
     mesh = Mesh(np.array(jax.devices()), ("data",), axis_types=(AxisType.Auto,))
