@@ -1,7 +1,7 @@
 """Transposed convolution explained three ways, which give the same numbers, and drawn.
 
 Run:       python experiments/transposed_convolution.py
-Time:      10 seconds on two CPU cores; nothing is trained
+Time:      13 seconds on two CPU cores; nothing is trained
 Expect:    all three ways equal to 1e-6, every size (n - 1) s - 2p + k + output padding, and, after a convolution and
            its transpose, the shape of the input but not its values
 Writes:    runs/transposed_convolution/ with shape_comes_back.png, zero_insertion.png and checkerboard.png

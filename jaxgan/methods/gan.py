@@ -80,11 +80,11 @@ def gan(
             real_logits, fake_logits = discriminator.apply(
                 {"params": params}, batch.images, fake, *dropout[:2], method="judge_pair"
             )
-            real, fake_ = losses.real_loss(real_logits), losses.fake_loss(fake_logits)
-            return real + fake_, {
-                "discriminator_loss": real + fake_,
-                "discriminator_loss_real": real,
-                "discriminator_loss_fake": fake_,
+            on_real, on_fake = losses.real_loss(real_logits), losses.fake_loss(fake_logits)
+            return on_real + on_fake, {
+                "discriminator_loss": on_real + on_fake,
+                "discriminator_loss_real": on_real,
+                "discriminator_loss_fake": on_fake,
                 "real_probability": jnp.mean(jax.nn.sigmoid(real_logits)),
                 "fake_probability": jnp.mean(jax.nn.sigmoid(fake_logits)),
             }

@@ -14,7 +14,7 @@ def matmul(x: Float[ArrayLike, "n k"], w: Float[ArrayLike, "k m"]) -> Float[Arra
 
     Differs from ``x @ w`` only in how the gradient of a tall kernel reaches the CPU. XLA folds the transpose of ``x``
     into the product, for which its CPU backend has a kernel that is slow where ``x`` is wide; there the transpose is
-    kept apart, which makes that gradient half again as fast on one thread.
+    kept apart, which makes that gradient a third faster on one thread, though somewhat slower on two.
 
     Args:
       x: left factor, a batch of rows.

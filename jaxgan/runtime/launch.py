@@ -77,7 +77,8 @@ def run(config: Config, *, console: Console | None = None) -> Path:
       The run's folder.
 
     Raises:
-      UserError: if the config is not valid or does not fit the machine, the data or the folder; nothing is written.
+      UserError: if the config is not valid or does not fit the machine, the data or the folder; that
+        is left as it was.
       Interrupted: after Ctrl-C or SIGTERM, with everything saved.
       Diverged: if a loss stopped being finite; the last checkpoint is from before.
     """

@@ -146,7 +146,7 @@ def test_dropout_is_active_in_training_and_absent_in_evaluation():
     np.testing.assert_allclose(kept - bias, 2 * (evaluated - bias), rtol=1e-4, atol=1e-6)
 
 
-def test_each_pass_through_the_discriminator_has_its_own_mask():
+def test_dropout_takes_part_in_the_losses_of_both_networks():
     config = dataclasses.replace(VanillaGAN(), dropout_rate=0.5)
     method = build(config, image_shape=SHAPE)
     state = method.init(KEY)

@@ -1,0 +1,136 @@
+"""Preparing is all or nothing, however it ends and whoever else is at it."""
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jaxgan.data import pipeline, tfds_directory
+from jaxgan.errors import UserError
+
+from .test_pipeline import everything_below
+
+
+def test_a_truncated_file_is_refused_and_leaves_nothing_behind(small, tmp_path):
+    source = small.write(tmp_path / "idx")
+    images = source / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1])
+    with pytest.raises(UserError, match=f"{images}: truncated"):
+        pipeline.prepare(small.spec, data_dir=tmp_path / "new" / "data", source=source)
+    assert everything_below(tmp_path) == ["idx", *(f"idx/{name}" for name in sorted(small.files))]
+
+
+def test_a_failure_halfway_through_writing_leaves_nothing_behind(small, tmp_path, monkeypatch):
+    source = small.write(tmp_path / "idx")
+    encode, calls = tfds_directory._encode_png, iter(range(30))
+
+    def fail_at_row_30(image):
+        if next(calls, None) is None:
+            raise OSError(28, "No space left on device")
+        return encode(image)
+
+    monkeypatch.setattr(tfds_directory, "_encode_png", fail_at_row_30)
+    with pytest.raises(UserError, match=r"--data-dir: .* cannot be written \(No space left on device\)"):
+        pipeline.prepare(small.spec, data_dir=tmp_path / "data", source=source)
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_unwritable_data_dir_is_refused(small, tmp_path):
+    source = small.write(tmp_path / "idx")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--data-dir: '.*file/data' cannot be written"):
+        pipeline.prepare(small.spec, data_dir=tmp_path / "file" / "data", source=source)
+
+
+def test_who_finishes_second_uses_the_work_of_the_first(small, prepared_dir, tmp_path, monkeypatch):
+    source, write = small.write(tmp_path / "idx"), tfds_directory.write
+
+    def write_and_be_overtaken(spec, splits, *, data_dir):
+        finished = write(spec, splits, data_dir=data_dir)
+        shutil.copytree(prepared_dir / "mnist", tmp_path / "contested" / "mnist")
+        return finished
+
+    monkeypatch.setattr(tfds_directory, "write", write_and_be_overtaken)
+    pipeline.prepare(small.spec, data_dir=tmp_path / "contested", source=source)
+    assert everything_below(tmp_path / "contested") == everything_below(prepared_dir)
+
+
+def test_two_processes_can_prepare_at_once(small, tmp_path):
+    source = small.write(tmp_path / "idx")
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        results = [pool.apply_async(_prepare_and_sum, (small.spec, tmp_path / "data", source)) for _ in range(2)]
+        sums = [result.get(timeout=60) for result in results]
+    assert sums == [int(small.images["train"].sum())] * 2
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["mnist"]
+    assert len(list((tmp_path / "data" / "mnist" / "3.0.1" / "npy").iterdir())) == 3
+
+
+@contextlib.contextmanager
+def _preparing_forever(data_dir):
+    """Another process, which has begun to prepare and waits for its source."""
+    program = f"""
+import time
+from pathlib import Path
+from jaxgan.data import pipeline, sources
+from jaxgan.data.catalog import MNIST
+
+def wait(*args, **kwargs):
+    print("waiting", flush=True)
+    time.sleep(600)
+
+sources.fetch = wait
+pipeline.prepare(MNIST, data_dir=Path({str(data_dir)!r}))
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "waiting\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_a_terminated_process_left_behind_is_removed_by_the_next_one(small, tmp_path):
+    source, data_dir = small.write(tmp_path / "idx"), tmp_path / "data"
+    with _preparing_forever(data_dir) as process:
+        process.terminate()
+        process.wait()
+    assert [path.name.partition(".")[0] for path in data_dir.iterdir()] == ["incomplete"]
+    pipeline.prepare(small.spec, data_dir=data_dir, source=source)
+    assert [path.name for path in data_dir.iterdir()] == ["mnist"]
+
+
+def test_what_a_live_process_works_on_is_left_alone(small, tmp_path):
+    source, data_dir = small.write(tmp_path / "idx"), tmp_path / "data"
+    with _preparing_forever(data_dir):
+        before = everything_below(data_dir)
+        pipeline.prepare(small.spec, data_dir=data_dir, source=source)
+        assert [path.name for path in data_dir.iterdir() if path.name != "mnist"] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "kept"),
+    [
+        ("incomplete.elsewhere.1.abcdefgh", 0.9, True),  # whether that process lives cannot be told from here
+        ("incomplete.elsewhere.1.abcdefgh", 1.1, False),
+        (f"incomplete.{pipeline._host()}.{os.getpid()}.abcdefgh", 0.9, True),
+        (f"incomplete.{pipeline._host()}.{os.getpid()}.abcdefgh", 1.1, False),
+        ("incomplete.drawings", 400, True),  # not ours
+        ("mnist_corrupted", 400, True),
+    ],
+)
+def test_only_our_own_staging_folders_go_and_others_machines_after_a_day(small, tmp_path, name, days, kept):
+    source, folder = small.write(tmp_path / "idx"), tmp_path / "data" / name
+    (folder / "mnist").mkdir(parents=True)
+    os.utime(folder, (time.time() - days * 86400,) * 2)
+    pipeline.prepare(small.spec, data_dir=tmp_path / "data", source=source)
+    assert folder.exists() == kept
+
+
+def _prepare_and_sum(spec, data_dir, source):
+    pipeline.prepare(spec, data_dir=data_dir, source=source)
+    return int(pipeline.load(spec, "train", data_dir=data_dir).images.sum())
