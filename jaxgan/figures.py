@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -44,6 +44,26 @@ class Panel(NamedTuple):
 
 
 PANELS = (
+    Panel("Wasserstein estimate", "$E[f(x)] - E[f(G(z))]$", {"wasserstein_estimate": "estimate"}),
+    Panel(
+        "Negative ELBO and its terms",
+        "nats per image",
+        {
+            "negative_elbo": "negative ELBO, training",
+            "test_negative_elbo": "negative ELBO, held out",
+            "test_reconstruction": "reconstruction, held out",
+            "test_kl_divergence": "KL divergence, held out",
+        },
+    ),
+    Panel(
+        "Squared error",
+        "per pixel in [0, 1]",
+        {
+            "squared_error": "training",
+            "test_squared_error": "held out",
+            "test_pca_squared_error": "PCA, held out",
+        },
+    ),
     Panel(
         "Losses",
         "nats",
@@ -52,6 +72,7 @@ PANELS = (
             "discriminator_loss": "discriminator",
             "discriminator_loss_real": "discriminator, real",
             "discriminator_loss_fake": "discriminator, generated",
+            "gradient_penalty": "gradient penalty",
         },
     ),
     Panel(
@@ -73,7 +94,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     Returns:
       The figure. Metrics that no panel knows are left out.
     """
-    known = {name for row in rows[:1] for name in row}
+    known = {name for row in rows for name in row}
     panels = [panel for panel in PANELS if known & panel.series.keys()]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.9))
@@ -84,16 +105,16 @@ def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
 
 
 def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:
-    epochs = [row["epoch"] for row in rows]
     for name, legend in panel.series.items():
-        if name in rows[0]:
-            axes.plot(epochs, [row[name] for row in rows], label=legend, marker="." if len(rows) < 4 else "")
+        if points := [(row["epoch"], row[name]) for row in rows if name in row]:  # some are measured once an epoch
+            axes.plot(*zip(*points, strict=True), label=legend, marker="." if len(points) < 4 else "")
     if panel.reference:
         value, meaning = panel.reference
         axes.axhline(value, color="black", linewidth=0.8, linestyle=":", label=meaning)
         axes.set_ylim(0, 1)
     axes.set(title=panel.title, xlabel="epoch", ylabel=panel.unit)
-    axes.set_ylim(bottom=0)
+    if all(row[name] >= 0 for row in rows for name in panel.series.keys() & row.keys()):
+        axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
 
@@ -123,20 +144,46 @@ def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width chann
         return figure
 
 
-def sample_grid(images: UInt8[np.ndarray, "count height width channels"], *, title: str) -> Figure:
-    """Draws many images as a square grid.
+def sample_grid(
+    images: UInt8[np.ndarray, "count height width channels"], *, title: str, columns: int | None = None
+) -> Figure:
+    """Draws many images as a grid.
 
     Args:
       images: images as bytes.
+      title: the figure's title.
+      columns: images a row; None for as many as there are rows.
+
+    Returns:
+      The figure.
+    """
+    with matplotlib.rc_context(STYLE):
+        sheet = tile(images, columns=columns or math.isqrt(len(images)))
+        figure = Figure(figsize=(WIDTH, WIDTH * sheet.shape[0] / sheet.shape[1] + 0.4))
+        figure.suptitle(title)
+        _show(figure.subplots(), sheet)
+        return figure
+
+
+def latent_plane(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, "n"], *, title: str) -> Figure:
+    """Draws where images lie in the plane of two latents, coloured by class.
+
+    Args:
+      points: one point an image.
+      labels: class of each.
       title: the figure's title.
 
     Returns:
       The figure.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, WIDTH + 0.4))
-        figure.suptitle(title)
-        _show(figure.subplots(), tile(images, columns=math.isqrt(len(images))))
+        figure = Figure(figsize=(WIDTH, 0.85 * WIDTH))
+        axes = figure.subplots()
+        for label in np.unique(labels):
+            chosen = labels == label
+            axes.plot(*points[chosen].T, ".", markersize=3, color=matplotlib.colormaps["tab10"](label % 10), label=str(label))
+        axes.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
+        axes.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3)
         return figure
 
 

@@ -1,36 +1,71 @@
 """From a config to what it describes: networks and the method that trains them."""
 
+from functools import partial
+
 import optax
 from flax import linen as nn
 
 from jaxgan import config as configs
+from jaxgan.methods import losses, penalties
 from jaxgan.methods.gan import gan
 from jaxgan.methods.method import Method
-from jaxgan.nn import initializers, noise
-from jaxgan.nn.fully_connected import Discriminator, Generator
+from jaxgan.nn import convolutional, fully_connected, initializers, noise
 
 LATENT_LAWS = {"uniform": noise.uniform, "normal": noise.normal}
-INITIALIZATIONS = {"torch": initializers.torch_default, "lecun": initializers.lecun}
+INITIALIZATIONS = {"torch": initializers.torch_default, "lecun": initializers.lecun, "dcgan": initializers.dcgan}
+LOSSES = {
+    "non_saturating": losses.non_saturating,
+    "minimax": losses.minimax,
+    "least_squares": losses.least_squares,
+    "hinge": losses.hinge,
+    "relativistic": losses.relativistic,
+}
+
+Shape = tuple[int, int, int]
 
 
-def networks(config: configs.Method, *, image_shape: tuple[int, int, int]) -> dict[str, tuple[nn.Module, tuple]]:
+def networks(
+    config: configs.Method, *, image_shape: Shape, axis_name: str | None = None
+) -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     """Makes the networks of a method, for building it and for showing them.
 
     Args:
       config: the method's config.
       image_shape: height, width and channels of an image.
+      axis_name: the mapped axis over which devices share a batch; None on one device.
 
     Returns:
       For each network its module and the shape of one input example, by the network's name.
     """
-    widths = (config.hidden_units,) * config.hidden_layers
     initialization = INITIALIZATIONS[config.initialization]()
-    generator = Generator(image_shape, widths, config.hidden_bias, config.negative_slope, initialization)
-    discriminator = Discriminator(widths, config.negative_slope, config.dropout_rate, initialization)
+    match config:
+        case configs.VanillaGAN():
+            widths = (config.hidden_units,) * config.hidden_layers
+            slope = config.negative_slope
+            generator = fully_connected.Generator(image_shape, widths, config.hidden_bias, slope, initialization)
+            discriminator = fully_connected.Discriminator(widths, slope, config.dropout_rate, initialization)
+        case configs.DCGAN() | configs.WGAN():
+            ladder = {
+                "width": config.width,
+                "negative_slope": config.negative_slope,
+                "initialization": initialization,
+                "axis_name": axis_name,
+            }
+            bias, norms, spectral_norm = _convolutional_options(config)
+            up = convolutional.Up(image_shape, bias=bias, norm=norms[0], **ladder)
+            down = convolutional.Down(1, bias=bias, norm=norms[1], spectral_norm=spectral_norm, **ladder)
+            generator, discriminator = convolutional.Generator(up), convolutional.Discriminator(down)
     return {"generator": (generator, (config.latent_size,)), "discriminator": (discriminator, image_shape)}
 
 
-def build(config: configs.Method, *, image_shape: tuple[int, int, int], axis_name: str | None = None) -> Method:
+def _convolutional_options(config: configs.DCGAN | configs.WGAN) -> tuple[bool, tuple[str, str], bool]:
+    """Biases, normalization of generator and discriminator, and spectral normalization."""
+    if isinstance(config, configs.WGAN):
+        return False, ("batch", config.critic_norm), False
+    return config.bias, (config.generator_norm, config.discriminator_norm), config.spectral_norm
+
+
+def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None = None) -> Method:
     """Builds a method from its config.
 
     Args:
@@ -39,16 +74,59 @@ def build(config: configs.Method, *, image_shape: tuple[int, int, int], axis_nam
       axis_name: the mapped axis over which devices share a batch; None on one device.
 
     Returns:
-      The method's three functions.
+      The method's functions.
     """
-    modules = {name: module for name, (module, _) in networks(config, image_shape=image_shape).items()}
-    return gan(
-        **modules,
-        image_shape=image_shape,
-        latent_size=config.latent_size,
-        latent_law=LATENT_LAWS[config.latent_law],
-        generator_optimizer=optax.adam(config.generator_learning_rate, config.beta1, config.beta2),
-        discriminator_optimizer=optax.adam(config.discriminator_learning_rate, config.beta1, config.beta2),
-        ema_decay=config.ema_decay,
-        axis_name=axis_name,
-    )
+    modules = {
+        name: module for name, (module, _) in networks(config, image_shape=image_shape, axis_name=axis_name).items()
+    }
+    adversarial = partial(gan, **modules, image_shape=image_shape, axis_name=axis_name)
+    match config:
+        case configs.VanillaGAN():
+            return adversarial(**_latents(config), **_adam_each(config))
+        case configs.DCGAN():
+            weights = (config.r1_weight, penalties.r1), (config.r2_weight, penalties.r2)
+            weights += ((config.dragan_weight, penalties.dragan),)
+            return adversarial(
+                **_latents(config),
+                **_adam_each(config),
+                loss=LOSSES[config.loss](),
+                penalties=[penalty(weight) for weight, penalty in weights if weight],
+            )
+        case configs.WGAN():
+            return adversarial(
+                **_latents(config),
+                **_wasserstein(config),
+                loss=losses.wasserstein(),
+                critic_steps=config.critic_steps,
+            )
+
+
+def _latents(config: configs.VanillaGAN | configs.DCGAN | configs.WGAN) -> dict:
+    return {
+        "latent_size": config.latent_size,
+        "latent_law": LATENT_LAWS[config.latent_law],
+        "ema_decay": config.ema_decay,
+    }
+
+
+def _adam_each(config: configs.VanillaGAN | configs.DCGAN) -> dict:
+    return {
+        f"{network}_optimizer": optax.adam(rate, config.beta1, config.beta2)
+        for network, rate in (
+            ("generator", config.generator_learning_rate),
+            ("discriminator", config.discriminator_learning_rate),
+        )
+    }
+
+
+def _wasserstein(config: configs.WGAN) -> dict:
+    """What keeps the critic's slope near 1, with the optimizer that its authors used for both networks."""
+    if config.constraint == "clip":
+        rate = 5e-5 if config.learning_rate is None else config.learning_rate
+        optimizer = optax.rmsprop(rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)  # PyTorch's, as in the authors' code
+        constraint = {"constrain": partial(optax.tree.clip, min_value=-config.clip, max_value=config.clip)}
+    else:
+        rate = 2e-4 if config.learning_rate is None else config.learning_rate
+        optimizer = optax.adam(rate, config.beta1, config.beta2)
+        constraint = {"penalties": [penalties.gradient_penalty(config.penalty_weight)]}
+    return {"generator_optimizer": optimizer, "discriminator_optimizer": optimizer, **constraint}

@@ -1,19 +1,24 @@
 """Generative adversarial networks: a generator and a discriminator that learn from each other, as one pure step."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, Float, Key, PyTree, UInt32
 
-from jaxgan.methods import losses
 from jaxgan.methods.gradients import value_and_mean_grad
+from jaxgan.methods.losses import AdversarialLoss, non_saturating
 from jaxgan.methods.method import Batch, Method, Metrics
+from jaxgan.methods.penalties import Penalty
 from jaxgan.methods.state import GANState, NetworkState
 from jaxgan.nn import noise
+
+Images = Float[Array, "batch height width channels"]
 
 
 def gan(
@@ -25,16 +30,25 @@ def gan(
     latent_law: Callable[[UInt32[Array, "*shape"]], Float[Array, "*shape"]],
     generator_optimizer: optax.GradientTransformation,
     discriminator_optimizer: optax.GradientTransformation,
+    loss: AdversarialLoss | None = None,
+    penalties: Sequence[Penalty] = (),
+    constrain: Callable[[PyTree], PyTree] = lambda params: params,
+    critic_steps: int = 1,
     ema_decay: float = 0.0,
     axis_name: str | None = None,
 ) -> Method:
-    """Builds the GAN of the chapter: binary cross-entropy for the discriminator, non-saturating for the generator.
+    """Builds a GAN; without further arguments the chapter's, with cross-entropy and the non-saturating loss.
 
     A step first updates the discriminator, on the real batch and on as many images of the generator, which gets no
-    gradient from it; then the generator, with fresh latents, against the updated discriminator.
+    gradient from it; then the generator, with fresh latents, against the updated discriminator. With ``critic_steps``
+    above 1 only every so manieth step comes to the generator's part, so that each update of the discriminator has a
+    real batch and latents of its own.
+
+    Running statistics follow the passes that train a network: the discriminator's those on the real and the generated
+    batch of its own update, the generator's the one of its own. All other passes leave them alone.
 
     Args:
-      generator: from latents [batch, latent_size] to images in [-1, 1].
+      generator: from latents [batch, latent_size] and ``train`` to images in [-1, 1].
       discriminator: from images and the words of its noise (None in evaluation mode) to logits [batch]; its method
         ``judge_pair`` does so for a real and a generated batch at once, and its property ``noise_offsets`` ends with
         the number of words it takes an example.
@@ -43,17 +57,25 @@ def gan(
       latent_law: from random words to latents, such as :func:`jaxgan.nn.noise.uniform`.
       generator_optimizer: optimizer of the generator.
       discriminator_optimizer: optimizer of the discriminator.
+      loss: the game; None for :func:`jaxgan.methods.losses.non_saturating`.
+      penalties: what is added to the discriminator's loss.
+      constrain: applied to the discriminator's parameters after each update.
+      critic_steps: updates of the discriminator for one of the generator.
       ema_decay: decay of the averaged generator that samples are drawn from; 0 for none.
       axis_name: the mapped axis that the batch is split over; None on one device.
 
     Returns:
-      The method. Its metrics are the losses in nats, and the mean probabilities D(x) and D(G(z)).
+      The method. Its metrics are both losses, the discriminator's by term, the penalties, and what the game shows of
+      itself. Where the generator is not updated in each step, its loss is that on the discriminator's batch.
 
     References:
-      Goodfellow et al., Generative Adversarial Networks, 2014, algorithm 1 with k = 1.
+      Goodfellow et al., Generative Adversarial Networks, 2014, algorithm 1.
     """
-    # What each example's row of words goes to: latents of both passes, dropout for real, fake and the generator's pass.
-    word_counts = (latent_size,) * 2 + (discriminator.noise_offsets[-1],) * 3
+    loss = loss or non_saturating()
+    # What each example's row of words goes to: latents of both passes; dropout for real, fake and the generator's pass;
+    # and what the penalties draw.
+    dropout_words, pixels = discriminator.noise_offsets[-1], math.prod(image_shape)
+    word_counts = (latent_size,) * 2 + (dropout_words,) * 3 + tuple(penalty.words(pixels) for penalty in penalties)
 
     def init(key: Key[Array, ""]) -> GANState:
         def network(module: nn.Module, optimizer: optax.GradientTransformation, key, example) -> NetworkState:
@@ -67,52 +89,94 @@ def gan(
         averaged = jax.tree.map(jnp.copy, first.params) if ema_decay else None
         return GANState(jnp.zeros((), jnp.int32), first, second, averaged)
 
-    def generate(params: PyTree, bits: UInt32[Array, "batch latent"]) -> Float[Array, "batch height width channels"]:
-        return generator.apply({"params": params}, latent_law(bits))
+    def generate(network: NetworkState, latents: Float[Array, "batch latent"]) -> Images:
+        return generator.apply(_variables(network), latents, train=True)
+
+    def update_discriminator(
+        network: NetworkState, real: Images, fake: Images, dropout: Sequence[Array], words: Sequence[Array]
+    ) -> tuple[NetworkState, Metrics]:
+        def objective(params: PyTree):
+            now = network.replace(params=params)
+            (real_logits, fake_logits), recorded = discriminator.apply(
+                _variables(now), real, fake, *dropout[:2], method="judge_pair", mutable=["batch_stats"]
+            )
+
+            def critic(images: Images) -> Float[Array, " batch"]:
+                return discriminator.apply(_variables(now), images, dropout[0])
+
+            terms = loss.discriminator(real_logits, fake_logits)
+            extra = {p.name: p.value(critic, real, fake, bits) for p, bits in zip(penalties, words, strict=True)}
+            total = sum(terms.values()) + sum(extra.values())
+            metrics = {"discriminator_loss": total, **extra, **loss.metrics(real_logits, fake_logits)}
+            metrics |= {f"discriminator_loss_{name}": term for name, term in terms.items()}
+            if critic_steps > 1:
+                metrics["generator_loss"] = loss.generator(real_logits, fake_logits)
+            return total, (metrics, recorded)
+
+        (_, (metrics, recorded)), gradients = value_and_mean_grad(objective, network.params, axis_name=axis_name)
+        network = _update(network, gradients, recorded, discriminator_optimizer)
+        return network.replace(params=constrain(network.params)), metrics
+
+    def update_generator(
+        network: NetworkState,
+        averaged: PyTree | None,
+        judge: NetworkState,
+        real: Images,
+        latents: Float[Array, "batch latent"],
+        dropout: Sequence[Array],
+    ) -> tuple[NetworkState, PyTree | None, Metrics]:
+        def objective(params: PyTree):
+            variables = _variables(network.replace(params=params))
+            images, recorded = generator.apply(variables, latents, train=True, mutable=["batch_stats"])
+            real_logits = discriminator.apply(_variables(judge), real, dropout[0]) if loss.paired else None
+            return loss.generator(real_logits, discriminator.apply(_variables(judge), images, dropout[2])), recorded
+
+        (value, recorded), gradients = value_and_mean_grad(objective, network.params, axis_name=axis_name)
+        network = _update(network, gradients, recorded, generator_optimizer)
+        if averaged is not None:
+            averaged = optax.incremental_update(network.params, averaged, 1 - ema_decay)
+        return network, averaged, {"generator_loss": value}
 
     def step(state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple[GANState, Metrics]:
         bits = noise.words(key, batch.index, count=sum(word_counts))
-        latent_d, latent_g, *dropout = jnp.split(bits, list(accumulate(word_counts))[:-1], axis=1)
+        first, second, *rest = jnp.split(bits, list(accumulate(word_counts))[:-1], axis=1)
+        dropout, words = rest[:3], rest[3:]
 
-        fake = generate(state.generator.params, latent_d)
+        fake = generate(state.generator, latent_law(first))
+        judge, metrics = update_discriminator(state.discriminator, batch.images, fake, dropout, words)
 
-        def discriminator_loss(params):
-            real_logits, fake_logits = discriminator.apply(
-                {"params": params}, batch.images, fake, *dropout[:2], method="judge_pair"
+        def update(network: NetworkState, averaged: PyTree | None) -> tuple[NetworkState, PyTree | None, Metrics]:
+            return update_generator(network, averaged, judge, batch.images, latent_law(second), dropout)
+
+        if critic_steps == 1:
+            network, averaged, more = update(state.generator, state.averaged)
+            metrics |= more
+        else:
+            network, averaged = lax.cond(
+                (state.step + 1) % critic_steps == 0,
+                lambda *old: update(*old)[:2],
+                lambda *old: old,
+                *(state.generator, state.averaged),
             )
-            on_real, on_fake = losses.real_loss(real_logits), losses.fake_loss(fake_logits)
-            return on_real + on_fake, {
-                "discriminator_loss": on_real + on_fake,
-                "discriminator_loss_real": on_real,
-                "discriminator_loss_fake": on_fake,
-                "real_probability": jnp.mean(jax.nn.sigmoid(real_logits)),
-                "fake_probability": jnp.mean(jax.nn.sigmoid(fake_logits)),
-            }
-
-        (_, metrics), gradients = value_and_mean_grad(
-            discriminator_loss, state.discriminator.params, axis_name=axis_name
-        )
-        new_discriminator = _update(state.discriminator, gradients, discriminator_optimizer)
-
-        def generator_loss(params):
-            logits = discriminator.apply({"params": new_discriminator.params}, generate(params, latent_g), dropout[2])
-            return losses.non_saturating_loss(logits), {}
-
-        (loss, _), gradients = value_and_mean_grad(generator_loss, state.generator.params, axis_name=axis_name)
-        new_generator = _update(state.generator, gradients, generator_optimizer)
-
-        averaged = state.averaged
-        if averaged is not None:
-            averaged = optax.incremental_update(new_generator.params, averaged, 1 - ema_decay)
-        return GANState(state.step + 1, new_generator, new_discriminator, averaged), {"generator_loss": loss, **metrics}
+        return GANState(state.step + 1, network, judge, averaged), metrics
 
     def sample(state: GANState, key: Key[Array, ""], count: int) -> Float[Array, "count height width channels"]:
         params = state.generator.params if state.averaged is None else state.averaged
-        return generate(params, noise.words(key, jnp.arange(count), count=latent_size))
+        latents = latent_law(noise.words(key, jnp.arange(count), count=latent_size))
+        return generator.apply(_variables(state.generator.replace(params=params)), latents, train=False)
 
     return Method(init, step, sample)
 
 
-def _update(network: NetworkState, gradients: PyTree, optimizer: optax.GradientTransformation) -> NetworkState:
+def _variables(network: NetworkState) -> dict[str, PyTree]:
+    """What Flax applies a module to."""
+    return {"params": network.params, "batch_stats": network.batch_stats}
+
+
+def _update(
+    network: NetworkState, gradients: PyTree, recorded: PyTree, optimizer: optax.GradientTransformation
+) -> NetworkState:
+    """One step of the optimizer, together with the statistics that the pass recorded."""
     updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
-    return network.replace(params=optax.apply_updates(network.params, updates), opt_state=opt_state)
+    stats = recorded.get("batch_stats", network.batch_stats)
+    return NetworkState(optax.apply_updates(network.params, updates), stats, opt_state)

@@ -30,8 +30,10 @@ class Generator(nn.Module):
     initialization: Initialization = torch_default()
 
     @nn.compact
-    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch height width channels"]:
-        """Draws one image, with values in [-1, 1], from each latent vector."""
+    def __call__(
+        self, z: Float[Array, "batch latent"], *, train: bool = False
+    ) -> Float[Array, "batch height width channels"]:
+        """Draws one image, with values in [-1, 1], from each latent vector; the same way in training."""
         h = z
         for i, units in enumerate(self.hidden_units):
             h = Dense(units, self.hidden_bias, self.initialization, name=f"hidden_{i}")(h)

@@ -33,3 +33,8 @@ def torch_default() -> Initialization:
 def lecun() -> Initialization:
     """Flax's own default: kernel from a truncated normal law of variance 1/fan_in, bias zero (LeCun et al. 1998)."""
     return Initialization(kernel=nn.initializers.lecun_normal(), bias=lambda fan_in: nn.initializers.zeros)
+
+
+def dcgan() -> Initialization:
+    """The DCGAN paper's law: kernels from N(0, 0.02), biases zero (Radford et al. 2016, section 4)."""
+    return Initialization(kernel=nn.initializers.normal(0.02), bias=lambda fan_in: nn.initializers.zeros)

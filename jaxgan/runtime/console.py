@@ -17,10 +17,12 @@ from jaxgan.runtime.inspection import Cost, Layer
 
 # The metrics that the progress bar has room for, on a terminal of 80 columns: the losses of both networks first.
 SHORT_NAMES = {
+    "loss": "loss",
     "generator_loss": "G",
     "discriminator_loss": "D",
     "real_probability": "D(x)",
     "fake_probability": "D(G(z))",
+    "wasserstein_estimate": "W",
 }
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import tyro
 from rich.console import Console
 
@@ -11,13 +13,17 @@ from jaxgan import config as configs
 from jaxgan import data
 from jaxgan.config import Config
 from jaxgan.errors import UserError, fail, one_line_errors, parse
-from jaxgan.methods import build, networks
+from jaxgan.methods import Batch, build, networks
+from jaxgan.methods.exhibits import Exhibit
 from jaxgan.runtime import checkpoints, tracking, workdir
 from jaxgan.runtime import console as consoles
 from jaxgan.runtime.devices import enable_compilation_cache, select_devices
 from jaxgan.runtime.inspection import layers, step_cost
 from jaxgan.runtime.interrupts import Interrupted, graceful_signals, sigterm_ends
 from jaxgan.runtime.loop import Diverged, train
+from jaxgan.runtime.program import EXHIBIT_ROLE, role_key, to_unit_range
+
+EXHIBITED = 10_000  # held-out images that a method may show
 
 
 def main(default: Config, argv: Sequence[str] | None = None) -> None:
@@ -62,7 +68,7 @@ def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
     Raises:
       UserError: if a flag is unknown or its value is no such thing.
     """
-    flat = (tyro.conf.OmitArgPrefixes,)
+    flat = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands)
     return parse(lambda: tyro.cli(Config, args=argv, default=default, config=flat, prog=default.kind))
 
 
@@ -86,28 +92,47 @@ def run(config: Config, *, console: Console | None = None) -> Path:
     console = console or Console()
     with consoles.show_log(console):
         enable_compilation_cache()
-        devices, dataset, resume = prepare(config)
+        devices, dataset, held_out, resume = prepare(config)
         describe(config, dataset, devices, console=console)
         folder = workdir.Workdir(config.run.workdir)
         if config.run.dry_run:
             return folder.root
-        if not resume and tracking.read_rows(folder):
+        if not resume and tracking.read_rows(folder.metrics):
             console.print("Starting at step 0, in place of the run that is there.")
         with workdir.alone(folder), graceful_signals() as stop, consoles.progress_bar(console) as report:
-            train(config, dataset, devices, resume=resume, stop=stop, report=report)
-        tracking.draw(folder, title=config.method.title)
+            state = train(config, dataset, devices, resume=resume, held_out=held_out, stop=stop, report=report)
+        tracking.draw(folder, title=config.method.title, exhibits=exhibits(config, state, held_out))
         consoles.show_files(console, folder.files())
         return folder.root
 
 
-def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, bool]:
+def exhibits(config: Config, state: Any, held_out: data.Dataset) -> dict[str, Exhibit]:
+    """Asks a method what it has to show of a state.
+
+    Args:
+      config: the experiment.
+      state: the method's.
+      held_out: images that it was not trained on; the first 10,000 are used.
+
+    Returns:
+      Exhibits by name; none for a method without.
+    """
+    method = build(config.method, image_shape=held_out.images.shape[1:])
+    if method.exhibits is None:
+        return {}
+    images, labels = (jnp.asarray(x[:EXHIBITED]) for x in (held_out.images, held_out.labels))
+    batch = Batch(to_unit_range(images), labels, jnp.arange(len(images)))
+    return method.exhibits(jax.device_get(state), batch, role_key(config.run.seed, EXHIBIT_ROLE))
+
+
+def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, data.Dataset, bool]:
     """Finds what a run needs, and whether it can run.
 
     Args:
       config: the experiment, validated.
 
     Returns:
-      The devices, the training images, and whether to go on from a checkpoint.
+      The devices, the training images, those held out, and whether to go on from a checkpoint.
 
     Raises:
       UserError: if the config does not fit the machine, the data or the folder.
@@ -117,10 +142,10 @@ def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, bool]
     started = workdir.load_config(folder)
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
-    dataset = data.load(run.data, data_dir=run.data_dir)
+    dataset, held_out = (data.load(run.data, split=split, data_dir=run.data_dir) for split in ("train", "test"))
     if run.batch_size > (size := len(dataset.images)):
         raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
-    return devices, dataset, resume
+    return devices, dataset, held_out, resume
 
 
 def describe(config: Config, dataset: data.Dataset, devices: Sequence[jax.Device], *, console: Console) -> None:

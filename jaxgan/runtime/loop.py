@@ -3,11 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
 from jaxtyping import Array, Bool, PyTree
 
 from jaxgan import methods
@@ -18,7 +19,7 @@ from jaxgan.errors import UserError
 from jaxgan.runtime import checkpoints, tracking, workdir
 from jaxgan.runtime.devices import replicated
 from jaxgan.runtime.interrupts import Interrupted, Stop
-from jaxgan.runtime.program import Carry, Inputs, compile_program
+from jaxgan.runtime.program import Carry, Inputs, Program, compile_program
 from jaxgan.runtime.schedule import Schedule
 
 SECONDS_A_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
@@ -44,10 +45,11 @@ def train(
     devices: Sequence[jax.Device],
     *,
     resume: bool,
+    held_out: Dataset | None = None,
     stop: Stop = lambda: None,
     report: Callable[[Progress], None] = lambda progress: None,
     seconds_a_call: float = SECONDS_A_CALL,
-) -> None:
+) -> Any:
     """Trains a method from where its folder stands to its last epoch.
 
     Args:
@@ -55,9 +57,13 @@ def train(
       dataset: the training images.
       devices: where to train.
       resume: whether to go on from the newest checkpoint in the folder; see :func:`workdir.check_resume`.
+      held_out: images that the method does not train on; methods with ``evaluate`` are measured on them every epoch.
       stop: asked after every call of the program; a signal number ends the run there, saved.
       report: told after every call how the run stands.
       seconds_a_call: how long a call of the program should take; it changes no number.
+
+    Returns:
+      The method's final state.
 
     Raises:
       Interrupted: if ``stop`` asked for it.
@@ -91,7 +97,8 @@ def train(
             step, carry = 0, program.init(seed)
 
         if step == schedule.total_steps:
-            return
+            return carry.state
+        measure = _measure(config, dataset, held_out, program, everywhere)
         images, labels = (jax.device_put(np.asarray(x), everywhere) for x in (dataset.images, dataset.labels))
         order, order_epoch = None, None
         first, began, speed = step, time.perf_counter(), 0.0
@@ -113,6 +120,8 @@ def train(
                 report(Progress(step, schedule, speed, means))
                 if schedule.row_ends(step):
                     row = {"step": step, "epoch": step / schedule.steps_per_epoch, **means}
+                    if schedule.ends_epoch(step):
+                        row |= measure(carry.state, seed)
                     tracking.log(out, row, steps_per_second=speed)
                     carry = program.forget(carry)
                 if schedule.samples(step):
@@ -124,6 +133,24 @@ def train(
                     checkpoints.save(manager, carry, step=step)
                 if signum and step < schedule.total_steps:
                     raise Interrupted(signum, step)
+        return carry.state
+
+
+def _measure(
+    config: Config, dataset: Dataset, held_out: Dataset | None, program: Program, sharding: Sharding
+) -> Callable[[Any, Array], dict[str, float]]:
+    """Makes the function from (state, seed) to the metrics on held-out images, beside those of the baseline."""
+    if held_out is None or program.evaluate is None:
+        return lambda state, seed: {}
+    method = methods.build(config.method, image_shape=dataset.images.shape[1:])
+    known = method.baseline(dataset.images, held_out.images) if method.baseline else {}
+    images, labels = (jax.device_put(np.asarray(x), sharding) for x in (held_out.images, held_out.labels))
+
+    def measure(state: Any, seed: Array) -> dict[str, float]:
+        found = jax.device_get(program.evaluate(state, images, labels, seed))
+        return {f"test_{name}": float(value) for name, value in found.items()} | known
+
+    return measure
 
 
 def _means(carry: Carry) -> dict[str, float]:

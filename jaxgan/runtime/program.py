@@ -14,7 +14,8 @@ from jaxgan.methods import Batch, Method, Metrics
 from jaxgan.runtime.devices import AXIS, replicated, spread
 
 # What a key is for. With the step and the index of an example it determines every random number of a run.
-INIT_ROLE, STEP_ROLE, SAMPLE_ROLE = range(3)
+INIT_ROLE, STEP_ROLE, SAMPLE_ROLE, EVALUATE_ROLE, EXHIBIT_ROLE = range(5)
+EVALUATED_AT_ONCE = 1000  # held-out images that pass through a network together
 
 
 @struct.dataclass
@@ -120,6 +121,33 @@ def steps(method: Method, *, batch_size: int, axis_name: str | None) -> Callable
     return run
 
 
+def held_out_means(method: Method) -> Callable[[Any, Array, Array, UInt32[Array, ""]], Metrics]:
+    """Makes the function that measures a state on a whole set of held-out images.
+
+    Args:
+      method: a method that has ``evaluate``, built for one device.
+
+    Returns:
+      A function from (state, images as bytes, labels, seed) to the metrics' means over all images.
+    """
+
+    def run(state: Any, images: Array, labels: Array, seed: UInt32[Array, ""]) -> Metrics:
+        key, count = role_key(seed, EVALUATE_ROLE), len(images)
+
+        def part(start: int | Array, size: int) -> Metrics:
+            index = start + jnp.arange(size)
+            batch = Batch(to_unit_range(take(images, index)), take(labels, index), index)
+            return jax.tree.map(lambda mean: mean * size / count, method.evaluate(state, batch, key))
+
+        size = min(EVALUATED_AT_ONCE, count)
+        parts = lax.map(lambda i: part(i * size, size), jnp.arange(count // size))
+        means = jax.tree.map(lambda shares: jnp.sum(shares, axis=0), parts)
+        rest = count % size
+        return jax.tree.map(jnp.add, means, part(count - rest, rest)) if rest else means
+
+    return run
+
+
 class Program(NamedTuple):
     """A method, compiled for the devices of a run."""
 
@@ -127,6 +155,7 @@ class Program(NamedTuple):
     advance: Callable[[Carry, Inputs], Carry]  # donates the carry
     forget: Callable[[Carry], Carry]  # sets the sums back to zero; donates the carry
     sample: Callable[[Any, UInt32[Array, ""], int], UInt8[Array, "count height width channels"]]  # state, seed, count
+    evaluate: Callable[[Any, Array, Array, UInt32[Array, ""]], Metrics] | None  # state, images, labels, seed
 
 
 def compile_program(
@@ -161,4 +190,5 @@ def compile_program(
         forget=jax.jit(forget_sums, donate_argnums=0, out_shardings=everywhere),
         advance=spread(steps(build(axis_name), batch_size=batch_size, axis_name=axis_name), devices, parallel=parallel),
         sample=jax.jit(sample, static_argnums=2, out_shardings=everywhere),
+        evaluate=jax.jit(held_out_means(alone), out_shardings=everywhere) if alone.evaluate else None,
     )

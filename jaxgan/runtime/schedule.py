@@ -34,15 +34,16 @@ class Schedule:
 
     def samples(self, step: int) -> bool:
         """Whether images are drawn at this step: after the chosen epochs and the last one."""
-        return self._ends_epoch(step) and (
+        return self.ends_epoch(step) and (
             step // self.steps_per_epoch in self.run.sample_epochs or step >= self.total_steps
         )
 
     def saves(self, step: int) -> bool:
         """Whether a checkpoint is due at this step."""
-        return self._ends_epoch(step) and (
+        return self.ends_epoch(step) and (
             step // self.steps_per_epoch % self.run.checkpoint_every == 0 or step >= self.total_steps
         )
 
-    def _ends_epoch(self, step: int) -> bool:
+    def ends_epoch(self, step: int) -> bool:
+        """Whether an epoch is complete at this step."""
         return step > 0 and step % self.steps_per_epoch == 0

@@ -1,25 +1,35 @@
 """What a run writes down as it goes: rows of metrics, TensorBoard events, samples and, at the end, pictures."""
 
+from __future__ import annotations
+
 import json
-from collections.abc import Iterator, Mapping
+import time
+import types
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, UInt8
 
 from jaxgan.errors import UserError
+from jaxgan.methods.exhibits import Exhibit, Plane, Rows, Sheet
+from jaxgan.runtime.program import to_bytes
 from jaxgan.runtime.workdir import Workdir, write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
 
 
 class Tracker(NamedTuple):
-    """An open run: its folder and its TensorBoard writer."""
+    """An open run: its folder, its TensorBoard writer, and the clock of its training."""
 
     workdir: Workdir
     events: Any
+    clock: Callable[[], float]  # seconds of training so far, earlier attempts included
 
 
 @contextmanager
@@ -35,37 +45,42 @@ def tracker(workdir: Workdir, *, step: int) -> Iterator[Tracker]:
     """
     from tensorboardX import SummaryWriter  # imports torch where that is installed, which takes seconds
 
-    if rows := read_rows(workdir):
-        write_atomically(workdir.metrics, "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
+    for path in (workdir.metrics, workdir.timings):
+        if rows := read_rows(path):
+            write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
+    spent = max((row["seconds"] for row in read_rows(workdir.timings)), default=0.0)
+    began = time.perf_counter()
     with SummaryWriter(str(workdir.tensorboard), purge_step=step + 1 if step else None) as events:
-        yield Tracker(workdir, events)
+        yield Tracker(workdir, events, lambda: spent + time.perf_counter() - began)
 
 
 def log(out: Tracker, row: Row, *, steps_per_second: float) -> None:
-    """Writes a row of metrics; the speed goes to TensorBoard alone, so that the rows are a function of the config.
+    """Writes a row of metrics; times go elsewhere, so that the rows are a function of the config.
 
     Args:
       out: the open run.
       row: ``step``, ``epoch`` and the means of the metrics since the row before.
       steps_per_second: how fast the run is going.
     """
-    with out.workdir.metrics.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    timing = {"step": row["step"], "epoch": row["epoch"], "seconds": out.clock()}
+    for path, line in ((out.workdir.metrics, row), (out.workdir.timings, timing)):
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
     for name, value in {**row, "steps_per_second": steps_per_second}.items():
         if name != "step":
             out.events.add_scalar(name, value, row["step"])
 
 
-def read_rows(workdir: Workdir) -> list[Row]:
-    """Reads the rows of metrics of a run; a last line that a crash cut short is left out."""
-    if not workdir.metrics.exists():
+def read_rows(path: Path) -> list[Row]:
+    """Reads a run's rows of metrics or of timings; a last line that a crash cut short is left out."""
+    if not path.exists():
         return []
-    lines = workdir.metrics.read_text().splitlines(keepends=True)
+    lines = path.read_text().splitlines(keepends=True)
     try:
         rows = [json.loads(line) for line in lines if line.endswith("\n")]
         return sorted(rows, key=lambda row: row["step"])
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"--workdir: {str(workdir.metrics)!r} is damaged ({error!r}); delete it to go on") from error
+        raise UserError(f"--workdir: {str(path)!r} is damaged ({error!r}); delete it to go on") from error
 
 
 def save_samples(workdir: Workdir, images: UInt8[np.ndarray, "count height width channels"], *, epoch: int) -> None:
@@ -74,12 +89,13 @@ def save_samples(workdir: Workdir, images: UInt8[np.ndarray, "count height width
     np.save(workdir.samples / f"epoch_{epoch:04d}.npy", images)
 
 
-def draw(workdir: Workdir, *, title: str) -> list[Path]:
-    """Draws every picture of a run from its metrics and samples.
+def draw(workdir: Workdir, *, title: str, exhibits: Mapping[str, Exhibit] = types.MappingProxyType({})) -> list[Path]:
+    """Draws every picture of a run, from its metrics, its samples and what its method has to show.
 
     Args:
       workdir: the run's folder.
       title: what to call the run in the pictures.
+      exhibits: what the method shows of its final state, by name.
 
     Returns:
       The files written.
@@ -90,13 +106,30 @@ def draw(workdir: Workdir, *, title: str) -> list[Path]:
     from jaxgan import figures  # matplotlib takes a second, and training need not wait for it
 
     workdir.figures.mkdir(exist_ok=True)
-    pictures = {"training": figures.training_curves(read_rows(workdir), title=title)}
+    pictures = {"training": figures.training_curves(read_rows(workdir.metrics), title=title)}
     if samples := _read_samples(workdir):
         rows = {f"epoch {epoch}": images[:10] for epoch, images in samples.items()}
         pictures["progress"] = figures.sample_rows(rows, title=f"{title}: the same latents through training")
         last = max(samples)
         pictures["samples"] = figures.sample_grid(samples[last], title=f"{title}: samples after epoch {last}")
+    pictures |= {name: _exhibit(exhibit) for name, exhibit in exhibits.items()}
     return [figures.save(picture, workdir.figures / f"{name}.png") for name, picture in pictures.items()]
+
+
+def _exhibit(exhibit: Exhibit) -> Figure:
+    from jaxgan import figures
+
+    match exhibit:
+        case Rows(title, rows):
+            return figures.sample_rows({label: _bytes(images) for label, images in rows.items()}, title=title)
+        case Sheet(title, images, columns):
+            return figures.sample_grid(_bytes(images), columns=columns, title=title)
+        case Plane(title, points, labels):
+            return figures.latent_plane(np.asarray(points), np.asarray(labels), title=title)
+
+
+def _bytes(images: Array) -> UInt8[np.ndarray, "count height width channels"]:
+    return np.asarray(to_bytes(images))
 
 
 def _read_samples(workdir: Workdir) -> dict[int, UInt8[np.ndarray, "count height width channels"]]:

@@ -30,6 +30,11 @@ class Workdir(NamedTuple):
         return self.root / "metrics.jsonl"
 
     @property
+    def timings(self) -> Path:
+        """Seconds of training at each row of the metrics, earlier attempts included."""
+        return self.root / "timings.jsonl"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.root / "tensorboard"
@@ -51,7 +56,7 @@ class Workdir(NamedTuple):
 
     def written(self) -> list[Path]:
         """What a run writes besides its config."""
-        return [self.metrics, self.tensorboard, self.checkpoints, self.figures, self.samples]
+        return [self.metrics, self.timings, self.tensorboard, self.checkpoints, self.figures, self.samples]
 
     def files(self) -> list[Path]:
         """Every file of the run; a checkpoint, a folder of Orbax's, counts as one."""

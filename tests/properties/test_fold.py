@@ -66,7 +66,7 @@ def test_every_step_gets_the_batch_the_key_and_the_indices_that_follow_from_the_
     monkeypatch.setattr(methods, "build", recorder)
     run = dataclasses.replace(toy_config.run, seed=seed, epochs=3, log_every=1)
     loop.train(dataclasses.replace(toy_config, run=run), toy_dataset, jax.devices()[:devices], resume=False)
-    rows = tracking.read_rows(workdir.Workdir(run.workdir))
+    rows = tracking.read_rows(workdir.Workdir(run.workdir).metrics)
     expected = list(by_hand(toy_dataset, seed=seed, batch_size=run.batch_size, epochs=3))
     assert len(rows) == len(expected) == 9
     for i, (row, told) in enumerate(zip(rows, expected, strict=True)):
@@ -80,7 +80,7 @@ def test_rows_hold_the_means_of_the_steps_since_the_row_before(toy_config, toy_d
     run = dataclasses.replace(toy_config.run, epochs=2, log_every=2)
     loop.train(dataclasses.replace(toy_config, run=run), toy_dataset, jax.devices()[:1], resume=False)
     keys = [told["key"] for told in by_hand(toy_dataset, seed=0, batch_size=20, epochs=2)]
-    rows = tracking.read_rows(workdir.Workdir(run.workdir))
+    rows = tracking.read_rows(workdir.Workdir(run.workdir).metrics)
     assert [row["step"] for row in rows] == [2, 3, 5, 6]
     found = [row["key"] for row in rows]
     assert found == pytest.approx([np.mean(keys[:2]), keys[2], np.mean(keys[3:5]), keys[5]], rel=1e-6)
@@ -102,7 +102,7 @@ def test_a_run_that_goes_on_with_other_rows_loses_no_step(toy_config, toy_datase
         )
     run = dataclasses.replace(run, log_every=2)
     loop.train(dataclasses.replace(toy_config, run=run), toy_dataset, jax.devices()[:1], resume=True)
-    (row,) = tracking.read_rows(workdir.Workdir(run.workdir))
+    (row,) = tracking.read_rows(workdir.Workdir(run.workdir).metrics)
     assert row["key"] == pytest.approx(
         np.mean([t["key"] for t in by_hand(toy_dataset, seed=0, batch_size=20, epochs=1)])
     )

@@ -1,0 +1,58 @@
+"""What a run is: a method, and where, how long and on what it trains."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jaxgan.config.fields import number
+from jaxgan.config.methods import METHODS, Method, VanillaGAN
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the images come from, how long and on what the method trains, and what is written on the way."""
+
+    workdir: Path = Path("runs/unnamed")  # folder for everything the run writes
+    data: str = "mnist"  # data set: see `jaxgan data list`
+    data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
+    epochs: int = number(100)  # passes over the training images
+    batch_size: int = number(64)  # images in a step, over all devices
+    seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
+    devices: int | None = number(None)  # local devices to train on; None: as many as divide the batch
+    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap
+    platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best one present
+    checkpoint_every: int = number(10)  # epochs between checkpoints; the last epoch always has one
+    resume: Literal["auto", "never", "must"] = "auto"  # go on from the workdir's checkpoint; never: start afresh
+    log_every: int | None = number(None)  # steps between rows of metrics.jsonl; None: one row an epoch
+    sample_epochs: tuple[int, ...] = (1, 2, 4, 10, 50, 100)  # epochs after which the same latents are drawn
+    dry_run: bool = False  # print the resolved config, the networks and the cost of a step, and stop
+
+    def __post_init__(self) -> None:
+        """Takes paths as text too, and a leading ~ for the user's home."""
+        for name in ("workdir", "data_dir"):
+            if isinstance(path := getattr(self, name), str | Path):
+                with contextlib.suppress(RuntimeError):  # no such home: the path is taken as it stands
+                    object.__setattr__(self, name, Path(path))
+                    object.__setattr__(self, name, Path(path).expanduser())
+        object.__setattr__(self, "sample_epochs", tuple(self.sample_epochs))
+
+
+# A finished part of a run does not depend on these, so they may differ when it goes on.
+FREE_FIELDS = frozenset(
+    {"workdir", "data_dir", "epochs", "devices", "parallel", "platform"}
+    | {"checkpoint_every", "resume", "log_every", "sample_epochs", "dry_run"}
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment: a method and the run that trains it."""
+
+    method: Method = VanillaGAN()
+    run: Run = Run()
+
+    @property
+    def kind(self) -> str:
+        """The method's name, as ``config.json`` has it."""
+        return next(name for name, cls in METHODS.items() if type(self.method) is cls)

@@ -1,0 +1,203 @@
+"""The chapter's convolutional networks: strided convolutions down, transposed convolutions up, for images of any size.
+
+An image is halved until no side is longer than four pixels: an even side by a kernel of 4 with stride 2 and padding 1,
+an odd one by a kernel of 3, so that 28 goes to 14, 7 and 4. One more kernel covers what is left. With each halving the
+channels double, from ``width``. The way up is the same ladder, climbed backwards.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, UInt32
+
+from jaxgan.nn.convolution import Geometry, Pair
+from jaxgan.nn.convolution_layers import Conv, ConvTranspose
+from jaxgan.nn.initializers import Initialization, torch_default
+from jaxgan.nn.normalization import BatchNorm, ExampleNorm
+
+SMALLEST = 4  # pixels on a side that one kernel covers
+
+
+def ladder(size: Pair) -> tuple[Geometry, ...]:
+    """Lists the geometries of the convolutions that take an image to one pixel, the largest image first.
+
+    Args:
+      size: height and width of the image.
+
+    Returns:
+      Halvings, and a last kernel of the size of what they leave.
+    """
+    steps = []
+    while max(size) > SMALLEST:
+        halved = [(2 if n > SMALLEST else 1) for n in size]
+        kernel = tuple((4 if n % 2 == 0 else 3) if s == 2 else 1 for n, s in zip(size, halved, strict=True))
+        steps.append(Geometry(kernel, tuple(halved), tuple(1 if s == 2 else 0 for s in halved)))
+        size = steps[-1].down(size)
+    return (*steps, Geometry(size))
+
+
+def normalization(kind: str, *, axis_name: str | None, name: str) -> Callable[..., Array]:
+    """Makes a layer that normalizes activations.
+
+    Args:
+      kind: ``batch``, ``instance``, ``layer`` or ``none``.
+      axis_name: the mapped axis that a batch is split over.
+      name: the layer's name in its network.
+
+    Returns:
+      A function of (activations, train=).
+    """
+    if kind == "batch":
+        return BatchNorm(axis_name, name=name)
+    return (lambda x, *, train: x) if kind == "none" else ExampleNorm(kind, name=name)
+
+
+class Down(nn.Module):
+    """From images to a vector each: the discriminator's ladder, also an encoder.
+
+    Attributes:
+      features: numbers in the vector.
+      width: channels at half of the image's size.
+      bias: whether the convolutions have biases.
+      negative_slope: slope of LeakyReLU below zero.
+      norm: the normalization after each convolution but the first and the last.
+      spectral_norm: whether kernels are divided by their largest singular values.
+      initialization: the laws of all weights.
+      axis_name: the mapped axis that a batch is split over; None on one device.
+    """
+
+    features: int
+    width: int = 32
+    bias: bool = False
+    negative_slope: float = 0.2
+    norm: str = "batch"
+    spectral_norm: bool = False
+    initialization: Initialization = torch_default()
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], *, train: bool = False
+    ) -> Float[Array, "batch features"]:
+        """Maps each image to its vector."""
+        *halvings, last = ladder(x.shape[1:3])
+        for i, geometry in enumerate(halvings):
+            x = self._conv(self.width * 2**i, geometry, name=f"conv_{i}")(x)
+            if i > 0:
+                x = normalization(self.norm, axis_name=self.axis_name, name=f"norm_{i}")(x, train=train)
+            x = nn.leaky_relu(x, self.negative_slope)
+        return self._conv(self.features, last, name="output")(x)[:, 0, 0]
+
+    def _conv(self, features: int, geometry: Geometry, *, name: str) -> Conv:
+        return Conv(features, *geometry, self.bias, self.spectral_norm, self.initialization, name=name)
+
+
+class Up(nn.Module):
+    """From a vector each to images: the generator's ladder, also a decoder.
+
+    Attributes:
+      image_shape: height, width and channels of an image.
+      width: channels at half of the image's size.
+      bias: whether the convolutions have biases.
+      negative_slope: slope of LeakyReLU below zero.
+      norm: the normalization after each convolution but the last.
+      initialization: the laws of all weights.
+      axis_name: the mapped axis that a batch is split over; None on one device.
+    """
+
+    image_shape: tuple[int, int, int]
+    width: int = 32
+    bias: bool = False
+    negative_slope: float = 0.2
+    norm: str = "batch"
+    initialization: Initialization = torch_default()
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, z: Float[Array, "batch latent"], *, train: bool = False
+    ) -> Float[Array, "batch height width channels"]:
+        """Maps each vector to an image of unbounded values."""
+        *size, channels = self.image_shape
+        x = z[:, None, None, :]
+        for i, geometry in reversed(list(enumerate(ladder(tuple(size))))):
+            features, name = (self.width * 2 ** (i - 1), f"conv_{i}") if i else (channels, "output")
+            layer = ConvTranspose(features, *geometry, (0, 0), self.bias, self.initialization, name=name)
+            x = layer(x)
+            if i:
+                x = normalization(self.norm, axis_name=self.axis_name, name=f"norm_{i}")(x, train=train)
+                x = nn.leaky_relu(x, self.negative_slope)
+        return x
+
+
+class Generator(nn.Module):
+    """Maps latents to images: the ladder up, and tanh.
+
+    Attributes:
+      up: the ladder, whose layers become the generator's own.
+    """
+
+    up: Up
+
+    def setup(self) -> None:
+        """Takes over the ladder's layers."""
+        nn.share_scope(self, self.up)
+
+    def __call__(
+        self, z: Float[Array, "batch latent"], *, train: bool = False
+    ) -> Float[Array, "batch height width channels"]:
+        """Draws one image, with values in [-1, 1], from each latent vector."""
+        return jnp.tanh(self.up(z, train=train))
+
+
+class Discriminator(nn.Module):
+    """Tells real images from generated ones, or rates them as a critic: the ladder down to one logit.
+
+    Attributes:
+      down: the ladder, with one feature, whose layers become the discriminator's own.
+    """
+
+    down: Down
+    noise_offsets: ClassVar[tuple[int, ...]] = (0,)  # it takes no noise
+
+    def setup(self) -> None:
+        """Takes over the ladder's layers."""
+        nn.share_scope(self, self.down)
+
+    def __call__(
+        self, images: Float[Array, "batch height width channels"], bits: UInt32[Array, "batch 0"] | None = None
+    ) -> Float[Array, " batch"]:
+        """Judges each image.
+
+        Args:
+          images: values in [-1, 1].
+          bits: no words at all for training mode; None for evaluation mode.
+
+        Returns:
+          Logits, without a bound: the probability of being real is their sigmoid, a critic's rating is the logit itself.
+        """
+        return self.down(images, train=bits is not None)[:, 0]
+
+    def judge_pair(
+        self,
+        real: Float[Array, "batch height width channels"],
+        fake: Float[Array, "batch height width channels"],
+        real_bits: UInt32[Array, "batch 0"],
+        fake_bits: UInt32[Array, "batch 0"],
+    ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+        """Judges a real and a generated batch, one after the other where the statistics of a batch must not mix.
+
+        Args:
+          real: values in [-1, 1].
+          fake: values in [-1, 1].
+          real_bits: no words.
+          fake_bits: no words.
+
+        Returns:
+          The logits of both batches.
+        """
+        if self.down.norm == "batch":
+            return self(real, real_bits), self(fake, fake_bits)
+        return tuple(jnp.split(self(jnp.concatenate([real, fake]), real_bits), [len(real)]))
