@@ -36,8 +36,8 @@ def spectrally_normalized(layer: nn.Module, kernel: Float[Array, "*inputs output
     v = layer.variable("batch_stats", "v", lambda: start(matrix.shape[0]))
     if layer.is_mutable_collection("batch_stats"):
         fixed = lax.stop_gradient(matrix)
-        v.value = _unit(fixed @ u.value)
         u.value = _unit(v.value @ fixed)
+        v.value = _unit(fixed @ u.value)
     return kernel / (v.value @ matrix @ u.value)
 
 

@@ -1,0 +1,92 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan.methods import penalties
+from jaxgan.nn import noise
+
+KEY = jax.random.key(0)
+SHAPE = (2, 3, 2)
+SLOPE = jnp.arange(1.0, 13.0).reshape(SHAPE) / 10
+REAL, FAKE = jax.random.normal(KEY, (5, *SHAPE)), jax.random.normal(jax.random.key(1), (5, *SHAPE))
+
+
+def linear(images):
+    """A critic whose gradient is SLOPE at every image."""
+    return jnp.sum(images * SLOPE, axis=(1, 2, 3))
+
+
+def quadratic(images):
+    """A critic whose gradient is the image."""
+    return jnp.sum(images**2, axis=(1, 2, 3)) / 2
+
+
+def words(penalty):
+    return noise.words(KEY, jnp.arange(5), count=penalty.words(12))
+
+
+def value(penalty, critic, real=REAL, fake=FAKE):
+    return penalty.value(critic, real, fake, words(penalty))
+
+
+def test_penalties_of_a_critic_of_known_slope():
+    squared = float(np.sum(np.asarray(SLOPE, np.float64) ** 2))  # 6.5
+    assert squared == pytest.approx(6.5)
+    assert value(penalties.r1(4.0), linear) == pytest.approx(2 * 6.5, rel=1e-5)
+    assert value(penalties.r2(4.0), linear) == pytest.approx(2 * 6.5, rel=1e-5)
+    one_centred = 10 * (6.5**0.5 - 1) ** 2
+    assert value(penalties.gradient_penalty(10.0), linear) == pytest.approx(one_centred, rel=1e-5)
+    assert value(penalties.dragan(10.0), linear) == pytest.approx(one_centred, rel=1e-5)
+
+
+def test_each_penalty_looks_where_its_paper_says():
+    squares = lambda images: np.sum(np.asarray(images, np.float64) ** 2, axis=(1, 2, 3))
+    assert value(penalties.r1(1.0), quadratic) == pytest.approx(squares(REAL).mean() / 2, rel=1e-5)
+    assert value(penalties.r2(1.0), quadratic) == pytest.approx(squares(FAKE).mean() / 2, rel=1e-5)
+    bits = noise.words(KEY, jnp.arange(5), count=1)
+    share = np.asarray((noise.uniform(bits) + 1) / 2, np.float64)[:, :, None, None]
+    between = (1 - share) * REAL + share * FAKE
+    expected = 10 * np.mean((np.sqrt(squares(between)) - 1) ** 2)
+    assert value(penalties.gradient_penalty(10.0), quadratic) == pytest.approx(expected, rel=1e-5)
+    around = REAL + 0.5 * noise.normal(words(penalties.dragan(1.0))).reshape(REAL.shape)
+    expected = np.mean((np.sqrt(squares(around)) - 1) ** 2)
+    assert value(penalties.dragan(1.0), quadratic) == pytest.approx(expected, rel=1e-5)
+
+
+def test_interpolates_have_one_share_an_example_and_cover_the_line():
+    bits = noise.words(KEY, jnp.arange(2000), count=1)
+    points = penalties.interpolate(jnp.zeros((2000, *SHAPE)), jnp.ones((2000, *SHAPE)), bits)
+    shares = np.asarray(points).reshape(2000, -1)
+    np.testing.assert_array_equal(shares.min(axis=1), shares.max(axis=1))
+    assert 0 <= shares.min() < 0.01
+    assert 0.99 < shares.max() <= 1
+    assert shares.mean() == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("penalty", [penalties.gradient_penalty(10.0), penalties.dragan(10.0)])
+def test_the_gradient_is_finite_where_the_critic_is_flat(penalty):
+    flat = lambda scale: value(penalty, lambda images: jnp.sum(scale * images**2, axis=(1, 2, 3)))
+    assert flat(0.0) == pytest.approx(10)
+    assert np.isfinite(jax.grad(flat)(0.0))
+
+
+def test_the_norm_runs_over_all_pixels_of_one_example():
+    gradients = jnp.stack([jnp.full(SHAPE, 1.0), jnp.full(SHAPE, 2.0)])
+    np.testing.assert_allclose(penalties.norms(gradients), [12**0.5, 48**0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "penalty", [penalties.r1(2.0), penalties.r2(2.0), penalties.gradient_penalty(3.0), penalties.dragan(3.0)]
+)
+def test_the_gradient_of_a_penalty_is_the_numerical_one(penalty):
+    with jax.enable_x64(True):
+        real, fake, w = (jnp.asarray(x, jnp.float64) for x in (REAL, FAKE, SLOPE))
+
+        def of(scale):
+            critic = lambda images: jnp.sum(jnp.tanh(images * w * scale), axis=(1, 2, 3))
+            return value(penalty, critic, real, fake)
+
+        step = 1e-5
+        numerical = (of(1.3 + step) - of(1.3 - step)) / (2 * step)
+        assert jax.grad(of)(1.3) == pytest.approx(float(numerical), rel=1e-6)
