@@ -200,4 +200,5 @@ class Discriminator(nn.Module):
         """
         if self.down.norm == "batch":
             return self(real, real_bits), self(fake, fake_bits)
-        return tuple(jnp.split(self(jnp.concatenate([real, fake]), real_bits), [len(real)]))
+        both = self(jnp.concatenate([real, fake]), jnp.concatenate([real_bits, fake_bits]))
+        return tuple(jnp.split(both, [len(real)]))

@@ -1,0 +1,296 @@
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxgan import data
+from jaxgan.config import VAE
+from jaxgan.data.order import epoch_order
+from jaxgan.methods import Batch, build
+from jaxgan.methods.exhibits import Plane, Rows, Sheet
+from jaxgan.methods.factory import networks
+from jaxgan.methods.reconstruction import binarize, cross_entropy
+from jaxgan.methods.vae import importance_weighted_log_likelihood, kl_divergence, quantile_grid, vae
+from jaxgan.nn import noise
+from jaxgan.nn.autoencoders import Decoder, Encoder
+from jaxgan.runtime.devices import replicated
+from jaxgan.runtime.program import Inputs, compile_program, to_unit_range
+
+SHAPE, KEY = (6, 5, 1), jax.random.key(0)
+SMALL = VAE(latent_size=3, hidden_units=16)
+
+
+def a_batch(size=16, seed=0):
+    images = jax.random.uniform(jax.random.key(seed), (size, *SHAPE), minval=-1, maxval=1)
+    return Batch(images, jnp.arange(size) % 10, jnp.arange(size))
+
+
+def with_zeros(state, **biases):
+    """A state whose parameters are all 0 but for the biases of the last layers, by network."""
+    params = jax.tree.map(jnp.zeros_like, state.network.params)
+    for name, bias in biases.items():
+        params[name]["output"]["bias"] = jnp.asarray(bias, jnp.float32)
+    return state.replace(network=state.network.replace(params=params), averaged=params)
+
+
+def test_the_reference_size_is_784_400_20_400_784():
+    state = build(VAE(), image_shape=(28, 28, 1)).init(KEY)
+    kernels = {
+        network: [layer["kernel"].shape for layer in layers.values()] for network, layers in state.network.params.items()
+    }
+    assert kernels == {"encoder": [(784, 400), (400, 40)], "decoder": [(20, 400), (400, 784)]}
+
+
+def test_the_divergence_is_summed_over_latents_in_nats():
+    mean, log_variance = jnp.array([[1.0, 0.0], [0.0, 0.0]]), jnp.array([[0.0, math.log(4)], [0.0, 0.0]])
+    by_hand = [1 / 2 + (4 - 1 - math.log(4)) / 2, 0.0]
+    np.testing.assert_allclose(kl_divergence(mean, log_variance), by_hand, rtol=1e-6, atol=1e-7)
+
+
+def test_the_cross_entropy_is_summed_over_pixels_in_nats_and_finite_for_any_logit():
+    logits, pixels = jnp.full((2, 2, 1, 1), math.log(3)), jnp.array([1.0, 0.25, 0.0, 0.0]).reshape(2, 2, 1, 1)
+    p = 3 / 4
+    by_hand = [-math.log(p) - 0.25 * math.log(p) - 0.75 * math.log(1 - p), -2 * math.log(1 - p)]
+    np.testing.assert_allclose(cross_entropy(logits, pixels), by_hand, rtol=1e-6)
+    np.testing.assert_allclose(cross_entropy(jnp.array([1e4, -1e4]).reshape(1, 2, 1, 1), jnp.ones((1, 2, 1, 1))), [1e4])
+
+
+def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images():
+    method = build(SMALL, image_shape=SHAPE)
+    mean, log_variance = [1.0, -2.0, 0.0], [0.0, math.log(2), 1.0]
+    state = with_zeros(method.init(KEY), encoder=mean + log_variance)
+    by_hand = (1 + 4 + 0 + (1 + 2 + math.e) - 3 - (0 + math.log(2) + 1)) / 2
+    for size in (1, 16):
+        metrics = method.evaluate(state, a_batch(size), KEY)
+        assert metrics["reconstruction"] == pytest.approx(30 * math.log(2), rel=1e-5)  # a logit of 0 for each pixel
+        assert metrics["kl_divergence"] == pytest.approx(by_hand, rel=1e-5)
+        assert metrics["negative_elbo"] == pytest.approx(30 * math.log(2) + by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta):
+    method = build(VAE(latent_size=3, hidden_units=16, beta=beta), image_shape=SHAPE)
+    metrics = method.step(method.init(KEY), a_batch(), KEY)[1]
+    terms = metrics["reconstruction"], metrics["kl_divergence"]
+    assert terms[1] > 0.01
+    assert metrics["loss"] == pytest.approx(float(terms[0] + beta * terms[1]), rel=1e-6)
+    assert metrics["negative_elbo"] == pytest.approx(float(sum(terms)), rel=1e-6)
+
+
+def test_the_gradient_is_that_of_the_loss_written_out(monkeypatch):
+    monkeypatch.setattr(optax, "adam", lambda *args: optax.sgd(0.01))
+    method = build(VAE(latent_size=3, hidden_units=16, beta=2.0), image_shape=SHAPE)
+    state, batch = method.init(KEY), a_batch()
+    (encoder, _), (decoder, _) = networks(SMALL, image_shape=SHAPE).values()
+    epsilon = noise.normal(noise.words(KEY, batch.index, count=3))
+
+    def loss(params):
+        x = (batch.images + 1) / 2
+        code = encoder.apply({"params": params["encoder"]}, x)
+        mean, deviation = code[:, :3], jnp.sqrt(jnp.exp(code[:, 3:]))
+        p = jax.nn.sigmoid(decoder.apply({"params": params["decoder"]}, mean + deviation * epsilon))
+        likelihood = jnp.sum(x * jnp.log(p) + (1 - x) * jnp.log(1 - p))
+        divergence = jnp.sum(mean**2 + deviation**2 - 1 - 2 * jnp.log(deviation)) / 2
+        return (2 * divergence - likelihood) / len(x)
+
+    expected = jax.tree.map(lambda p, g: p - 0.01 * g, state.network.params, jax.grad(loss)(state.network.params))
+    after, metrics = method.step(state, batch, KEY)
+    assert metrics["loss"] == pytest.approx(float(loss(state.network.params)), rel=1e-5)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    jax.tree.map(close, after.network.params, expected)
+
+
+def test_after_training_only_the_decoder_generates():
+    method = build(SMALL, image_shape=SHAPE)
+    state = method.init(KEY)
+    encoderless = state.replace(averaged={"decoder": state.averaged["decoder"]}, network=None)
+    images = method.sample(encoderless, KEY, 7)
+    np.testing.assert_array_equal(images, method.sample(state, KEY, 7))
+    np.testing.assert_allclose(images[:3], method.sample(state, KEY, 3), rtol=1e-5, atol=1e-6)
+    assert len(np.unique(images, axis=0)) == 7
+    logits = networks(SMALL, image_shape=SHAPE)["decoder"][0].apply(
+        {"params": state.averaged["decoder"]}, noise.normal(noise.words(KEY, jnp.arange(7), count=3))
+    )
+    np.testing.assert_allclose(images, 2 / (1 + np.exp(-logits)) - 1, atol=1e-6)
+
+
+def test_averaged_parameters_are_what_is_measured_and_drawn_from():
+    method = build(VAE(latent_size=3, hidden_units=16, ema_decay=0.75), image_shape=SHAPE)
+    state = method.init(KEY)
+    after, _ = method.step(state, a_batch(), KEY)
+    expected = jax.tree.map(lambda a, p: 0.75 * a + 0.25 * p, state.averaged, after.network.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.averaged, expected)
+    plain = build(VAE(latent_size=3, hidden_units=16, ema_decay=0.0), image_shape=SHAPE)
+    swapped = after.replace(network=after.network.replace(params=after.averaged), averaged=None)
+    np.testing.assert_array_equal(method.sample(after, KEY, 3), plain.sample(swapped, KEY, 3))
+    assert method.evaluate(after, a_batch(), KEY) == plain.evaluate(swapped, a_batch(), KEY)
+    assert plain.init(KEY).averaged is None
+
+
+def test_binarized_pixels_are_0_and_1_with_the_pixel_as_the_probability():
+    images = jnp.linspace(-1, 1, 5).reshape(1, 1, 5, 1).repeat(20_000, axis=0)
+    drawn = np.asarray(binarize(images, noise.words(KEY, jnp.arange(20_000), count=5)))
+    assert set(np.unique(drawn)) == {0, 1}
+    np.testing.assert_allclose(drawn.mean(axis=0).ravel(), [0, 0.25, 0.5, 0.75, 1], atol=0.02)
+    np.testing.assert_array_equal(drawn.mean(axis=0).ravel()[[0, -1]], [0, 1])  # what is sure stays so
+
+
+@pytest.mark.parametrize("targets", ["soft", "binarized"])
+def test_encoder_and_loss_see_the_same_targets_drawn_anew_from_each_key(targets):
+    # With these weights the divergence is S^2 / 2 and the cross-entropy 30 log(1 + e) - S, where S sums the pixels.
+    method = vae(
+        Encoder(2), Decoder(SHAPE), image_shape=SHAPE, latent_size=1, optimizer=optax.sgd(0.0),
+        binarized=targets == "binarized",
+    )  # fmt: skip
+    state = with_zeros(method.init(KEY), decoder=jnp.ones(30))
+    params = state.network.params
+    params["encoder"]["output"]["kernel"] = jnp.ones((30, 2)) * jnp.array([1.0, 0.0])
+    state = state.replace(averaged=None)
+    sums = []
+    for seed in range(5):
+        metrics = method.step(state, a_batch(1), jax.random.key(seed))[1]
+        sums.append(30 * math.log(1 + math.e) - float(metrics["reconstruction"]))
+        assert metrics["kl_divergence"] == pytest.approx(sums[-1] ** 2 / 2, rel=1e-4)
+    whole = [value == pytest.approx(round(value), abs=1e-3) for value in sums]
+    if targets == "binarized":
+        assert all(whole)
+        assert len({round(value) for value in sums}) > 1
+    else:
+        assert sums == pytest.approx([float(jnp.sum((a_batch(1).images + 1) / 2))] * 5, rel=1e-4)
+        assert not any(whole)
+
+
+def a_tiny_vae(seed=0):
+    """Networks of four pixels and one latent, with weights far from trained."""
+    encoder, decoder = Encoder(2), Decoder((2, 2, 1))
+    keys = jax.random.split(jax.random.key(seed))
+    params = {
+        "encoder": encoder.init(keys[0], jnp.zeros((1, 2, 2, 1)))["params"],
+        "decoder": jax.tree.map(lambda w: 3 * w, decoder.init(keys[1], jnp.zeros((1, 1)))["params"]),
+    }
+    return encoder, decoder, params
+
+
+def every_binary_image():
+    return jnp.array(list(itertools.product([0.0, 1.0], repeat=4))).reshape(16, 2, 2, 1)
+
+
+def test_the_importance_weighted_estimate_is_the_log_likelihood_by_quadrature():
+    encoder, decoder, params = a_tiny_vae()
+    pixels = every_binary_image()
+    z = jnp.linspace(-9, 9, 2001)
+    density = jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    logits = decoder.apply({"params": params["decoder"]}, z[:, None])
+    likelihoods = jnp.exp(-jax.vmap(lambda x: cross_entropy(logits, x[None]))(pixels))  # image, z
+    exact = jnp.log(jnp.sum(likelihoods * density, axis=1) * (z[1] - z[0]))
+    estimate = importance_weighted_log_likelihood(
+        encoder, decoder, params, pixels, jnp.arange(16), KEY, samples=20_000
+    )
+    np.testing.assert_allclose(estimate, exact, atol=0.02)
+    assert np.ptp(exact) > 1  # there is something to tell apart
+    assert jnp.sum(jnp.exp(estimate)) == pytest.approx(1, abs=0.01)
+
+
+def test_the_importance_weighted_estimate_begins_at_the_elbo_and_does_not_fall_with_more_samples():
+    encoder, decoder, params = a_tiny_vae()
+    repeats = 20_000
+    images = jnp.broadcast_to(every_binary_image()[5], (repeats, 2, 2, 1))
+    index = jnp.arange(repeats)
+    counts = (1, 2, 3, 5, 10, 50)
+    estimates = [
+        importance_weighted_log_likelihood(encoder, decoder, params, images, index, KEY, samples=k) for k in counts
+    ]
+    method = vae(encoder, decoder, image_shape=(2, 2, 1), latent_size=1, optimizer=optax.sgd(0.0))
+    state = method.init(KEY)
+    state = state.replace(network=state.network.replace(params=params))
+    elbo = -method.evaluate(state, Batch(2 * images - 1, index, index), jax.random.key(1))["negative_elbo"]
+    error = np.std(estimates[0]) / math.sqrt(repeats)
+    assert np.mean(estimates[0]) == pytest.approx(float(elbo), abs=5 * error)
+    assert np.all(np.diff([np.mean(e) for e in estimates]) > 0)
+    assert np.mean(estimates[-1]) - np.mean(estimates[0]) > 20 * error
+
+
+def test_exhibits_show_what_the_latents_mean():
+    method = build(VAE(latent_size=2, hidden_units=8), image_shape=SHAPE)
+    state, batch = method.init(KEY), a_batch(40)
+    shown = method.exhibits(state, batch, KEY)
+    assert {name: type(each) for name, each in shown.items()} == {
+        "reconstructions": Rows,
+        "interpolation": Rows,
+        "manifold": Sheet,
+        "latent_plane": Plane,
+    }
+    assert list(shown["interpolation"].rows) == ["0 to 1", "2 to 3", "4 to 5", "6 to 7", "8 to 9"]
+    between = shown["interpolation"].rows["2 to 3"]
+    assert between.shape == (12, *SHAPE)
+    restored = shown["reconstructions"].rows["reconstruction"]
+    np.testing.assert_array_equal(between[jnp.array([0, -1])], batch.images[2:4])
+    np.testing.assert_allclose(between[jnp.array([1, -2])], restored[2:4], atol=1e-5)
+    assert shown["manifold"].images.shape == (400, *SHAPE)
+    assert set(build(SMALL, image_shape=SHAPE).exhibits(build(SMALL, image_shape=SHAPE).init(KEY), batch, KEY)) == {
+        "reconstructions",
+        "interpolation",
+    }
+
+
+def test_images_of_one_class_have_no_interpolation_to_show():
+    method = build(SMALL, image_shape=SHAPE)
+    alike = a_batch()._replace(labels=jnp.zeros(16, jnp.int32))
+    assert set(method.exhibits(method.init(KEY), alike, KEY)) == {"reconstructions"}
+
+
+def test_the_manifold_is_a_grid_of_equally_likely_cells_with_z_2_upwards():
+    grid = np.asarray(quantile_grid(4)).reshape(4, 4, 2)
+    quantiles = [-1.1503494, -0.3186394, 0.3186394, 1.1503494]  # of N(0, 1) at 1/8, 3/8, 5/8 and 7/8
+    np.testing.assert_allclose(grid[0, :, 0], quantiles, rtol=1e-5)
+    np.testing.assert_allclose(grid[:, 0, 1], quantiles[::-1], rtol=1e-5)
+
+
+def losses(count, parallel):
+    """Losses of ten steps of plain descent, which does not hide a wrong scale of the gradient."""
+    devices, size, steps = jax.devices()[:count], 16, 10
+    method = lambda axis: build(VAE(latent_size=3, hidden_units=8, targets="binarized"), image_shape=SHAPE, axis_name=axis)
+    program = compile_program(method, devices, image_shape=SHAPE, batch_size=size, parallel=parallel)
+    images = np.random.default_rng(0).integers(0, 256, (size * steps, *SHAPE), dtype=np.uint8)
+    order = epoch_order(len(images), seed=0, epoch=0)
+    resident = jax.device_put((images, np.zeros(len(images), np.int32), order, np.uint32(3)), replicated(devices))
+    carry, rows = program.init(resident[3]), []
+    for step in range(steps):
+        carry = program.advance(program.forget(carry), Inputs(*resident, np.int32(step + 1)))
+        rows.append({name: float(value) for name, value in carry.sums.items()})
+    return rows
+
+
+def test_many_devices_have_the_losses_of_one(monkeypatch):
+    monkeypatch.setattr(optax, "adam", lambda *args: optax.sgd(0.03))
+    expected = losses(1, "auto")
+    assert expected[-1]["loss"] < expected[0]["loss"]
+    for count, parallel in itertools.product((2, 4), ("pmap", "shard_map")):
+        for found, wanted in zip(losses(count, parallel), expected, strict=True):
+            assert found == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["mlp", "conv"])
+def test_a_few_steps_on_digits_leave_the_elbo_of_independent_pixels_far_behind(encoder, mnist_dir):
+    train, held_out = (data.load("mnist", split=split, data_dir=mnist_dir) for split in ("train", "test"))
+    method = build(VAE(encoder=encoder, width=8, ema_decay=0.9), image_shape=(28, 28, 1))
+    images = jnp.asarray(train.images[:6400])
+    index = jnp.arange(64)
+
+    def body(i, state):
+        batch = Batch(to_unit_range(jax.lax.dynamic_slice(images, (64 * (i % 100), 0, 0, 0), (64, 28, 28, 1))), index, index)
+        return method.step(state, batch, jax.random.fold_in(KEY, i))[0]
+
+    state = jax.jit(lambda state: jax.lax.fori_loop(0, 200, body, state))(method.init(KEY))
+    test = jnp.asarray(held_out.images[:1000])
+    metrics = method.evaluate(state, Batch(to_unit_range(test), jnp.arange(1000), jnp.arange(1000)), KEY)
+    mean = np.clip(train.images.mean(axis=0) / 255, 1e-6, 1 - 1e-6)
+    logits = jnp.asarray(np.log(mean / (1 - mean)))[None]
+    independent = jnp.mean(cross_entropy(jnp.broadcast_to(logits, test.shape), test / 255.0))
+    assert independent == pytest.approx(206, abs=3)
+    assert metrics["negative_elbo"] < 175
+    assert metrics["kl_divergence"] > 3  # the latents say something
