@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan.config import VanillaGAN
+from jaxgan.config import DCGAN, WGAN, VanillaGAN
 from jaxgan.data.order import epoch_order
 from jaxgan.methods import build, gan, gradients
 from jaxgan.runtime.devices import replicated
@@ -14,6 +14,17 @@ from jaxgan.runtime.program import Inputs, compile_program
 SHAPE, BATCH, STEPS = (6, 5, 1), 16, 20
 CONFIG = VanillaGAN(latent_size=5, hidden_units=12, ema_decay=0.9)
 COUNTS = [(2, "pmap"), (4, "pmap"), (8, "pmap"), (2, "shard_map"), (4, "shard_map"), (8, "shard_map")]
+
+
+# Batch statistics and gradient penalties tie examples and devices together; critic steps put collectives in a branch.
+TIED = {
+    "dcgan": DCGAN(width=2, latent_size=5, r1_weight=1.0, dragan_weight=1.0),
+    "spectral": DCGAN(width=2, latent_size=5, spectral_norm=True, loss="relativistic"),
+    "wgan": WGAN(width=2, latent_size=5, critic_steps=2),
+    "clip": WGAN(width=2, latent_size=5, constraint="clip", critic_norm="layer", critic_steps=1),
+}
+TIED_COUNTS = [("dcgan", 2, "shard_map"), ("dcgan", 8, "pmap"), ("spectral", 4, "shard_map")]
+TIED_COUNTS += [("wgan", 2, "pmap"), ("wgan", 8, "shard_map"), ("clip", 4, "pmap")]
 
 
 @pytest.fixture
@@ -75,6 +86,15 @@ def test_many_devices_have_the_losses_of_one_for_twenty_steps(count, parallel, l
 @pytest.mark.parametrize(("count", "parallel"), COUNTS)
 def test_many_devices_have_the_gradients_of_one(count, parallel, sgd, gradients_of_one):
     assert_close(first_gradients(run(count, parallel, steps=1)[1]), gradients_of_one)
+
+
+@pytest.mark.parametrize(("name", "count", "parallel"), TIED_COUNTS)
+def test_networks_with_batch_statistics_penalties_and_critic_steps_are_the_same_on_many_devices(name, count, parallel):
+    rows, params = run(count, parallel, steps=4, config=TIED[name])
+    expected_rows, expected_params = run(1, "auto", steps=4, config=TIED[name])
+    for found, expected in zip(rows, expected_rows, strict=True):
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    assert_close(params, expected_params)
 
 
 def summed(loss, params, *, axis_name):
