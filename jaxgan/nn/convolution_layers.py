@@ -3,6 +3,7 @@
 import math
 
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
 from jaxgan.nn.convolution import Pair, convolution, transposed_convolution
@@ -41,6 +42,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.initialization.kernel, shape)
         if self.spectral_norm:
             kernel = spectrally_normalized(self, kernel)
+        x, kernel = promote_dtype(x, kernel)
         if self.padding == (0, 0) and x.shape[1:3] == self.kernel_size:  # one position: a matrix product
             y = matmul(x.reshape(len(x), -1), kernel.reshape(-1, self.features))[:, None, None]
         else:
@@ -79,6 +81,7 @@ class ConvTranspose(nn.Module):
         """Applies the layer to a batch of images."""
         shape = (*self.kernel_size, self.features, x.shape[-1])
         kernel = self.param("kernel", self.initialization.kernel, shape)
+        x, kernel = promote_dtype(x, kernel)
         if x.shape[1:3] == (1, 1) and self.padding == self.output_padding == (0, 0):  # one pixel: a matrix product
             y = matmul(x.reshape(len(x), -1), kernel.reshape(-1, x.shape[-1]).T).reshape(len(x), *shape[:3])
         else:
