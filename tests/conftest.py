@@ -4,16 +4,18 @@ import os
 import shutil
 import tempfile
 
-# Programs that several tests compile are compiled once.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxgan-tests-")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")
-os.environ["JAX_PLATFORMS"] = "cpu"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit all this
+    # Programs that several tests compile are compiled once.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxgan-tests-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")
+    os.environ["JAX_PLATFORMS"] = "cpu"
 
 from jaxtyping import install_import_hook
 
 # Modules that hold pytree dataclasses are left out: JAX rebuilds those with placeholders in place of arrays.
-CHECKED = ["nn", "methods.gan", "methods.losses", "methods.gradients", "methods.factory", "figures", "data.order"]
+CHECKED = ["nn", "methods.gan", "methods.losses", "methods.penalties", "methods.gradients", "methods.factory"]
+CHECKED += ["figures", "data.order"]
 install_import_hook([f"jaxgan.{name}" for name in CHECKED], "beartype.beartype")
 
 import numpy as np
@@ -24,11 +26,10 @@ from jaxgan.config import Config, Run, VanillaGAN
 from jaxgan.data import Dataset
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compilation_cache():
+def pytest_sessionfinish(session):
     """Clears away the programs that the tests compiled."""
-    yield
-    shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """From an experiment's default config and a command line to a finished run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +40,35 @@ def main(default: Config, argv: Sequence[str] | None = None) -> None:
     name = default.kind
     with one_line_errors(name), sigterm_ends(name):
         config = read_flags(default, argv)
-        try:
+        with stopped_in_words(name, config):
             run(config)
-        except Interrupted as stopped:
-            message = f"{stopped} and saved; to go on, run the same command with --resume auto"
-            fail(name, message, code=128 + stopped.signum)
-        except Diverged as failure:
-            kept = checkpoints.latest_step(workdir.Workdir(config.run.workdir).checkpoints)
-            kept_text = "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
-            advice = "try smaller learning rates or another --seed"
-            fail(name, f"stopped, {failure}; {kept_text}; {advice}", code=1)
-        except jax.errors.JaxRuntimeError as failure:
-            if "RESOURCE_EXHAUSTED" not in str(failure):
-                raise
-            fail(name, "out of memory; try a smaller --batch-size or a smaller network", code=1)
+
+
+@contextmanager
+def stopped_in_words(program: str, config: Config) -> Iterator[None]:
+    """Ends a command in one line when a run inside is interrupted, diverges or finds no memory.
+
+    Args:
+      program: the name of the command.
+      config: the run's.
+
+    Yields:
+      Nothing; the run goes on inside.
+    """
+    try:
+        yield
+    except Interrupted as stopped:
+        message = f"{stopped} and saved; to go on, run the same command with --resume auto"
+        fail(program, message, code=128 + stopped.signum)
+    except Diverged as failure:
+        kept = checkpoints.latest_step(workdir.Workdir(config.run.workdir).checkpoints)
+        kept_text = "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
+        advice = "try smaller learning rates or another --seed"
+        fail(program, f"stopped, {failure}; {kept_text}; {advice}", code=1)
+    except jax.errors.JaxRuntimeError as failure:
+        if "RESOURCE_EXHAUSTED" not in str(failure):
+            raise
+        fail(program, "out of memory; try a smaller --batch-size or a smaller network", code=1)
 
 
 def read_flags(default: Config, argv: Sequence[str] | None) -> Config:

@@ -107,7 +107,7 @@ def draw(workdir: Workdir, *, title: str, exhibits: Mapping[str, Exhibit] = type
 
     workdir.figures.mkdir(exist_ok=True)
     pictures = {"training": figures.training_curves(read_rows(workdir.metrics), title=title)}
-    if samples := _read_samples(workdir):
+    if samples := read_samples(workdir):
         rows = {f"epoch {epoch}": images[:10] for epoch, images in samples.items()}
         pictures["progress"] = figures.sample_rows(rows, title=f"{title}: the same latents through training")
         last = max(samples)
@@ -132,7 +132,8 @@ def _bytes(images: Array) -> UInt8[np.ndarray, "count height width channels"]:
     return np.asarray(to_bytes(images))
 
 
-def _read_samples(workdir: Workdir) -> dict[int, UInt8[np.ndarray, "count height width channels"]]:
+def read_samples(workdir: Workdir) -> dict[int, UInt8[np.ndarray, "count height width channels"]]:
+    """Reads what a run drew from its fixed latents, by epoch."""
     samples = {}
     for path in sorted(workdir.samples.glob("epoch_[0-9]*.npy")):
         try:

@@ -106,7 +106,9 @@ def test_layers_have_pytorchs_values_and_initial_law():
         twin.weight.data = torch.from_numpy(np.asarray(params["kernel"]).transpose(axes).copy())
         twin.bias.data = torch.from_numpy(np.array(params["bias"]))
         theirs = twin(torch.from_numpy(np.asarray(x).transpose(0, 3, 1, 2).copy())).detach().numpy()
-        np.testing.assert_allclose(layer.apply({"params": params}, x), theirs.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            layer.apply({"params": params}, x), theirs.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_the_dcgan_law_has_deviation_two_hundredths():

@@ -72,9 +72,7 @@ def test_devices_share_statistics_and_gradients_as_one_device_has_them(count, fr
     else:
         mesh = jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
         spread, everywhere = PartitionSpec("data"), PartitionSpec()
-        mapped = jax.shard_map(
-            gradient(layer), mesh=mesh, in_specs=spread, out_specs=(spread, (spread, everywhere))
-        )
+        mapped = jax.shard_map(gradient(layer), mesh=mesh, in_specs=spread, out_specs=(spread, (spread, everywhere)))
         found, (found_y, found_stats) = mapped(X, weights)
     np.testing.assert_allclose(np.reshape(found_y, y.shape), y, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(np.reshape(found, X.shape), expected, rtol=1e-3, atol=1e-4)

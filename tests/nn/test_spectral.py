@@ -25,7 +25,9 @@ def largest_singular_value(kernel):
 def test_power_iteration_finds_the_largest_singular_value():
     variables = after(50)
     kernel = variables["params"]["kernel"]
-    plain = Conv(5, (3, 3)).apply({"params": {**variables["params"], "kernel": kernel / largest_singular_value(kernel)}}, X)
+    plain = Conv(5, (3, 3)).apply(
+        {"params": {**variables["params"], "kernel": kernel / largest_singular_value(kernel)}}, X
+    )
     np.testing.assert_allclose(LAYER.apply(variables, X), plain, rtol=1e-4, atol=1e-5)
 
 
@@ -56,7 +58,9 @@ def test_kernel_vectors_and_gradient_are_pytorchs():
         theirs.sin().sum().backward()
 
         def loss(params):
-            y, recorded = LAYER.apply({**variables, "params": params}, jnp.asarray(X, jnp.float64), mutable=["batch_stats"])
+            y, recorded = LAYER.apply(
+                {**variables, "params": params}, jnp.asarray(X, jnp.float64), mutable=["batch_stats"]
+            )
             return jnp.sum(jnp.sin(y)), (y, recorded)
 
         gradients, (ours, recorded) = jax.grad(loss, has_aux=True)(variables["params"])

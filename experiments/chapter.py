@@ -1,0 +1,108 @@
+"""The chapter on one page: what each method draws as it trains, from decoded noise to the Wasserstein GAN.
+
+Run:       python experiments/chapter.py            (--help lists every flag)
+Time:      as long as the recipes that are not finished yet; seconds once they are
+Expect:    five sections of rows, each method's samples from the same latents after more and more epochs, with the time
+           they took
+Writes:    runs/chapter/chapter.png, and the folders of the recipes beside it
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import autoencoder
+import dcgan
+import numpy as np
+import tyro
+import vae
+import vanilla_gan
+import wgan
+from jaxtyping import UInt8
+
+from jaxgan import figures
+from jaxgan.config import Config
+from jaxgan.errors import UserError, one_line_errors, parse
+from jaxgan.runtime import tracking
+from jaxgan.runtime.interrupts import sigterm_ends
+from jaxgan.runtime.launch import run, stopped_in_words
+from jaxgan.runtime.workdir import Workdir
+
+RECIPES = (autoencoder, vae, vanilla_gan, dcgan, wgan)  # in the chapter's order
+ROWS, COLUMNS = 3, 14
+
+
+@dataclass(frozen=True)
+class Options:
+    """Runs the recipes of the chapter, or takes finished runs, and draws what came of them on one page."""
+
+    runs: Path = Path("runs")  # folder with a folder for each recipe, and one for the page
+    epochs: int | None = None  # at most so many epochs of each recipe; None: as many as it has
+    data: str = "mnist"  # data set: see `jaxgan data list`
+    data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
+
+
+def configs(options: Options) -> list[Config]:
+    """Makes the configs of the recipes as the options want them."""
+    if options.epochs is not None and options.epochs < 1:
+        raise UserError(f"--epochs: {options.epochs} is not allowed, it must be at least 1")
+    changes = {"data": options.data, "data_dir": options.data_dir}
+    return [
+        dataclasses.replace(
+            recipe.CONFIG,
+            run=dataclasses.replace(
+                recipe.CONFIG.run,
+                workdir=options.runs / recipe.CONFIG.run.workdir.name,
+                epochs=min(recipe.CONFIG.run.epochs, options.epochs or recipe.CONFIG.run.epochs),
+                **changes,
+            ),
+        )
+        for recipe in RECIPES
+    ]
+
+
+def section(config: Config) -> tuple[str, dict[str, UInt8[np.ndarray, "columns height width channels"]]]:
+    """Reads what a finished run drew: its first samples, its last, and some in between.
+
+    Args:
+      config: the run.
+
+    Returns:
+      A heading and rows of images by label.
+    """
+    folder = Workdir(config.run.workdir)
+    seconds = {row["epoch"]: row["seconds"] for row in tracking.read_rows(folder.timings)}
+    samples = tracking.read_samples(folder)
+    epochs = sorted(samples)
+    chosen = sorted({epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, ROWS)})
+    rows = {f"epoch {epoch}\n{duration(seconds[epoch])}": samples[epoch][:COLUMNS] for epoch in chosen}
+    return f"{config.method.title}: {describe(config)}", rows
+
+
+def describe(config: Config) -> str:
+    """Says what a section shows that its title does not."""
+    return "noise, decoded" if config.kind == "autoencoder" else "samples"
+
+
+def duration(seconds: float) -> str:
+    """Writes a time as a reader would say it."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draws the page as a command."""
+    with one_line_errors("chapter"), sigterm_ends("chapter"):
+        options = parse(lambda: tyro.cli(Options, args=argv, prog="chapter"))
+        wanted = configs(options)
+        for config in wanted:
+            with stopped_in_words("chapter", config):
+                run(config)
+        page = figures.progression(dict(map(section, wanted)), title="The chapter's methods, from noise to digits")
+        out = options.runs / "chapter" / "chapter.png"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        print(figures.save(page, out))
+
+
+if __name__ == "__main__":
+    main()
