@@ -63,7 +63,7 @@ class Workdir(NamedTuple):
         folders = (self.tensorboard, self.figures, self.samples)
         inside = [p for folder in folders for p in folder.glob("*") if p.is_file()]
         saved = [p for p in self.checkpoints.glob("*") if p.name.isdigit()]
-        return sorted([p for p in (self.config, self.metrics, *inside, *saved) if p.exists()])
+        return sorted([p for p in (self.config, self.metrics, self.timings, *inside, *saved) if p.exists()])
 
 
 def load_config(workdir: Workdir) -> Config | None:

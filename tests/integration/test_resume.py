@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxgan.config import DCGAN, VAE, WGAN
 from jaxgan.errors import UserError
 from jaxgan.runtime import checkpoints, workdir
 from jaxgan.runtime.interrupts import Interrupted
@@ -74,6 +75,23 @@ def test_interrupted_at_any_step_it_ends_with_the_same_state_metrics_and_samples
 def test_interrupted_again_and_again_or_run_in_one_go_it_ends_the_same(toy_config, toy_dataset, tmp_path, unbroken):
     assert_same(run(toy_config, toy_dataset, tmp_path / "often", stops=[2, 5, 7, 8]), unbroken)
     assert_same(run(toy_config, toy_dataset, tmp_path / "fast", seconds_a_call=10.0), unbroken)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        DCGAN(width=2, latent_size=3, spectral_norm=True, ema_decay=0.9),
+        WGAN(width=2, latent_size=3, critic_steps=2),
+        VAE(hidden_units=5, latent_size=2, targets="binarized"),
+    ],
+    ids=lambda method: type(method).__name__,
+)
+def test_statistics_critic_steps_and_drawn_targets_survive_interruptions_too(
+    method, toy_config, toy_dataset, tmp_path
+):
+    config = dataclasses.replace(toy_config, method=method)
+    whole = run(config, toy_dataset, tmp_path / "whole")
+    assert_same(run(config, toy_dataset, tmp_path / "cut", stops=[2, 5, 7]), whole)
 
 
 def test_what_a_crash_left_beyond_the_last_checkpoint_is_forgotten(toy_config, toy_dataset, tmp_path, unbroken):

@@ -17,7 +17,7 @@ from jaxgan.runtime.workdir import Workdir, alone
 @pytest.fixture
 def start(toy_config, toy_dataset, monkeypatch):
     """Runs the command on the toy data, and returns its exit code."""
-    monkeypatch.setattr(data, "load", lambda name, data_dir=None: toy_dataset)
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: toy_dataset)
 
     def start(*flags, default=toy_config):
         try:
@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 def test_the_public_api_trains_and_samples(toy_dataset, toy_config, monkeypatch):
     import jaxgan
 
-    monkeypatch.setattr(data, "load", lambda name, data_dir=None: toy_dataset)
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: toy_dataset)
     one_device = dataclasses.replace(toy_config.run, devices=1, epochs=1)
     assert jaxgan.run(jaxgan.Config(toy_config.method, one_device)) == one_device.workdir
     method = jaxgan.build(toy_config.method, image_shape=(6, 5, 1))

@@ -1,0 +1,84 @@
+"""Every recipe of the chapter, run in small on toy data: its figures, its flags, and the page that shows them all."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxgan import data
+from jaxgan.config import METHODS
+from jaxgan.runtime import launch
+from jaxgan.runtime.workdir import Workdir
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+
+import autoencoder
+import chapter
+import dcgan
+import vae
+import vanilla_gan
+import wgan
+
+RECIPES = {module.__name__: module for module in (autoencoder, vae, vanilla_gan, dcgan, wgan)}
+SMALL = {
+    "autoencoder": {"latent_size": 2, "hidden_units": 6},
+    "vae": {"latent_size": 2, "hidden_units": 6},
+    "vanilla_gan": {"hidden_units": 6},
+    "dcgan": {"width": 2},
+    "wgan": {"width": 2},
+}
+FIGURES = {
+    "autoencoder": {"reconstructions", "decoded_noise", "latent_plane"},
+    "vae": {"reconstructions", "interpolation", "manifold"},
+}
+
+
+@pytest.fixture
+def small(toy_dataset, monkeypatch, tmp_path):
+    """Makes the recipes small, and their data the toy data."""
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: toy_dataset)
+    for name, module in RECIPES.items():
+        method = dataclasses.replace(module.CONFIG.method, **SMALL[name])
+        run = dataclasses.replace(
+            module.CONFIG.run, workdir=tmp_path / name, epochs=2, batch_size=20, sample_epochs=(1,), devices=1
+        )
+        monkeypatch.setattr(module, "CONFIG", dataclasses.replace(module.CONFIG, method=method, run=run))
+
+
+def test_there_is_a_recipe_for_every_method_under_its_name():
+    assert {name: type(module.CONFIG.method) for name, module in RECIPES.items()} == dict(METHODS)
+    for name, module in RECIPES.items():
+        assert module.CONFIG.run.workdir == Path("runs", name)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_trains_draws_and_says_in_its_docstring_how_to_run_it_and_what_to_expect(name, small, capsys):
+    launch.main(RECIPES[name].CONFIG, [])
+    folder = Workdir(RECIPES[name].CONFIG.run.workdir)
+    assert {p.stem for p in folder.figures.iterdir()} == {"training", "progress", "samples", *FIGURES.get(name, ())}
+    assert "Wrote" in capsys.readouterr().out
+    for word in (f"Run:       python experiments/{name}.py", "Time:", "Expect:", "Writes:"):
+        assert word in RECIPES[name].__doc__
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_has_every_flag_of_the_run(name, capsys):
+    with pytest.raises(SystemExit):
+        launch.main(RECIPES[name].CONFIG, ["--help"])
+    words = capsys.readouterr().out
+    for flag in "epochs batch-size seed workdir data data-dir devices parallel platform checkpoint-every resume".split():
+        assert f"--{flag} " in words
+    for flag in ("log-every", "sample-epochs", "dry-run"):
+        assert f"--{flag}" in words
+
+
+def test_the_page_of_the_chapter_takes_finished_runs_and_makes_the_others(small, tmp_path, capsys):
+    launch.main(dcgan.CONFIG, [])
+    before = Workdir(dcgan.CONFIG.run.workdir).metrics.read_bytes()
+    chapter.main(["--runs", str(tmp_path)])
+    assert Workdir(dcgan.CONFIG.run.workdir).metrics.read_bytes() == before
+    assert (tmp_path / "chapter" / "chapter.png").stat().st_size > 10_000
+    heading, rows = chapter.section(dcgan.CONFIG)
+    assert heading.startswith("DCGAN")
+    assert [label.split("\n")[0] for label in rows] == ["epoch 1", "epoch 2"]
