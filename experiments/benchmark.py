@@ -1,11 +1,13 @@
-"""How fast the compiled steps are, beside the same steps in PyTorch, in one table and one figure.
+"""How fast the compiled steps are, beside the same steps in PyTorch and in stock Flax, in tables and figures.
 
 Run:       python experiments/benchmark.py                 (PyTorch's columns: pip install -e '.[imperative]')
-Time:      about 3 minutes on two CPU cores
-Expect:    2.6 to 3.0 times the steps a second of eager PyTorch, on one thread and on two (at least 3 are required: so
-           far it says NOT met); the first training step 5 s after the command is typed (at most 8 are required), 3 s
+           python experiments/benchmark.py --cases dcgan   (one of vanilla_gan, dcgan, wgan, vae; default all)
+Time:      about 9 minutes on two CPU cores
+Expect:    times the steps a second of eager PyTorch, on one thread and on two (in brackets: at least required):
+           vanilla GAN 2.6 to 3.0 (3), DCGAN 1.4 (1.5 and 1.3), WGAN-GP 1.3 (1.5), VAE 1.3 (2); DCGAN 17 times those of
+           stock Flax layers (8). The first training step 5 s after the command is typed (at most 8 are required), 3 s
            once the compilation cache is warm (at most 5)
-Writes:    runs/benchmark/benchmark.md, benchmark.json, benchmark.png
+Writes:    runs/benchmark/benchmark.md, benchmark.json, benchmark.png, scaling.png
 
 All competitors of a comparison live in one process and take turns, a second each, so that whatever else the machine
 does hits them alike; a ratio is taken within each turn, and the median of the ratios is reported. How many threads a
@@ -26,22 +28,21 @@ import platform
 import shlex
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
-from benchmarking import report
-from benchmarking.competitors import EAGER, OURS, PEAK_SIZE, Case, competitors, vanilla_gan_flops
+from benchmarking import report, scaling
+from benchmarking.competitors import CASES, OURS, PEAK_SIZE, competitors, matrix_products
 from benchmarking.processors import confined, cpu_model, cpus
 from benchmarking.starts import start_times
-from benchmarking.turns import take_turns
+from benchmarking.turns import Run, take_turns
 
 from jaxgan import data
-from jaxgan.config import Config, VanillaGAN
-from jaxgan.errors import UserError, one_line_errors, parse
+from jaxgan.errors import UserError, one_line_errors, parse, unknown_choice
 from jaxgan.runtime.devices import select_devices
 
 START_LIMITS = {"cold": 8.0, "warm": 5.0}  # seconds from the command to the first step
@@ -51,19 +52,18 @@ Results = dict[str, Any]  # plain data, what benchmark.json holds; see `run`
 
 @dataclass(frozen=True)
 class Options:
-    """Times the compiled steps of this package beside PyTorch's, and writes a table and a figure."""
+    """Times the compiled steps of this package beside PyTorch's, and writes tables and figures."""
 
+    cases: tuple[str, ...] = tuple(CASES)  # which comparisons to make
+    scaling: bool = True  # whether to measure how a DCGAN step grows with batch and width, on the first of --threads
     threads: tuple[int, ...] = (1, 2)  # numbers of CPU threads to compare on, a fresh process each
     repeats: int = 7  # turns of every competitor
     seconds: float = 1.0  # length of a turn
     starts: int = 3  # times to measure the time to the first step, cold and warm; 0 leaves it out
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     platform: str = "auto"  # auto, cpu, gpu or tpu
-    out: Path = Path("runs/benchmark")  # folder for the table, the numbers and the figure
+    out: Path = Path("runs/benchmark")  # folder for the tables, the numbers and the figures
     require: bool = False  # end with exit code 1 if a ratio is below what is required
-
-
-CASES = {"vanilla_gan": Case(Config(VanillaGAN()), "vanilla_gan", vanilla_gan_flops, {EAGER: 3.0})}
 
 
 def compare(name: str, threads: int, options: Options) -> Results:
@@ -80,20 +80,57 @@ def compare(name: str, threads: int, options: Options) -> Results:
     case = CASES[name]
     (device,) = select_devices(platform=options.platform, count=1)
     dataset = data.load(case.config.run.data, data_dir=options.data_dir)
-    trains, products, reasons = competitors(case, dataset, device=device, threads=threads)
+    products = matrix_products(device, threads=threads)
+    trains, reasons = competitors(case, dataset, device=device)
     rates, others = take_turns(trains, repeats=options.repeats, seconds=options.seconds)
-    products, _ = take_turns(products, repeats=options.repeats, seconds=options.seconds / 4)
-    flops = case.flops(case.config.method, pixels=dataset.images[0].size, batch_size=case.config.run.batch_size)
+    image_shape, batch_size = dataset.images.shape[1:], case.config.run.batch_size
     return {
         "case": name,
         "threads": threads,
         "device": device.device_kind,
-        "flops": flops,
+        "flops": case.flops(case.config.method, image_shape=image_shape, batch_size=batch_size),
         "rates": rates,
         "others": others,
         "absent": reasons,
-        "peak_gflops": max(2e-9 * PEAK_SIZE**3 * statistics.median(r) for r in products.values()),
+        "peak_gflops": peak_gflops(products, options),
     }
+
+
+def scale(threads: int, options: Options) -> Results:
+    """Measures how the cost of a step grows; this is what a fresh process does.
+
+    Args:
+      threads: how many threads the process is confined to.
+      options: how long, and on what.
+
+    Returns:
+      Its part of the results.
+    """
+    (device,) = select_devices(platform=options.platform, count=1)
+    dataset = data.load(CASES[scaling.CASE].config.run.data, data_dir=options.data_dir)
+    products = matrix_products(device, threads=threads)
+    turns = {"repeats": min(options.repeats, 3), "seconds": options.seconds}
+    measured = [scaling.measure(*point, dataset, device=device, **turns) for point in scaling.points()]
+    return {
+        "case": scaling.CASE,
+        "threads": threads,
+        "device": device.device_kind,
+        "points": measured,
+        "peak_gflops": peak_gflops(products, options),
+    }
+
+
+def peak_gflops(products: Mapping[str, Run], options: Options) -> float:
+    """Measures the fastest product of two large matrices, in GFLOP/s: the peak that steps are held against."""
+    rates, _ = take_turns(products, repeats=options.repeats, seconds=options.seconds / 4)
+    return max(2e-9 * PEAK_SIZE**3 * statistics.median(turns) for turns in rates.values())
+
+
+def apart(measure: Callable[..., Results], *args: Any, threads: int, options: Options) -> Results:
+    """Calls a function in a fresh process that has so many threads."""
+    context = multiprocessing.get_context("spawn")
+    with confined(threads), ProcessPoolExecutor(1, mp_context=context) as process:
+        return process.submit(measure, *args, threads, options).result()
 
 
 def machine(options: Options) -> dict[str, str]:
@@ -115,7 +152,12 @@ def machine(options: Options) -> dict[str, str]:
 
 def check(options: Options) -> None:
     """Raises UserError for the first field that is out of bounds."""
+    for name in options.cases:
+        if name not in CASES:
+            raise unknown_choice("--cases", name, CASES)
     most = len(cpus())
+    if not options.threads:
+        raise UserError("--threads: none given, name at least one number of threads")
     for threads in options.threads:
         if not 1 <= threads <= most:
             raise UserError(f"--threads: {threads} is not allowed, it must be between 1 and the {most} CPUs available")
@@ -139,22 +181,25 @@ def run(options: Options) -> Results:
       options: validated.
 
     Returns:
-      ``about`` (texts), ``comparisons`` (see :func:`compare`) and ``starts`` (seconds, cold and warm).
+      ``about`` (texts), ``comparisons`` (see :func:`compare`), ``scaling`` (see :func:`scale`; None if left out) and
+      ``starts`` (seconds, cold and warm).
     """
     data.load("mnist", data_dir=options.data_dir)  # prepared before any clock starts
-    comparisons = []
-    for name in CASES:
+    comparisons, grown = [], None
+    for name in options.cases:
         for threads in options.threads:
-            print(f"{name}, {threads} thread{'s' * (threads > 1)} ...", flush=True)
-            context = multiprocessing.get_context("spawn")
-            with confined(threads), ProcessPoolExecutor(1, mp_context=context) as process:
-                comparisons.append(process.submit(compare, name, threads, options).result())
+            print(f"{name}, {report.in_words(threads)} ...", flush=True)
+            comparisons.append(apart(compare, name, threads=threads, options=options))
+    if options.scaling:
+        print(f"{scaling.CASE} at other sizes, {report.in_words(options.threads[0])} ...", flush=True)
+        grown = apart(scale, threads=options.threads[0], options=options)
     if options.starts:
         print("time to the first step ...", flush=True)
     flags = ["--platform", options.platform, *(["--data-dir", str(options.data_dir)] if options.data_dir else [])]
     return {
         "about": machine(options),
         "comparisons": comparisons,
+        "scaling": grown,
         "starts": start_times(Path(__file__).with_name("vanilla_gan.py"), repeats=options.starts, flags=flags),
     }
 

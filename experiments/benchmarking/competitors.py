@@ -1,67 +1,69 @@
-"""What is compared: this package's own compiled program, its twins in PyTorch, and the product of two matrices."""
+"""What is compared: this package's own compiled program, its rivals in JAX and PyTorch, and the product of matrices."""
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarking import flops, stock_flax
 from benchmarking.turns import Run
+from jaxgan import config as configs
 from jaxgan import data, methods
-from jaxgan.config import Config, VanillaGAN
+from jaxgan.config import Config
 from jaxgan.data.order import epoch_order
+from jaxgan.methods import Method
 from jaxgan.runtime.program import Inputs, compile_program
 
-OURS, EAGER, TUNED, COMPILED = "jaxgan", "PyTorch eager", "PyTorch eager, tuned", "PyTorch torch.compile, tuned"
+OURS, STOCK = "jaxgan", "stock Flax layers"
+EAGER, TUNED, COMPILED = "PyTorch eager", "PyTorch eager, tuned", "PyTorch torch.compile, tuned"
 TWINS = {EAGER: {}, TUNED: {"tuned": True}, COMPILED: {"tuned": True, "compiled": True}}
 PEAK_SIZE = 1024  # rows of the square matrices whose product sets the peak
 
+Build = Callable[[str | None], Method]  # from the mapped axis, None on one device
+
 
 class Case(NamedTuple):
-    """One comparison: a method, its twin, the count of its arithmetic, and what is required of it."""
+    """One comparison: a method, the count of its arithmetic, and what is required of it.
+
+    Attributes:
+      config: what is trained; its kind says which twin in PyTorch it has.
+      flops: from (method, image_shape=, batch_size=) to the floating-point operations of a step.
+      required: least ratio of steps per second by competitor: on one thread, on two, and so on, the last for all more.
+      rivals: other methods in JAX that do the same work, by competitor, from (config of the method, image_shape=).
+    """
 
     config: Config
-    twin: str  # function of torch_twins.py
-    flops: Callable[..., float]  # from (method, pixels=, batch_size=)
-    required: Mapping[str, float]  # least ratio of steps per second, by competitor
+    flops: Callable[..., float]
+    required: Mapping[str, Sequence[float]]
+    rivals: Mapping[str, Callable[..., Method]] = {}
 
 
-def vanilla_gan_flops(method: VanillaGAN, *, pixels: int, batch_size: int) -> float:
-    """Counts the floating-point operations of a step's matrix products; all else is of lower order.
+CASES = {
+    "vanilla_gan": Case(Config(configs.VanillaGAN()), flops.vanilla_gan, {EAGER: (3.0,)}),
+    "dcgan": Case(Config(configs.DCGAN()), flops.dcgan, {EAGER: (1.5, 1.3), STOCK: (8.0,)}, {STOCK: stock_flax.dcgan}),
+    "wgan": Case(Config(configs.WGAN()), flops.wgan, {EAGER: (1.5,)}),
+    "vae": Case(Config(configs.VAE(), configs.Run(batch_size=128)), flops.vae, {EAGER: (2.0,)}),
+}
 
-    A dense layer from n to m units multiplies and adds nm times an example in its forward pass, nm times for the
-    gradient of its weights, and nm times for that of its input, which the first layer of a chain does not need.
+
+def compiled_program(build: Build, config: Config, dataset: data.Dataset, device: jax.Device) -> Run:
+    """Makes the function that trains a method by the very program that `jaxgan.runtime.loop` drives.
 
     Args:
-      method: the method.
-      pixels: numbers in an image.
-      batch_size: images in a step.
+      build: makes the method.
+      config: how it is trained.
+      dataset: the training images.
+      device: where.
 
     Returns:
-      The count; a multiplication and an addition are two.
+      The function, compiled.
     """
-    hidden = (method.hidden_units,) * method.hidden_layers
-    generator = [n * m for n, m in pairwise((method.latent_size, *hidden, pixels))]
-    discriminator = [n * m for n, m in pairwise((pixels, *hidden, 1))]
-    g, d = sum(generator), sum(discriminator)
-    discriminator_update = g + 2 * d + 2 * d + 2 * (d - discriminator[0])  # forward; weights and inputs of two batches
-    generator_update = g + d + d + g + (g - generator[0])  # forward; through the discriminator; weights and inputs
-    return 2.0 * batch_size * (discriminator_update + generator_update)
-
-
-def compiled_program(case: Case, dataset: data.Dataset, device: jax.Device) -> Run:
-    """Makes this package's competitor: the very program that `jaxgan.runtime.loop` drives."""
-    config, image_shape = case.config, dataset.images.shape[1:]
-    program = compile_program(
-        lambda axis_name: methods.build(config.method, image_shape=image_shape, axis_name=axis_name),
-        [device],
-        image_shape=image_shape,
-        batch_size=config.run.batch_size,
-    )
+    image_shape = dataset.images.shape[1:]
+    program = compile_program(build, [device], image_shape=image_shape, batch_size=config.run.batch_size)
     seed = jax.device_put(np.uint32(config.run.seed), device)
     images, labels = (jax.device_put(np.asarray(x), device) for x in (dataset.images, dataset.labels))
     carry, epoch = program.init(seed), 0
@@ -75,8 +77,38 @@ def compiled_program(case: Case, dataset: data.Dataset, device: jax.Device) -> R
         if int(carry.state.step) != stop:
             raise RuntimeError(f"the program stopped at step {carry.state.step} of {stop}")
 
-    run(20)
+    run(1)
     return run
+
+
+def in_jax(case: Case, dataset: data.Dataset, device: jax.Device) -> dict[str, Run]:
+    """Compiles this package's own method and its rivals in JAX."""
+    method, image_shape = case.config.method, dataset.images.shape[1:]
+    builds: dict[str, Build] = {
+        OURS: lambda axis_name: methods.build(method, image_shape=image_shape, axis_name=axis_name),
+        **{name: lambda _, make=make: make(method, image_shape=image_shape) for name, make in case.rivals.items()},
+    }
+    return {name: compiled_program(build, case.config, dataset, device) for name, build in builds.items()}
+
+
+def in_torch(case: Case, dataset: data.Dataset, *, device: str, how: Mapping[str, bool]) -> Run:
+    """Makes and warms up a twin in PyTorch.
+
+    Args:
+      case: the comparison.
+      dataset: the training images.
+      device: where PyTorch runs.
+      how: one of TWINS.
+
+    Returns:
+      The function that trains.
+    """
+    from benchmarking import torch_twins
+
+    batch_size = case.config.run.batch_size
+    images = torch_twins.on_device(np.asarray(dataset.images), device)
+    twin = torch_twins.TWINS[case.config.kind](case.config.method, images, batch_size=batch_size, **how)
+    return torch_twins.trainer(twin, examples=len(images), batch_size=batch_size, device=device)
 
 
 def matrix_product(size: int, *, device: jax.Device) -> Run:
@@ -106,48 +138,52 @@ def torch_device(jax_platform: str) -> tuple[str | None, str]:
     return None, f"PyTorch has no {jax_platform} here"
 
 
-def competitors(case: Case, dataset: data.Dataset, *, device: jax.Device, threads: int) -> tuple[dict, dict, dict]:
+def matrix_products(device: jax.Device, *, threads: int) -> dict[str, Run]:
+    """Makes the functions that multiply matrices, by library, and tells PyTorch how many threads it may use."""
+    products = {"jax": matrix_product(PEAK_SIZE, device=device)}
+    where, _ = torch_device(device.platform)
+    if where is not None:
+        import torch
+
+        from benchmarking import torch_twins
+
+        torch.set_num_threads(threads)
+        products["torch"] = torch_twins.matrix_product(PEAK_SIZE, device=where)
+    return products
+
+
+def competitors(
+    case: Case, dataset: data.Dataset, *, device: jax.Device, twins: Mapping[str, Mapping[str, bool]] = TWINS
+) -> tuple[dict[str, Run], dict[str, str]]:
     """Compiles and warms up everything that is compared.
 
     Args:
       case: the comparison.
       dataset: the training images.
       device: where JAX runs.
-      threads: how many threads PyTorch may use; JAX follows the process.
+      twins: which ways of using PyTorch take part.
 
     Returns:
-      The functions that train, by competitor; those that multiply matrices, by library; and for every competitor that
-      cannot run here, why.
+      The functions that train, by competitor; and for every competitor that cannot run here, why.
     """
-    trains = {OURS: compiled_program(case, dataset, device)}
-    products = {"jax": matrix_product(PEAK_SIZE, device=device)}
+    trains = in_jax(case, dataset, device)
     where, reason = torch_device(device.platform)
     if where is None:
-        return trains, products, dict.fromkeys(TWINS, reason)
-    import torch
-
-    from benchmarking import torch_twins
-
-    torch.set_num_threads(threads)
-    products["torch"] = torch_twins.matrix_product(PEAK_SIZE, device=where)
-    twin, reasons = getattr(torch_twins, case.twin), {}
-    for name, how in TWINS.items():
+        return trains, dict.fromkeys(twins, reason)
+    reasons = {}
+    for name, how in twins.items():
         if how.get("compiled") and where == "cpu" and not any(map(shutil.which, _compilers())):
             reasons[name] = "no C++ compiler"
             continue
         try:
-            trains[name] = twin(
-                case.config.method,
-                np.asarray(dataset.images),
-                batch_size=case.config.run.batch_size,
-                device=where,
-                **how,
-            )
+            trains[name] = in_torch(case, dataset, device=where, how=how)
+        except NotImplementedError as error:
+            reasons[name] = str(error)
         except Exception as error:  # a compiler that is there and does not work says so in many ways
             if not how.get("compiled"):
                 raise
             reasons[name] = f"failed to compile ({type(error).__name__})"
-    return trains, products, reasons
+    return trains, reasons
 
 
 def _compilers() -> list[str]:

@@ -1,0 +1,124 @@
+"""The DCGAN from the layers that Flax comes with, trained by this package's own step inside of its own program.
+
+Only the layers differ: parameters have the same names, shapes and meaning, so the two can be held against each other.
+"""
+
+from functools import partial
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxgan.config import DCGAN
+from jaxgan.methods.gan import gan
+from jaxgan.methods.method import Method
+from jaxgan.nn import noise
+from jaxgan.nn.convolutional import ladder
+from jaxgan.nn.normalization import EPSILON
+
+
+class Network(nn.Module):
+    """A network with batch normalization that may be applied without keeping the statistics.
+
+    ``nn.BatchNorm`` records them in every training pass and raises where they may not be recorded; here they are then
+    thrown away, as the layers of this package do.
+    """
+
+    @nn.nowrap
+    def apply(self, variables: Any, *args: Any, mutable: Any = False, **keywords: Any) -> Any:
+        """Applies the network as any other."""
+        result, recorded = super().apply(variables, *args, mutable=mutable or ["batch_stats"], **keywords)
+        return (result, recorded) if mutable else result
+
+
+def _normalized(x: Array, *, slope: float, train: bool, name: str) -> Array:
+    x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=EPSILON, name=name)(x)
+    return nn.leaky_relu(x, slope)
+
+
+class Generator(Network):
+    """The ladder up, and tanh.
+
+    Attributes:
+      image_shape: height, width and channels of an image.
+      width: channels at half of the image's size.
+      negative_slope: slope of LeakyReLU below zero.
+    """
+
+    image_shape: tuple[int, int, int]
+    width: int
+    negative_slope: float
+
+    @nn.compact
+    def __call__(
+        self, z: Float[Array, "batch latent"], *, train: bool = False
+    ) -> Float[Array, "batch height width channels"]:
+        """Draws one image from each latent vector."""
+        *size, channels = self.image_shape
+        x = z[:, None, None, :]
+        for i, (kernel, strides, padding) in reversed(list(enumerate(ladder(tuple(size))))):
+            features, name = (self.width * 2 ** (i - 1), f"conv_{i}") if i else (channels, "output")
+            # Padding is counted on the spread input, where PyTorch's counts on the output.
+            reach = [(k - 1 - p, k - 1 - p) for k, p in zip(kernel, padding, strict=True)]
+            layer = nn.ConvTranspose(
+                features, kernel, strides, padding=reach, use_bias=False, transpose_kernel=True, name=name
+            )
+            x = layer(x)
+            if i:
+                x = _normalized(x, slope=self.negative_slope, train=train, name=f"norm_{i}")
+        return jnp.tanh(x)
+
+
+class Discriminator(Network):
+    """The ladder down to one logit.
+
+    Attributes:
+      width: channels at half of the image's size.
+      negative_slope: slope of LeakyReLU below zero.
+    """
+
+    width: int
+    negative_slope: float
+    noise_offsets: ClassVar[tuple[int, ...]] = (0,)
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"], bits: Array | None = None) -> Array:
+        """Judges each image; with words, though none are drawn, in training mode."""
+        *halvings, last = ladder(x.shape[1:3])
+        for i, (kernel, strides, padding) in enumerate(halvings):
+            around = [(p, p) for p in padding]
+            features, name = self.width * 2**i, f"conv_{i}"
+            x = nn.Conv(features, kernel, strides, padding=around, use_bias=False, name=name)(x)
+            if i:
+                x = _normalized(x, slope=self.negative_slope, train=bits is not None, name=f"norm_{i}")
+            else:
+                x = nn.leaky_relu(x, self.negative_slope)
+        return nn.Conv(1, last.kernel_size, padding="VALID", use_bias=False, name="output")(x)[:, 0, 0, 0]
+
+    def judge_pair(self, real: Array, fake: Array, real_bits: Array, fake_bits: Array) -> tuple[Array, Array]:
+        """Judges a real and a generated batch, one after the other."""
+        return self(real, real_bits), self(fake, fake_bits)
+
+
+def dcgan(config: DCGAN, *, image_shape: tuple[int, int, int]) -> Method:
+    """Builds the DCGAN of a config, with its default game, normalization and law of latents.
+
+    Args:
+      config: the method.
+      image_shape: height, width and channels of an image.
+
+    Returns:
+      The method's functions.
+    """
+    adam = partial(optax.adam, b1=config.beta1, b2=config.beta2)
+    return gan(
+        Generator(image_shape, config.width, config.negative_slope),
+        Discriminator(config.width, config.negative_slope),
+        image_shape=image_shape,
+        latent_size=config.latent_size,
+        latent_law=noise.normal,
+        generator_optimizer=adam(config.generator_learning_rate),
+        discriminator_optimizer=adam(config.discriminator_learning_rate),
+    )
