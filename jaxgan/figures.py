@@ -64,6 +64,7 @@ PANELS = (
             "test_pca_squared_error": "PCA, held out",
         },
     ),
+    Panel("Cross-entropy", "nats per image", {"cross_entropy": "training", "test_cross_entropy": "held out"}),
     Panel(
         "Losses",
         "nats",

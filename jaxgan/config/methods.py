@@ -47,6 +47,7 @@ class VAE:
     learning_rate: float = weight(1e-3)  # Adam step size
     beta1: float = share(0.9)  # Adam decay of the gradient's mean
     beta2: float = share(0.999)  # Adam decay of the squared gradient's mean
+    ema_decay: float = share(0.99)  # decay of the averaged parameters that are measured and drawn from; 0: none
 
 
 @dataclass(frozen=True)

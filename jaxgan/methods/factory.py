@@ -7,9 +7,12 @@ from flax import linen as nn
 
 from jaxgan import config as configs
 from jaxgan.methods import losses, penalties
+from jaxgan.methods.autoencoder import autoencoder
 from jaxgan.methods.gan import gan
 from jaxgan.methods.method import Method
-from jaxgan.nn import convolutional, fully_connected, initializers, noise
+from jaxgan.methods.vae import vae
+from jaxgan.nn import autoencoders, convolutional, fully_connected, initializers, noise
+from jaxgan.nn.initializers import Initialization
 
 LATENT_LAWS = {"uniform": noise.uniform, "normal": noise.normal}
 INITIALIZATIONS = {"torch": initializers.torch_default, "lecun": initializers.lecun, "dcgan": initializers.dcgan}
@@ -39,6 +42,10 @@ def networks(
     """
     initialization = INITIALIZATIONS[config.initialization]()
     match config:
+        case configs.Autoencoder() | configs.VAE():
+            features = config.latent_size * (2 if isinstance(config, configs.VAE) else 1)
+            encoder, decoder = _encoder_and_decoder(config, image_shape, features, initialization)
+            return {"encoder": (encoder, image_shape), "decoder": (decoder, (config.latent_size,))}
         case configs.VanillaGAN():
             widths = (config.hidden_units,) * config.hidden_layers
             slope = config.negative_slope
@@ -56,6 +63,19 @@ def networks(
             down = convolutional.Down(1, bias=bias, norm=norms[1], spectral_norm=spectral_norm, **ladder)
             generator, discriminator = convolutional.Generator(up), convolutional.Discriminator(down)
     return {"generator": (generator, (config.latent_size,)), "discriminator": (discriminator, image_shape)}
+
+
+def _encoder_and_decoder(
+    config: configs.Autoencoder | configs.VAE, image_shape: Shape, features: int, initialization: Initialization
+) -> tuple[nn.Module, nn.Module]:
+    if config.encoder == "conv":
+        ladder = {"width": config.width, "bias": True, "norm": "none", "initialization": initialization}
+        return convolutional.Down(features, **ladder), convolutional.Up(image_shape, **ladder)
+    widths = () if config.encoder == "linear" else (config.hidden_units,) * config.hidden_layers
+    return (
+        autoencoders.Encoder(features, widths, initialization),
+        autoencoders.Decoder(image_shape, widths, initialization),
+    )
 
 
 def _convolutional_options(config: configs.DCGAN | configs.WGAN) -> tuple[bool, tuple[str, str], bool]:
@@ -81,6 +101,24 @@ def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None =
     }
     adversarial = partial(gan, **modules, image_shape=image_shape, axis_name=axis_name)
     match config:
+        case configs.Autoencoder():
+            return autoencoder(
+                **modules,
+                **_one_adam(config),
+                image_shape=image_shape,
+                bernoulli=config.loss == "bernoulli",
+                axis_name=axis_name,
+            )
+        case configs.VAE():
+            return vae(
+                **modules,
+                **_one_adam(config),
+                image_shape=image_shape,
+                beta=config.beta,
+                binarized=config.targets == "binarized",
+                ema_decay=config.ema_decay,
+                axis_name=axis_name,
+            )
         case configs.VanillaGAN():
             return adversarial(**_latents(config), **_adam_each(config))
         case configs.DCGAN():
@@ -99,6 +137,11 @@ def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None =
                 loss=losses.wasserstein(),
                 critic_steps=config.critic_steps,
             )
+
+
+def _one_adam(config: configs.Autoencoder | configs.VAE) -> dict:
+    optimizer = optax.adam(config.learning_rate, config.beta1, config.beta2)
+    return {"latent_size": config.latent_size, "optimizer": optimizer}
 
 
 def _latents(config: configs.VanillaGAN | configs.DCGAN | configs.WGAN) -> dict:

@@ -15,6 +15,15 @@ class NetworkState:
 
 
 @struct.dataclass
+class AutoencoderState:
+    """Everything an autoencoder carries from step to step; encoder and decoder train as one network."""
+
+    step: Int[Array, ""]
+    network: NetworkState  # its parameters by name, "encoder" and "decoder"
+    averaged: PyTree | None  # exponential moving average of the parameters, None when switched off
+
+
+@struct.dataclass
 class GANState:
     """Everything a GAN carries from step to step, in one pytree; no random key, since keys follow from the step."""
 

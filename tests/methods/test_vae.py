@@ -40,7 +40,8 @@ def with_zeros(state, **biases):
 def test_the_reference_size_is_784_400_20_400_784():
     state = build(VAE(), image_shape=(28, 28, 1)).init(KEY)
     kernels = {
-        network: [layer["kernel"].shape for layer in layers.values()] for network, layers in state.network.params.items()
+        network: [layer["kernel"].shape for layer in layers.values()]
+        for network, layers in state.network.params.items()
     }
     assert kernels == {"encoder": [(784, 400), (400, 40)], "decoder": [(20, 400), (400, 784)]}
 
@@ -62,10 +63,10 @@ def test_the_cross_entropy_is_summed_over_pixels_in_nats_and_finite_for_any_logi
 def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images():
     method = build(SMALL, image_shape=SHAPE)
     mean, log_variance = [1.0, -2.0, 0.0], [0.0, math.log(2), 1.0]
-    state = with_zeros(method.init(KEY), encoder=mean + log_variance)
+    state = with_zeros(jax.jit(method.init)(KEY), encoder=mean + log_variance)
     by_hand = (1 + 4 + 0 + (1 + 2 + math.e) - 3 - (0 + math.log(2) + 1)) / 2
     for size in (1, 16):
-        metrics = method.evaluate(state, a_batch(size), KEY)
+        metrics = jax.jit(method.evaluate)(state, a_batch(size), KEY)
         assert metrics["reconstruction"] == pytest.approx(30 * math.log(2), rel=1e-5)  # a logit of 0 for each pixel
         assert metrics["kl_divergence"] == pytest.approx(by_hand, rel=1e-5)
         assert metrics["negative_elbo"] == pytest.approx(30 * math.log(2) + by_hand, rel=1e-5)
@@ -74,7 +75,7 @@ def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images():
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
 def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta):
     method = build(VAE(latent_size=3, hidden_units=16, beta=beta), image_shape=SHAPE)
-    metrics = method.step(method.init(KEY), a_batch(), KEY)[1]
+    metrics = method.step(jax.jit(method.init)(KEY), a_batch(), KEY)[1]
     terms = metrics["reconstruction"], metrics["kl_divergence"]
     assert terms[1] > 0.01
     assert metrics["loss"] == pytest.approx(float(terms[0] + beta * terms[1]), rel=1e-6)
@@ -84,7 +85,7 @@ def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta):
 def test_the_gradient_is_that_of_the_loss_written_out(monkeypatch):
     monkeypatch.setattr(optax, "adam", lambda *args: optax.sgd(0.01))
     method = build(VAE(latent_size=3, hidden_units=16, beta=2.0), image_shape=SHAPE)
-    state, batch = method.init(KEY), a_batch()
+    state, batch = jax.jit(method.init)(KEY), a_batch()
     (encoder, _), (decoder, _) = networks(SMALL, image_shape=SHAPE).values()
     epsilon = noise.normal(noise.words(KEY, batch.index, count=3))
 
@@ -98,7 +99,7 @@ def test_the_gradient_is_that_of_the_loss_written_out(monkeypatch):
         return (2 * divergence - likelihood) / len(x)
 
     expected = jax.tree.map(lambda p, g: p - 0.01 * g, state.network.params, jax.grad(loss)(state.network.params))
-    after, metrics = method.step(state, batch, KEY)
+    after, metrics = jax.jit(method.step)(state, batch, KEY)
     assert metrics["loss"] == pytest.approx(float(loss(state.network.params)), rel=1e-5)
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
     jax.tree.map(close, after.network.params, expected)
@@ -106,7 +107,7 @@ def test_the_gradient_is_that_of_the_loss_written_out(monkeypatch):
 
 def test_after_training_only_the_decoder_generates():
     method = build(SMALL, image_shape=SHAPE)
-    state = method.init(KEY)
+    state = jax.jit(method.init)(KEY)
     encoderless = state.replace(averaged={"decoder": state.averaged["decoder"]}, network=None)
     images = method.sample(encoderless, KEY, 7)
     np.testing.assert_array_equal(images, method.sample(state, KEY, 7))
@@ -120,15 +121,15 @@ def test_after_training_only_the_decoder_generates():
 
 def test_averaged_parameters_are_what_is_measured_and_drawn_from():
     method = build(VAE(latent_size=3, hidden_units=16, ema_decay=0.75), image_shape=SHAPE)
-    state = method.init(KEY)
-    after, _ = method.step(state, a_batch(), KEY)
+    state = jax.jit(method.init)(KEY)
+    after, _ = jax.jit(method.step)(state, a_batch(), KEY)
     expected = jax.tree.map(lambda a, p: 0.75 * a + 0.25 * p, state.averaged, after.network.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.averaged, expected)
     plain = build(VAE(latent_size=3, hidden_units=16, ema_decay=0.0), image_shape=SHAPE)
     swapped = after.replace(network=after.network.replace(params=after.averaged), averaged=None)
     np.testing.assert_array_equal(method.sample(after, KEY, 3), plain.sample(swapped, KEY, 3))
-    assert method.evaluate(after, a_batch(), KEY) == plain.evaluate(swapped, a_batch(), KEY)
-    assert plain.init(KEY).averaged is None
+    assert jax.jit(method.evaluate)(after, a_batch(), KEY) == jax.jit(plain.evaluate)(swapped, a_batch(), KEY)
+    assert jax.jit(plain.init)(KEY).averaged is None
 
 
 def test_binarized_pixels_are_0_and_1_with_the_pixel_as_the_probability():
@@ -146,13 +147,13 @@ def test_encoder_and_loss_see_the_same_targets_drawn_anew_from_each_key(targets)
         Encoder(2), Decoder(SHAPE), image_shape=SHAPE, latent_size=1, optimizer=optax.sgd(0.0),
         binarized=targets == "binarized",
     )  # fmt: skip
-    state = with_zeros(method.init(KEY), decoder=jnp.ones(30))
+    state = with_zeros(jax.jit(method.init)(KEY), decoder=jnp.ones(30))
     params = state.network.params
     params["encoder"]["output"]["kernel"] = jnp.ones((30, 2)) * jnp.array([1.0, 0.0])
     state = state.replace(averaged=None)
     sums = []
     for seed in range(5):
-        metrics = method.step(state, a_batch(1), jax.random.key(seed))[1]
+        metrics = jax.jit(method.step)(state, a_batch(1), jax.random.key(seed))[1]
         sums.append(30 * math.log(1 + math.e) - float(metrics["reconstruction"]))
         assert metrics["kl_divergence"] == pytest.approx(sums[-1] ** 2 / 2, rel=1e-4)
     whole = [value == pytest.approx(round(value), abs=1e-3) for value in sums]
@@ -187,9 +188,7 @@ def test_the_importance_weighted_estimate_is_the_log_likelihood_by_quadrature():
     logits = decoder.apply({"params": params["decoder"]}, z[:, None])
     likelihoods = jnp.exp(-jax.vmap(lambda x: cross_entropy(logits, x[None]))(pixels))  # image, z
     exact = jnp.log(jnp.sum(likelihoods * density, axis=1) * (z[1] - z[0]))
-    estimate = importance_weighted_log_likelihood(
-        encoder, decoder, params, pixels, jnp.arange(16), KEY, samples=20_000
-    )
+    estimate = importance_weighted_log_likelihood(encoder, decoder, params, pixels, jnp.arange(16), KEY, samples=20_000)
     np.testing.assert_allclose(estimate, exact, atol=0.02)
     assert np.ptp(exact) > 1  # there is something to tell apart
     assert jnp.sum(jnp.exp(estimate)) == pytest.approx(1, abs=0.01)
@@ -205,18 +204,18 @@ def test_the_importance_weighted_estimate_begins_at_the_elbo_and_does_not_fall_w
         importance_weighted_log_likelihood(encoder, decoder, params, images, index, KEY, samples=k) for k in counts
     ]
     method = vae(encoder, decoder, image_shape=(2, 2, 1), latent_size=1, optimizer=optax.sgd(0.0))
-    state = method.init(KEY)
+    state = jax.jit(method.init)(KEY)
     state = state.replace(network=state.network.replace(params=params))
-    elbo = -method.evaluate(state, Batch(2 * images - 1, index, index), jax.random.key(1))["negative_elbo"]
+    elbo = -jax.jit(method.evaluate)(state, Batch(2 * images - 1, index, index), jax.random.key(1))["negative_elbo"]
     error = np.std(estimates[0]) / math.sqrt(repeats)
-    assert np.mean(estimates[0]) == pytest.approx(float(elbo), abs=5 * error)
+    assert np.mean(estimates[0]) == pytest.approx(float(elbo), abs=float(5 * error))
     assert np.all(np.diff([np.mean(e) for e in estimates]) > 0)
     assert np.mean(estimates[-1]) - np.mean(estimates[0]) > 20 * error
 
 
 def test_exhibits_show_what_the_latents_mean():
     method = build(VAE(latent_size=2, hidden_units=8), image_shape=SHAPE)
-    state, batch = method.init(KEY), a_batch(40)
+    state, batch = jax.jit(method.init)(KEY), a_batch(40)
     shown = method.exhibits(state, batch, KEY)
     assert {name: type(each) for name, each in shown.items()} == {
         "reconstructions": Rows,
@@ -231,7 +230,9 @@ def test_exhibits_show_what_the_latents_mean():
     np.testing.assert_array_equal(between[jnp.array([0, -1])], batch.images[2:4])
     np.testing.assert_allclose(between[jnp.array([1, -2])], restored[2:4], atol=1e-5)
     assert shown["manifold"].images.shape == (400, *SHAPE)
-    assert set(build(SMALL, image_shape=SHAPE).exhibits(build(SMALL, image_shape=SHAPE).init(KEY), batch, KEY)) == {
+    assert set(
+        build(SMALL, image_shape=SHAPE).exhibits(jax.jit(build(SMALL, image_shape=SHAPE).init)(KEY), batch, KEY)
+    ) == {
         "reconstructions",
         "interpolation",
     }
@@ -240,7 +241,7 @@ def test_exhibits_show_what_the_latents_mean():
 def test_images_of_one_class_have_no_interpolation_to_show():
     method = build(SMALL, image_shape=SHAPE)
     alike = a_batch()._replace(labels=jnp.zeros(16, jnp.int32))
-    assert set(method.exhibits(method.init(KEY), alike, KEY)) == {"reconstructions"}
+    assert set(method.exhibits(jax.jit(method.init)(KEY), alike, KEY)) == {"reconstructions"}
 
 
 def test_the_manifold_is_a_grid_of_equally_likely_cells_with_z_2_upwards():
@@ -253,7 +254,9 @@ def test_the_manifold_is_a_grid_of_equally_likely_cells_with_z_2_upwards():
 def losses(count, parallel):
     """Losses of ten steps of plain descent, which does not hide a wrong scale of the gradient."""
     devices, size, steps = jax.devices()[:count], 16, 10
-    method = lambda axis: build(VAE(latent_size=3, hidden_units=8, targets="binarized"), image_shape=SHAPE, axis_name=axis)
+    method = lambda axis: build(
+        VAE(latent_size=3, hidden_units=8, targets="binarized"), image_shape=SHAPE, axis_name=axis
+    )
     program = compile_program(method, devices, image_shape=SHAPE, batch_size=size, parallel=parallel)
     images = np.random.default_rng(0).integers(0, 256, (size * steps, *SHAPE), dtype=np.uint8)
     order = epoch_order(len(images), seed=0, epoch=0)
@@ -277,20 +280,23 @@ def test_many_devices_have_the_losses_of_one(monkeypatch):
 @pytest.mark.parametrize("encoder", ["mlp", "conv"])
 def test_a_few_steps_on_digits_leave_the_elbo_of_independent_pixels_far_behind(encoder, mnist_dir):
     train, held_out = (data.load("mnist", split=split, data_dir=mnist_dir) for split in ("train", "test"))
-    method = build(VAE(encoder=encoder, width=8, ema_decay=0.9), image_shape=(28, 28, 1))
+    config = VAE(encoder=encoder, width=8, initialization="lecun", learning_rate=3e-3, ema_decay=0.9)
+    method = build(config, image_shape=(28, 28, 1))
     images = jnp.asarray(train.images[:6400])
     index = jnp.arange(64)
 
     def body(i, state):
-        batch = Batch(to_unit_range(jax.lax.dynamic_slice(images, (64 * (i % 100), 0, 0, 0), (64, 28, 28, 1))), index, index)
+        batch = Batch(
+            to_unit_range(jax.lax.dynamic_slice(images, (64 * (i % 100), 0, 0, 0), (64, 28, 28, 1))), index, index
+        )
         return method.step(state, batch, jax.random.fold_in(KEY, i))[0]
 
-    state = jax.jit(lambda state: jax.lax.fori_loop(0, 200, body, state))(method.init(KEY))
+    state = jax.jit(lambda state: jax.lax.fori_loop(0, 150, body, state))(jax.jit(method.init)(KEY))
     test = jnp.asarray(held_out.images[:1000])
-    metrics = method.evaluate(state, Batch(to_unit_range(test), jnp.arange(1000), jnp.arange(1000)), KEY)
+    metrics = jax.jit(method.evaluate)(state, Batch(to_unit_range(test), jnp.arange(1000), jnp.arange(1000)), KEY)
     mean = np.clip(train.images.mean(axis=0) / 255, 1e-6, 1 - 1e-6)
     logits = jnp.asarray(np.log(mean / (1 - mean)))[None]
     independent = jnp.mean(cross_entropy(jnp.broadcast_to(logits, test.shape), test / 255.0))
     assert independent == pytest.approx(206, abs=3)
-    assert metrics["negative_elbo"] < 175
+    assert metrics["negative_elbo"] < 170
     assert metrics["kl_divergence"] > 3  # the latents say something

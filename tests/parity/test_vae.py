@@ -19,7 +19,9 @@ class Twin(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.hidden, self.mean, self.log_variance = (torch.nn.Linear(*sizes) for sizes in ((784, 400), *[(400, 20)] * 2))
+        self.hidden, self.mean, self.log_variance = (
+            torch.nn.Linear(*sizes) for sizes in ((784, 400), *[(400, 20)] * 2)
+        )
         self.decoder_hidden, self.output = torch.nn.Linear(20, 400), torch.nn.Linear(400, 784)
 
     def forward(self, x, epsilon):
