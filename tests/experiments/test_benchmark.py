@@ -62,20 +62,23 @@ def judged(results: dict) -> tuple[list, list]:
     return report.verdicts(results, required=required, ours=competitors.OURS, start_limits=limits)
 
 
-def step_without_noise(method: methods.Method, state) -> tuple:
-    """The state after a step in which all random words are the same, and what that records."""
+def two_steps(method: methods.Method, state) -> tuple:
+    """The state after two steps in which all random words are the same, and what each records."""
     index = jnp.arange(BATCH)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(noise, "words", lambda key, index, *, count: jnp.full((BATCH, count), WORD, jnp.uint32))
-        return jax.jit(method.step)(state, Batch(to_unit_range(IMAGES), index, index), jax.random.key(2))
+        step, batch = jax.jit(method.step), Batch(to_unit_range(IMAGES), index, index)
+        state, first = step(state, batch, jax.random.key(2))
+        state, second = step(state, batch, jax.random.key(2))
+        return state, [{name: float(value) for name, value in metrics.items()} for metrics in (first, second)]
 
 
 @functools.cache
-def first_step(kind: str) -> tuple:
-    """The initial state of our method, and the state and the metrics after its first step."""
+def first_two_steps(kind: str) -> tuple:
+    """A state of our method, with parameters of some size; the state after two steps, and what each records."""
     method = methods.build(METHODS[kind], image_shape=SHAPE)
-    state = method.init(jax.random.key(1))
-    return state, *step_without_noise(method, state)
+    state = jax.tree.map(lambda x: 2 * x if x.dtype == jnp.float32 else x, method.init(jax.random.key(1)))
+    return state, *two_steps(method, state)
 
 
 def in_order(kind: str, state) -> dict[str, list[np.ndarray]]:
@@ -102,7 +105,7 @@ def test_a_twin_with_our_parameters_and_noise_records_what_we_record(
     kind: str, tuned: bool, monkeypatch: pytest.MonkeyPatch
 ):
     torch = pytest.importorskip("torch")
-    state, _, ours = first_step(kind)
+    state, _, ours = first_two_steps(kind)
     twin = make_twin(kind, tuned=tuned)
     for name, arrays in in_order(kind, state).items():
         for parameter, array in zip(twin.networks[name].parameters(), arrays, strict=True):
@@ -112,8 +115,9 @@ def test_a_twin_with_our_parameters_and_noise_records_what_we_record(
     monkeypatch.setattr(torch, "randn_like", lambda like: torch.full_like(like, NORMAL))
     monkeypatch.setattr(torch, "rand", lambda *shape, device: torch.full(shape, SHARE))
     monkeypatch.setattr(torch.Tensor, "uniform_", lambda tensor, low, high: tensor.fill_(UNIFORM))
-    theirs = dict(zip(twin.metrics, twin.step(torch.arange(BATCH), 0).tolist(), strict=True))
-    assert theirs == pytest.approx({name: float(value) for name, value in ours.items()}, rel=1e-3, abs=1e-5)
+    for number, tolerance in enumerate((1e-3, 1e-2)):  # Adam's first update is a sign, which rounding may turn
+        theirs = dict(zip(twin.metrics, twin.step(torch.arange(BATCH), number).tolist(), strict=True))
+        assert theirs == pytest.approx(ours[number], rel=tolerance, abs=tolerance / 10)
 
 
 @pytest.mark.parametrize("tuned", [False, True])
@@ -131,13 +135,13 @@ def test_a_twin_trains_every_parameter_and_the_generator_of_a_wgan_every_fifth_s
 
 
 def test_stock_layers_with_our_parameters_record_what_ours_do():
-    state, ours_after, expected = first_step("dcgan")
+    state, ours_after, expected = first_two_steps("dcgan")
     stock = stock_flax.dcgan(METHODS["dcgan"], image_shape=SHAPE)
-    stock_after, found = step_without_noise(stock, state)
-    assert found == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-3)
+    stock_after, found = two_steps(stock, state)
+    assert found[0] == pytest.approx(expected[0], rel=1e-3)
     assert jax.tree.structure(ours_after) == jax.tree.structure(stock_after)
     means = [jax.tree.leaves(after.generator.batch_stats)[0] for after in (ours_after, stock_after)]
-    np.testing.assert_allclose(*means, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(*means, rtol=1e-2, atol=1e-3)
 
 
 def counted_by_xla(method: configs.Method) -> float:
