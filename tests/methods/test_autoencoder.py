@@ -20,8 +20,8 @@ SMALL = Autoencoder(latent_size=3, hidden_units=16)
 
 
 def a_batch(size=16, seed=0):
-    images = jax.random.uniform(jax.random.key(seed), (size, *SHAPE), minval=-1, maxval=1)
-    return Batch(images, jnp.arange(size) % 10, jnp.arange(size))
+    images = np.random.default_rng(seed).uniform(-1, 1, (size, *SHAPE)).astype(np.float32)
+    return Batch(jnp.asarray(images), jnp.arange(size) % 10, jnp.arange(size))
 
 
 def bytes_of(count, seed=0):
@@ -31,16 +31,15 @@ def bytes_of(count, seed=0):
     return np.clip(mixed, 0, 255).astype(np.uint8).reshape(count, *SHAPE)
 
 
-def fit(config, images, *, steps, size):
-    """A method trained on images of bytes, batch after batch, and its state."""
-    method = build(config, image_shape=images.shape[1:])
+def trainer(method, images, *, size):
+    """The function from (state, steps) to the state after so many steps on images of bytes, batch after batch."""
     resident, index = jnp.asarray(images), jnp.arange(size)
 
     def body(i, state):
-        chosen = (i % (len(images) // size)) * size + index
+        chosen = (state.step % (len(images) // size)) * size + index
         return method.step(state, Batch(to_unit_range(resident[chosen]), index, index), KEY)[0]
 
-    return method, jax.jit(lambda state: jax.lax.fori_loop(0, steps, body, state))(jax.jit(method.init)(KEY))
+    return jax.jit(lambda state, steps: jax.lax.fori_loop(0, steps, body, state))
 
 
 def squared_error(method, state, images):
@@ -70,10 +69,10 @@ def test_as_many_components_as_pixels_leave_nothing():
 def test_a_linear_autoencoder_approaches_pca_from_above():
     images = bytes_of(2000)
     bound = pca_squared_error(images, images, components=8)  # on its own images no linear code can do better
-    config = Autoencoder(encoder="linear", latent_size=8, learning_rate=1e-2)
-    errors = []
-    for steps in (100, 300, 3000):
-        method, state = fit(config, images, steps=steps, size=100)
+    method = build(Autoencoder(encoder="linear", latent_size=8, learning_rate=1e-2), image_shape=SHAPE)
+    state, train, errors = jax.jit(method.init)(KEY), trainer(method, images, size=100), []
+    for steps in (100, 200, 2700):
+        state = train(state, steps)
         errors.append(squared_error(method, state, images) / bound)
     assert errors[0] > errors[1] > errors[2]
     assert errors[0] > 1.2
@@ -90,7 +89,8 @@ def test_a_linear_autoencoder_approaches_pca_from_above():
 )
 def test_deep_encoders_beat_pca_at_32_numbers_an_image(config, steps, mnist_dir):
     train, held_out = (data.load("mnist", split=split, data_dir=mnist_dir).images for split in ("train", "test"))
-    method, state = fit(config, np.asarray(train[:16_000]), steps=steps, size=64)
+    method = build(config, image_shape=(28, 28, 1))
+    state = trainer(method, train[:16_000], size=64)(jax.jit(method.init)(KEY), steps)
     assert config.latent_size == 32
     known = pca_squared_error(train[:10_000], held_out, components=32)
     assert known == pytest.approx(0.0169, abs=0.0002)
@@ -116,7 +116,7 @@ def test_the_errors_are_means_over_pixels_of_0_to_1_and_the_cross_entropy_is_in_
             Encoder(3), Decoder(SHAPE), image_shape=SHAPE, latent_size=3, optimizer=optax.sgd(0.0), bernoulli=bernoulli
         )
         state = jax.jit(method.init)(KEY)
-        params = jax.tree.map(jnp.zeros_like, state.network.params)
+        params = jax.tree.map(np.zeros_like, jax.device_get(state.network.params))
         params["decoder"]["output"]["bias"] = jnp.full(30, value)  # restores every pixel as 3/4
         state = state.replace(network=state.network.replace(params=params))
         error = np.mean((pixels - restored) ** 2)
@@ -128,13 +128,14 @@ def test_the_errors_are_means_over_pixels_of_0_to_1_and_the_cross_entropy_is_in_
         np.testing.assert_allclose(method.sample(state, KEY, 2), np.full((2, *SHAPE), 0.5), rtol=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["mse", "bernoulli"])
-@pytest.mark.parametrize("encoder", ["linear", "mlp", "conv"])
+@pytest.mark.parametrize(("encoder", "loss"), [("linear", "mse"), ("mlp", "bernoulli"), ("conv", "mse")])
 def test_samples_decode_standard_normal_codes_into_the_range_of_images(encoder, loss):
     config = Autoencoder(encoder=encoder, loss=loss, latent_size=3, hidden_units=16, width=4)
     method = build(config, image_shape=SHAPE)
     state = jax.jit(method.init)(KEY)
-    far = state.replace(network=state.network.replace(params=jax.tree.map(lambda w: 9 * w, state.network.params)))
+    far = state.replace(
+        network=state.network.replace(params=jax.tree.map(lambda w: 9 * w, jax.device_get(state.network.params)))
+    )
     few, many = (jax.jit(method.sample, static_argnums=2)(far, KEY, count) for count in (2, 5))
     assert many.shape == (5, *SHAPE)
     assert np.abs(many).max() <= 1
@@ -151,7 +152,7 @@ def test_standard_normal_numbers_take_the_moments_of_the_codes():
     assert colour(jnp.ones((4, 1)), codes[:, :1]).shape == (4, 1)
 
 
-@pytest.mark.parametrize("latent_size", [1, 2, 3])
+@pytest.mark.parametrize("latent_size", [1, 2])
 def test_exhibits_hold_inputs_over_reconstructions_and_decoded_noise_beside_real_images(latent_size):
     config = Autoencoder(latent_size=latent_size, hidden_units=16)
     method = build(config, image_shape=SHAPE)
