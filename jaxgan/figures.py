@@ -137,11 +137,34 @@ def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width chann
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.5 + 0.87 * WIDTH * height / width))
         figure.suptitle(title)
-        axes = figure.subplots()
-        _show(axes, sheet)
-        pitch = (height + GAP) / len(rows)
-        axes.set_yticks([(i + 0.5) * pitch - GAP / 2 for i in range(len(rows))], rows.keys())
-        axes.tick_params(length=0)
+        _show_rows(figure.subplots(), sheet, labels=list(rows))
+        return figure
+
+
+def progression(
+    sections: Mapping[str, Mapping[str, UInt8[np.ndarray, "columns height width channels"]]], *, title: str
+) -> Figure:
+    """Draws what several methods generate, one section under another, each with labelled rows of images.
+
+    Args:
+      sections: rows of images as bytes by label, by the section's heading; equally many images in every row.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    sheets = {
+        heading: tile(np.concatenate(list(rows.values())), columns=len(next(iter(rows.values()))))
+        for heading, rows in sections.items()
+    }
+    heights = [0.4 + 0.85 * WIDTH * sheet.shape[0] / sheet.shape[1] for sheet in sheets.values()]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.5 + sum(heights)))
+        figure.suptitle(title)
+        grid = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (heading, rows), sheet in zip(grid, sections.items(), sheets.values(), strict=True):
+            axes.set_title(heading, loc="left", fontsize=11)
+            _show_rows(axes, sheet, labels=list(rows))
         return figure
 
 
@@ -182,7 +205,9 @@ def latent_plane(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, "n"],
         axes = figure.subplots()
         for label in np.unique(labels):
             chosen = labels == label
-            axes.plot(*points[chosen].T, ".", markersize=3, color=matplotlib.colormaps["tab10"](label % 10), label=str(label))
+            axes.plot(
+                *points[chosen].T, ".", markersize=3, color=matplotlib.colormaps["tab10"](label % 10), label=str(label)
+            )
         axes.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
         axes.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3)
         return figure
@@ -269,6 +294,13 @@ def tile(
     grid[:, :, :height, :width] = images[: rows * columns].reshape(rows, columns, height, width, channels)
     sheet = grid.transpose(0, 2, 1, 3, 4).reshape(rows * (height + gap), columns * (width + gap), channels)
     return sheet[:-gap, :-gap] if gap else sheet
+
+
+def _show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, labels: Sequence[str]) -> None:
+    _show(axes, sheet)
+    pitch = (len(sheet) + GAP) / len(labels)
+    axes.set_yticks([(i + 0.5) * pitch - GAP / 2 for i in range(len(labels))], labels)
+    axes.tick_params(length=0)
 
 
 def _show(axes: Axes, image: UInt8[np.ndarray, "height width channels"]) -> None:

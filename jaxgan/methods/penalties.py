@@ -30,7 +30,7 @@ class Penalty(NamedTuple):
 
 def squared_norms(gradients: Images) -> Float[Array, " batch"]:
     """Squared Euclidean norm of each example's gradient, over all its pixels and channels."""
-    return jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
+    return jnp.sum(jnp.square(gradients.reshape(len(gradients), -1)), axis=1)  # flat rows are summed fastest on CPU
 
 
 def norms(gradients: Images) -> Float[Array, " batch"]:
