@@ -15,7 +15,7 @@ from jaxtyping import install_import_hook
 
 # Modules that hold pytree dataclasses are left out: JAX rebuilds those with placeholders in place of arrays.
 CHECKED = ["nn", "methods.gan", "methods.losses", "methods.penalties", "methods.gradients", "methods.factory"]
-CHECKED += ["figures", "data.order"]
+CHECKED += ["methods.autoencoder", "methods.vae", "methods.reconstruction", "figures", "data.order"]
 install_import_hook([f"jaxgan.{name}" for name in CHECKED], "beartype.beartype")
 
 import numpy as np

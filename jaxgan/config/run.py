@@ -1,7 +1,7 @@
 """What a run is: a method, and where, how long and on what it trains."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -49,8 +49,8 @@ FREE_FIELDS = frozenset(
 class Config:
     """One experiment: a method and the run that trains it."""
 
-    method: Method = VanillaGAN()
-    run: Run = Run()
+    method: Method = field(default_factory=VanillaGAN)
+    run: Run = field(default_factory=Run)
 
     @property
     def kind(self) -> str:

@@ -77,7 +77,9 @@ class ConvTranspose(nn.Module):
     initialization: Initialization = torch_default()
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch height width inputs"]) -> Float[Array, "batch up_height up_width features"]:
+    def __call__(
+        self, x: Float[Array, "batch height width inputs"]
+    ) -> Float[Array, "batch up_height up_width features"]:
         """Applies the layer to a batch of images."""
         shape = (*self.kernel_size, self.features, x.shape[-1])
         kernel = self.param("kernel", self.initialization.kernel, shape)

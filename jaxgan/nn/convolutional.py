@@ -176,7 +176,7 @@ class Discriminator(nn.Module):
           bits: no words at all for training mode; None for evaluation mode.
 
         Returns:
-          Logits, without a bound: the probability of being real is their sigmoid, a critic's rating is the logit itself.
+          Logits without a bound: the probability of being real is their sigmoid, a critic's rating the logit itself.
         """
         return self.down(images, train=bits is not None)[:, 0]
 

@@ -52,8 +52,8 @@ class ExampleNorm(nn.Module):
     """Normalization of each example by itself, so that no image's gradient depends on another's.
 
     Attributes:
-      over: ``instance`` for statistics of each channel of an image (``torch.nn.InstanceNorm2d(affine=True)``), ``layer``
-        for those of a whole image (``torch.nn.GroupNorm(1, channels)``).
+      over: ``instance`` for statistics of each channel of an image (``torch.nn.InstanceNorm2d(affine=True)``),
+        ``layer`` for those of a whole image (``torch.nn.GroupNorm(1, channels)``).
     """
 
     over: str

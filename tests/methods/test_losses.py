@@ -20,7 +20,7 @@ GAMES = [
 
 
 def in_words(name, real, fake):
-    """Each game's terms and the generator's loss as its paper writes them, in float64, from probabilities and logits."""
+    """Each game's terms and the generator's loss as its paper writes them, from probabilities, in float64."""
     r, f = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     dr, df = 1 / (1 + np.exp(-r)), 1 / (1 + np.exp(-f))
     pair = 1 / (1 + np.exp(-(r - f)))

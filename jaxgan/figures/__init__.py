@@ -1,0 +1,27 @@
+"""Every picture of the project, as functions from arrays to matplotlib figures, in one look."""
+
+from jaxgan.figures.curves import PANELS, Panel, training_curves
+from jaxgan.figures.images import class_samples, progression, sample_grid, sample_rows, tile
+from jaxgan.figures.maps import heat_maps, latent_plane, number_maps
+from jaxgan.figures.speeds import scaling, speeds
+from jaxgan.figures.style import DPI, STYLE, WIDTH, save
+
+__all__ = [
+    "DPI",
+    "PANELS",
+    "STYLE",
+    "WIDTH",
+    "Panel",
+    "class_samples",
+    "heat_maps",
+    "latent_plane",
+    "number_maps",
+    "progression",
+    "sample_grid",
+    "sample_rows",
+    "save",
+    "scaling",
+    "speeds",
+    "tile",
+    "training_curves",
+]

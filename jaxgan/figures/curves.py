@@ -1,0 +1,97 @@
+"""Metrics over training, a panel for each unit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from jaxgan.figures.style import STYLE, WIDTH
+
+
+class Panel(NamedTuple):
+    """One panel of the training curves: which metrics it shows, and the value they are held against."""
+
+    title: str
+    unit: str
+    series: Mapping[str, str]  # the metric's name: its legend
+    reference: tuple[float, str] | None = None
+
+
+PANELS = (
+    Panel("Wasserstein estimate", "$E[f(x)] - E[f(G(z))]$", {"wasserstein_estimate": "estimate"}),
+    Panel(
+        "Negative ELBO and its terms",
+        "nats per image",
+        {
+            "negative_elbo": "negative ELBO, training",
+            "test_negative_elbo": "negative ELBO, held out",
+            "test_reconstruction": "reconstruction, held out",
+            "test_kl_divergence": "KL divergence, held out",
+        },
+    ),
+    Panel(
+        "Squared error",
+        "per pixel in [0, 1]",
+        {
+            "squared_error": "training",
+            "test_squared_error": "held out",
+            "test_pca_squared_error": "PCA, held out",
+        },
+    ),
+    Panel("Cross-entropy", "nats per image", {"cross_entropy": "training", "test_cross_entropy": "held out"}),
+    Panel(
+        "Losses",
+        "nats",
+        {
+            "generator_loss": "generator",
+            "discriminator_loss": "discriminator",
+            "discriminator_loss_real": "discriminator, real",
+            "discriminator_loss_fake": "discriminator, generated",
+            "gradient_penalty": "gradient penalty",
+        },
+    ),
+    Panel(
+        "Discriminator probabilities",
+        "mean probability of real",
+        {"real_probability": "$D(x)$, real", "fake_probability": "$D(G(z))$, generated"},
+        reference=(0.5, "undecided"),
+    ),
+)
+
+
+def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+    """Draws the metrics of a run over its epochs, a panel for each unit.
+
+    Args:
+      rows: rows of metrics, with ``epoch`` as the epochs finished.
+      title: the run's name.
+
+    Returns:
+      The figure. Metrics that no panel knows are left out.
+    """
+    known = {name for row in rows for name in row}
+    panels = [panel for panel in PANELS if known & panel.series.keys()]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.9))
+        figure.suptitle(title)
+        for axes, panel in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False):
+            _draw_panel(axes, panel, rows)
+        return figure
+
+
+def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:
+    for name, legend in panel.series.items():
+        if points := [(row["epoch"], row[name]) for row in rows if name in row]:  # some are measured once an epoch
+            axes.plot(*zip(*points, strict=True), label=legend, marker="." if len(points) < 4 else "")
+    if panel.reference:
+        value, meaning = panel.reference
+        axes.axhline(value, color="black", linewidth=0.8, linestyle=":", label=meaning)
+        axes.set_ylim(0, 1)
+    axes.set(title=panel.title, xlabel="epoch", ylabel=panel.unit)
+    if all(row[name] >= 0 for row in rows for name in panel.series.keys() & row.keys()):
+        axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)

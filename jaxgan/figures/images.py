@@ -1,0 +1,132 @@
+"""Images in grids and rows."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxgan.figures.style import STYLE, WIDTH, bare
+
+GAP = 2  # white pixels between images
+
+
+def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width channels"]], *, title: str) -> Figure:
+    """Draws one row of images under another, each with its label.
+
+    Args:
+      rows: images as bytes, by label, equally many in each.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    images = np.concatenate(list(rows.values()))
+    columns = len(images) // len(rows)
+    sheet = tile(images, columns=columns)
+    height, width, _ = sheet.shape
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.5 + 0.87 * WIDTH * height / width))
+        figure.suptitle(title)
+        _show_rows(figure.subplots(), sheet, labels=list(rows))
+        return figure
+
+
+def progression(
+    sections: Mapping[str, Mapping[str, UInt8[np.ndarray, "columns height width channels"]]], *, title: str
+) -> Figure:
+    """Draws what several methods generate, one section under another, each with labelled rows of images.
+
+    Args:
+      sections: rows of images as bytes by label, by the section's heading; equally many images in every row.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    sheets = {
+        heading: tile(np.concatenate(list(rows.values())), columns=len(next(iter(rows.values()))))
+        for heading, rows in sections.items()
+    }
+    heights = [0.4 + 0.85 * WIDTH * sheet.shape[0] / sheet.shape[1] for sheet in sheets.values()]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.5 + sum(heights)))
+        figure.suptitle(title)
+        grid = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (heading, rows), sheet in zip(grid, sections.items(), sheets.values(), strict=True):
+            axes.set_title(heading, loc="left", fontsize=11)
+            _show_rows(axes, sheet, labels=list(rows))
+        return figure
+
+
+def sample_grid(
+    images: UInt8[np.ndarray, "count height width channels"], *, title: str, columns: int | None = None
+) -> Figure:
+    """Draws many images as a grid.
+
+    Args:
+      images: images as bytes.
+      title: the figure's title.
+      columns: images a row; None for as many as there are rows.
+
+    Returns:
+      The figure.
+    """
+    with matplotlib.rc_context(STYLE):
+        sheet = tile(images, columns=columns or math.isqrt(len(images)))
+        figure = Figure(figsize=(WIDTH, WIDTH * sheet.shape[0] / sheet.shape[1] + 0.4))
+        figure.suptitle(title)
+        _show(figure.subplots(), sheet)
+        return figure
+
+
+def class_samples(
+    images: UInt8[np.ndarray, "classes columns height width channels"], *, class_names: Sequence[str], title: str
+) -> Figure:
+    """Draws examples of a data set, a row for each class.
+
+    Args:
+      images: images as bytes, by class.
+      class_names: the label of each row.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    return sample_rows(dict(zip(class_names, images, strict=True)), title=title)
+
+
+def tile(
+    images: UInt8[np.ndarray, "count height width channels"], *, columns: int, gap: int = GAP
+) -> UInt8[np.ndarray, "rows cols channels"]:
+    """Lays images out in a grid on white, row by row.
+
+    Args:
+      images: images as bytes.
+      columns: images a row; a last row that is not full is left out.
+      gap: white pixels between images.
+
+    Returns:
+      One image.
+    """
+    rows = len(images) // columns
+    _, height, width, channels = images.shape
+    grid = np.full((rows, columns, height + gap, width + gap, channels), 255, np.uint8)
+    grid[:, :, :height, :width] = images[: rows * columns].reshape(rows, columns, height, width, channels)
+    sheet = grid.transpose(0, 2, 1, 3, 4).reshape(rows * (height + gap), columns * (width + gap), channels)
+    return sheet[:-gap, :-gap] if gap else sheet
+
+
+def _show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, labels: Sequence[str]) -> None:
+    _show(axes, sheet)
+    pitch = (len(sheet) + GAP) / len(labels)
+    axes.set_yticks([(i + 0.5) * pitch - GAP / 2 for i in range(len(labels))], labels)
+    axes.tick_params(length=0)
+
+
+def _show(axes: Axes, image: UInt8[np.ndarray, "height width channels"]) -> None:
+    axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+    bare(axes)
