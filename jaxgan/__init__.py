@@ -14,33 +14,47 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxgan.config import Config, Run, VanillaGAN
+    from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder, Config, Run, VanillaGAN
     from jaxgan.data import Dataset, load
     from jaxgan.errors import UserError
-    from jaxgan.methods import Batch, GANState, Method, NetworkState, build
+    from jaxgan.methods import AutoencoderState, Batch, GANState, Method, NetworkState, build
+    from jaxgan.methods.autoencoder import autoencoder
     from jaxgan.methods.gan import gan
+    from jaxgan.methods.vae import vae
     from jaxgan.runtime.launch import run
 
 __version__ = "0.1.0"
 
 # Each name with its home. They are imported when first used: the data tools need no JAX, and JAX takes a second.
 _HOMES = {
+    "Autoencoder": "jaxgan.config",
+    "AutoencoderState": "jaxgan.methods",
     "Batch": "jaxgan.methods",
     "Config": "jaxgan.config",
+    "DCGAN": "jaxgan.config",
     "Dataset": "jaxgan.data",
     "GANState": "jaxgan.methods",
     "Method": "jaxgan.methods",
     "NetworkState": "jaxgan.methods",
     "Run": "jaxgan.config",
     "UserError": "jaxgan.errors",
+    "VAE": "jaxgan.config",
     "VanillaGAN": "jaxgan.config",
+    "WGAN": "jaxgan.config",
+    "autoencoder": "jaxgan.methods.autoencoder",
     "build": "jaxgan.methods",
     "gan": "jaxgan.methods.gan",
     "load": "jaxgan.data",
     "run": "jaxgan.runtime.launch",
+    "vae": "jaxgan.methods.vae",
 }
 
 __all__ = [
+    "DCGAN",
+    "VAE",
+    "WGAN",
+    "Autoencoder",
+    "AutoencoderState",
     "Batch",
     "Config",
     "Dataset",
@@ -50,10 +64,12 @@ __all__ = [
     "Run",
     "UserError",
     "VanillaGAN",
+    "autoencoder",
     "build",
     "gan",
     "load",
     "run",
+    "vae",
 ]
 
 
