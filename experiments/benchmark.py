@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import tyro
 from benchmarking import report, scaling
 from benchmarking.competitors import CASES, OURS, PEAK_SIZE, competitors, matrix_products
@@ -78,16 +79,19 @@ def compare(name: str, threads: int, options: Options) -> Results:
       Its part of the results.
     """
     case = CASES[name]
-    (device,) = select_devices(platform=options.platform, count=1)
+    if case.spread:
+        jax.config.update("jax_num_cpu_devices", threads)  # of no effect where there is a GPU or TPU to choose
+    present = select_devices(platform=options.platform, batch_size=case.config.run.batch_size)
+    devices = present if case.spread and present[0].platform == "cpu" else present[:1]
     dataset = data.load(case.config.run.data, data_dir=options.data_dir)
-    products = matrix_products(device, threads=threads)
-    trains, reasons = competitors(case, dataset, device=device)
+    products = matrix_products(devices[0], threads=threads)
+    trains, reasons = competitors(case, dataset, devices=devices)
     rates, others = take_turns(trains, repeats=options.repeats, seconds=options.seconds)
     image_shape, batch_size = dataset.images.shape[1:], case.config.run.batch_size
     return {
         "case": name,
         "threads": threads,
-        "device": device.device_kind,
+        "device": devices[0].device_kind + f", {OURS} under pmap on {len(devices)} of them" * (len(devices) > 1),
         "flops": case.flops(case.config.method, image_shape=image_shape, batch_size=batch_size),
         "rates": rates,
         "others": others,

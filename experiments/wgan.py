@@ -1,6 +1,12 @@
 """The Wasserstein GAN: a critic without a sigmoid measures how far generated digits are from real ones.
 
 Run:       python experiments/wgan.py               (--help lists every flag)
+           python experiments/wgan.py --constraint clip --workdir runs/wgan_clip
+Time:      TIME on two CPU cores, 15 epochs of critic steps, a generator step after every fifth
+Expect:    EXPECT
+Estimate:  the penalty lets the critic be steeper than 1, so that the estimate is up to a factor 1 + W / (2 lambda) too
+           large; it shows progress, and its scale is that of images in [-1, 1]
+Writes:    runs/wgan/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """
 
 from pathlib import Path

@@ -16,6 +16,7 @@ from jaxgan import data, methods
 from jaxgan.config import Config
 from jaxgan.data.order import epoch_order
 from jaxgan.methods import Method
+from jaxgan.runtime.devices import replicated
 from jaxgan.runtime.program import Inputs, compile_program
 
 OURS, STOCK = "jaxgan", "stock Flax layers"
@@ -34,43 +35,48 @@ class Case(NamedTuple):
       flops: from (method, image_shape=, batch_size=) to the floating-point operations of a step.
       required: least ratio of steps per second by competitor: on one thread, on two, and so on, the last for all more.
       rivals: other methods in JAX that do the same work, by competitor, from (config of the method, image_shape=).
+      spread: whether, on CPU, ours has a device for each thread, under pmap: convolutions on half of a batch each keep
+        two threads busier than two threads in one convolution.
     """
 
     config: Config
     flops: Callable[..., float]
     required: Mapping[str, Sequence[float]]
     rivals: Mapping[str, Callable[..., Method]] = {}
+    spread: bool = False
 
 
 CASES = {
     "vanilla_gan": Case(Config(configs.VanillaGAN()), flops.vanilla_gan, {EAGER: (3.0,)}),
-    "dcgan": Case(Config(configs.DCGAN()), flops.dcgan, {EAGER: (1.5, 1.3), STOCK: (8.0,)}, {STOCK: stock_flax.dcgan}),
-    "wgan": Case(Config(configs.WGAN()), flops.wgan, {EAGER: (1.5,)}),
+    "dcgan": Case(
+        Config(configs.DCGAN()), flops.dcgan, {EAGER: (1.5, 1.3), STOCK: (8.0,)}, {STOCK: stock_flax.dcgan}, True
+    ),
+    "wgan": Case(Config(configs.WGAN()), flops.wgan, {EAGER: (1.5,)}, spread=True),
     "vae": Case(Config(configs.VAE(), configs.Run(batch_size=128)), flops.vae, {EAGER: (2.0,)}),
 }
 
 
-def compiled_program(build: Build, config: Config, dataset: data.Dataset, device: jax.Device) -> Run:
+def compiled_program(build: Build, config: Config, dataset: data.Dataset, devices: Sequence[jax.Device]) -> Run:
     """Makes the function that trains a method by the very program that `jaxgan.runtime.loop` drives.
 
     Args:
       build: makes the method.
       config: how it is trained.
       dataset: the training images.
-      device: where.
+      devices: where; under pmap if there are several.
 
     Returns:
       The function, compiled.
     """
-    image_shape = dataset.images.shape[1:]
-    program = compile_program(build, [device], image_shape=image_shape, batch_size=config.run.batch_size)
-    seed = jax.device_put(np.uint32(config.run.seed), device)
-    images, labels = (jax.device_put(np.asarray(x), device) for x in (dataset.images, dataset.labels))
+    image_shape, everywhere = dataset.images.shape[1:], replicated(devices)
+    program = compile_program(build, devices, image_shape=image_shape, batch_size=config.run.batch_size)
+    seed = jax.device_put(np.uint32(config.run.seed), everywhere)
+    images, labels = (jax.device_put(np.asarray(x), everywhere) for x in (dataset.images, dataset.labels))
     carry, epoch = program.init(seed), 0
 
     def run(count: int) -> None:
         nonlocal carry, epoch
-        order = jax.device_put(epoch_order(len(images), seed=config.run.seed, epoch=epoch), device)
+        order = jax.device_put(epoch_order(len(images), seed=config.run.seed, epoch=epoch), everywhere)
         stop = np.int32(int(carry.state.step) + count)
         carry = jax.block_until_ready(program.advance(carry, Inputs(images, labels, order, seed, stop)))
         epoch += 1
@@ -81,14 +87,17 @@ def compiled_program(build: Build, config: Config, dataset: data.Dataset, device
     return run
 
 
-def in_jax(case: Case, dataset: data.Dataset, device: jax.Device) -> dict[str, Run]:
-    """Compiles this package's own method and its rivals in JAX."""
+def in_jax(case: Case, dataset: data.Dataset, devices: Sequence[jax.Device]) -> dict[str, Run]:
+    """Compiles this package's own method, and its rivals in JAX on the first device."""
     method, image_shape = case.config.method, dataset.images.shape[1:]
     builds: dict[str, Build] = {
         OURS: lambda axis_name: methods.build(method, image_shape=image_shape, axis_name=axis_name),
         **{name: lambda _, make=make: make(method, image_shape=image_shape) for name, make in case.rivals.items()},
     }
-    return {name: compiled_program(build, case.config, dataset, device) for name, build in builds.items()}
+    return {
+        name: compiled_program(build, case.config, dataset, devices if name == OURS else devices[:1])
+        for name, build in builds.items()
+    }
 
 
 def in_torch(case: Case, dataset: data.Dataset, *, device: str, how: Mapping[str, bool]) -> Run:
@@ -153,21 +162,21 @@ def matrix_products(device: jax.Device, *, threads: int) -> dict[str, Run]:
 
 
 def competitors(
-    case: Case, dataset: data.Dataset, *, device: jax.Device, twins: Mapping[str, Mapping[str, bool]] = TWINS
+    case: Case, dataset: data.Dataset, *, devices: Sequence[jax.Device], twins: Mapping[str, Mapping[str, bool]] = TWINS
 ) -> tuple[dict[str, Run], dict[str, str]]:
     """Compiles and warms up everything that is compared.
 
     Args:
       case: the comparison.
       dataset: the training images.
-      device: where JAX runs.
+      devices: where JAX runs.
       twins: which ways of using PyTorch take part.
 
     Returns:
       The functions that train, by competitor; and for every competitor that cannot run here, why.
     """
-    trains = in_jax(case, dataset, device)
-    where, reason = torch_device(device.platform)
+    trains = in_jax(case, dataset, devices)
+    where, reason = torch_device(devices[0].platform)
     if where is None:
         return trains, dict.fromkeys(twins, reason)
     reasons = {}

@@ -45,7 +45,7 @@ def measure(
       What was measured, with the floating-point operations of a step.
     """
     case = case_of(batch_size, width)
-    trains, _ = competitors(case, dataset, device=device, twins={EAGER: TWINS[EAGER]})
+    trains, _ = competitors(case, dataset, devices=[device], twins={EAGER: TWINS[EAGER]})
     rates, others = take_turns(trains, repeats=repeats, seconds=seconds)
     flops = case.flops(case.config.method, image_shape=dataset.images.shape[1:], batch_size=batch_size)
     return {"batch_size": batch_size, "width": width, "flops": flops, "rates": rates, "others": others}

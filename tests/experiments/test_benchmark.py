@@ -261,7 +261,7 @@ def test_the_competitors_of_a_case_train_in_turns():
     case = competitors.CASES["vae"]
     dataset = Dataset("toy", np.repeat(IMAGES, 20, axis=0), np.zeros(20 * BATCH, np.int32), ("0",))
     twins = {name: competitors.TWINS[name] for name in (competitors.EAGER, competitors.TUNED)}
-    trains, absent = competitors.competitors(case, dataset, device=jax.devices()[0], twins=twins)
+    trains, absent = competitors.competitors(case, dataset, devices=jax.devices()[:1], twins=twins)
     assert trains.keys() | absent.keys() == {competitors.OURS, *twins}
     rates, _ = take_turns(trains, repeats=2, seconds=0.01)
     assert all(rate > 0 for turns in rates.values() for rate in turns)
