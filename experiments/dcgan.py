@@ -5,9 +5,9 @@ Run:       python experiments/dcgan.py              (--help lists every flag)
                                                     (a device a core: the same numbers but for rounding, a sixth faster)
 Time:      TIME on two CPU cores, 15 epochs
 Expect:    EXPECT
-Games:     --loss minimax, least_squares, hinge or relativistic; --r1-weight, --r2-weight, --dragan-weight add penalties;
-           --spectral-norm; --ema-decay 0.999 draws from an averaged generator; --beta1 0.5 and --initialization dcgan
-           are the DCGAN paper's
+Try:       --loss minimax, least_squares, hinge or relativistic; penalties by --r1-weight, --r2-weight, --dragan-weight;
+           --spectral-norm; --ema-decay 0.999, which draws from an averaged generator; --beta1 0.5 and
+           --initialization dcgan, which are the paper's
 Writes:    runs/dcgan/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """
 

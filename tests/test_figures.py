@@ -49,3 +49,26 @@ def test_equal_figures_are_equal_files_of_readme_width(tmp_path, shape):
         figures.save(figures.sample_grid(some_images(16, shape), title="Toy"), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert matplotlib.image.imread(tmp_path / "a.png").shape[1] == figures.WIDTH * figures.DPI
+
+
+def test_progress_shows_the_first_panel_beside_labelled_rows():
+    samples = {"epoch 1": some_images(4), "epoch 2": some_images(4)}
+    metrics = [{"epoch": e, "wasserstein_estimate": -0.5, "generator_loss": 1.0} for e in (1.0, 2.0)]
+    left, right = figures.progress(metrics, samples, title="Toy").axes
+    assert left.get_title() == "Wasserstein estimate"
+    assert left.get_ylim()[0] < -0.5  # an estimate may be negative, and is not cut off
+    assert [label.get_text() for label in right.get_yticklabels()] == ["epoch 1", "epoch 2"]
+
+
+def test_a_latent_plane_has_a_line_and_a_colour_a_class():
+    points = np.random.default_rng(0).normal(size=(40, 2))
+    (axes,) = figures.latent_plane(points, np.arange(40) % 10, title="Toy").axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [str(i) for i in range(10)]
+    assert len({line.get_color() for line in axes.get_lines()}) == 10
+
+
+def test_a_progression_has_a_section_a_method_with_its_rows():
+    rows = {"epoch 1\n3 s": some_images(5), "epoch 2\n6 s": some_images(5)}
+    figure = figures.progression({"First": rows, "Second": rows}, title="Toy")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["First", "Second"]
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels()] == list(rows)

@@ -3,6 +3,7 @@
 from jaxgan.figures.curves import PANELS, Panel, training_curves
 from jaxgan.figures.images import class_samples, progression, sample_grid, sample_rows, tile
 from jaxgan.figures.maps import heat_maps, latent_plane, number_maps
+from jaxgan.figures.progress import progress
 from jaxgan.figures.speeds import scaling, speeds
 from jaxgan.figures.style import DPI, STYLE, WIDTH, save
 
@@ -16,6 +17,7 @@ __all__ = [
     "heat_maps",
     "latent_plane",
     "number_maps",
+    "progress",
     "progression",
     "sample_grid",
     "sample_rows",

@@ -44,13 +44,17 @@ PANELS = (
     Panel("Cross-entropy", "nats per image", {"cross_entropy": "training", "test_cross_entropy": "held out"}),
     Panel(
         "Losses",
-        "nats",
+        "loss",
         {
             "generator_loss": "generator",
             "discriminator_loss": "discriminator",
             "discriminator_loss_real": "discriminator, real",
             "discriminator_loss_fake": "discriminator, generated",
+            "discriminator_loss_pair": "discriminator, pairs",
             "gradient_penalty": "gradient penalty",
+            "r1_penalty": "R1",
+            "r2_penalty": "R2",
+            "dragan_penalty": "DRAGAN",
         },
     ),
     Panel(
@@ -58,6 +62,17 @@ PANELS = (
         "mean probability of real",
         {"real_probability": "$D(x)$, real", "fake_probability": "$D(G(z))$, generated"},
         reference=(0.5, "undecided"),
+    ),
+    Panel(
+        "Discriminator probabilities",
+        "mean probability of real",
+        {"pair_probability": "real image of a pair"},
+        reference=(0.5, "undecided"),
+    ),
+    Panel(
+        "Discriminator logits",
+        "mean logit",
+        {"real_logit": "$l(x)$, real", "fake_logit": "$l(G(z))$, generated"},
     ),
 )
 
@@ -72,17 +87,23 @@ def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     Returns:
       The figure. Metrics that no panel knows are left out.
     """
-    known = {name for row in rows for name in row}
-    panels = [panel for panel in PANELS if known & panel.series.keys()]
+    panels = panels_of(rows)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.9))
         figure.suptitle(title)
         for axes, panel in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False):
-            _draw_panel(axes, panel, rows)
+            draw_panel(axes, panel, rows)
         return figure
 
 
-def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:
+def panels_of(rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
+    """Chooses the panels that rows of metrics have something for, the most telling first."""
+    known = {name for row in rows for name in row}
+    return [panel for panel in PANELS if known & panel.series.keys()]
+
+
+def draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draws one panel, with a line for each of its metrics."""
     for name, legend in panel.series.items():
         if points := [(row["epoch"], row[name]) for row in rows if name in row]:  # some are measured once an epoch
             axes.plot(*zip(*points, strict=True), label=legend, marker="." if len(points) < 4 else "")

@@ -31,7 +31,7 @@ def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width chann
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.5 + 0.87 * WIDTH * height / width))
         figure.suptitle(title)
-        _show_rows(figure.subplots(), sheet, labels=list(rows))
+        show_rows(figure.subplots(), sheet, labels=list(rows))
         return figure
 
 
@@ -58,7 +58,7 @@ def progression(
         grid = figure.subplots(len(sections), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axes, (heading, rows), sheet in zip(grid, sections.items(), sheets.values(), strict=True):
             axes.set_title(heading, loc="left", fontsize=11)
-            _show_rows(axes, sheet, labels=list(rows))
+            show_rows(axes, sheet, labels=list(rows))
         return figure
 
 
@@ -120,7 +120,8 @@ def tile(
     return sheet[:-gap, :-gap] if gap else sheet
 
 
-def _show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, labels: Sequence[str]) -> None:
+def show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, labels: Sequence[str]) -> None:
+    """Shows a sheet of images, from :func:`tile`, with a label at each of its rows."""
     _show(axes, sheet)
     pitch = (len(sheet) + GAP) / len(labels)
     axes.set_yticks([(i + 0.5) * pitch - GAP / 2 for i in range(len(labels))], labels)

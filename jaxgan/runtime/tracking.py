@@ -106,10 +106,11 @@ def draw(workdir: Workdir, *, title: str, exhibits: Mapping[str, Exhibit] = type
     from jaxgan import figures  # matplotlib takes a second, and training need not wait for it
 
     workdir.figures.mkdir(exist_ok=True)
-    pictures = {"training": figures.training_curves(read_rows(workdir.metrics), title=title)}
+    metrics = read_rows(workdir.metrics)
+    pictures = {"training": figures.training_curves(metrics, title=title)}
     if samples := read_samples(workdir):
         rows = {f"epoch {epoch}": images[:10] for epoch, images in samples.items()}
-        pictures["progress"] = figures.sample_rows(rows, title=f"{title}: the same latents through training")
+        pictures["progress"] = figures.progress(metrics, rows, title=f"{title}: the same latents through training")
         last = max(samples)
         pictures["samples"] = figures.sample_grid(samples[last], title=f"{title}: samples after epoch {last}")
     pictures |= {name: _exhibit(exhibit) for name, exhibit in exhibits.items()}

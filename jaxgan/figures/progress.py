@@ -1,0 +1,40 @@
+"""How a run went: its most telling curve beside what it drew on the way."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+
+from jaxgan.figures.curves import draw_panel, panels_of
+from jaxgan.figures.images import show_rows, tile
+from jaxgan.figures.style import STYLE, WIDTH
+
+
+def progress(
+    rows: Sequence[Mapping[str, Any]],
+    samples: Mapping[str, UInt8[np.ndarray, "columns height width channels"]],
+    *,
+    title: str,
+) -> Figure:
+    """Draws a curve over training beside rows of images from the same latents.
+
+    Args:
+      rows: rows of metrics, with ``epoch`` as the epochs finished.
+      samples: images as bytes by label, equally many in each.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    sheet = tile(np.concatenate(list(samples.values())), columns=len(next(iter(samples.values()))))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, max(3.2, 0.8 + 0.55 * WIDTH * sheet.shape[0] / sheet.shape[1])))
+        figure.suptitle(title)
+        left, right = figure.subplots(1, 2, width_ratios=(0.62, 1))
+        for panel in panels_of(rows)[:1]:
+            draw_panel(left, panel, rows)
+        show_rows(right, sheet, labels=list(samples))
+        return figure
