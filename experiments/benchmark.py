@@ -214,10 +214,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         options = parse(lambda: tyro.cli(Options, args=argv, prog="benchmark"))
         check(options)
         results = run(options)
-    ratios, starts = report.verdicts(
-        results, required={name: case.required for name, case in CASES.items()}, ours=OURS, start_limits=START_LIMITS
-    )
-    files = report.write(results, (*ratios, *starts), ours=OURS, out=options.out)
+        required = {name: case.required for name, case in CASES.items()}
+        ratios, starts = report.verdicts(results, required=required, ours=OURS, start_limits=START_LIMITS)
+        files = report.write(results, (*ratios, *starts), ours=OURS, out=options.out)
     print(files[0].read_text(), *files, sep="\n")
     if options.require and not all(verdict.met for verdict in ratios):
         raise SystemExit(1)

@@ -6,7 +6,8 @@ Run:       python experiments/dcgan.py              (--help lists every flag)
 Time:      TIME on two CPU cores, 15 epochs
 Expect:    EXPECT
 Try:       --loss minimax, least_squares, hinge or relativistic; penalties by --r1-weight, --r2-weight, --dragan-weight;
-           --spectral-norm; --ema-decay 0.999, which draws from an averaged generator; --beta1 0.5 and
+           --spectral-norm (these with --discriminator-norm none, since batch normalization undoes a scale and ties
+           images together); --ema-decay 0.999, which draws from an averaged generator; --beta1 0.5 and
            --initialization dcgan, which are the paper's
 Writes:    runs/dcgan/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """

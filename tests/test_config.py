@@ -44,8 +44,12 @@ def test_a_field_out_of_bounds_is_named_with_its_value_and_what_is_allowed(field
     assert "\n" not in str(error.value)
 
 
-def test_the_default_config_is_valid():
-    configs.validate(Config())
+@pytest.mark.parametrize("name", configs.METHODS)
+def test_the_default_config_of_every_method_is_valid_and_survives_the_way_to_json_and_back(name):
+    config = Config(configs.METHODS[name]())
+    configs.validate(config)
+    assert config.kind == name
+    assert configs.from_json(configs.to_json(config), source="here") == config
 
 
 def test_a_config_survives_the_way_to_json_and_back(tmp_path):
@@ -96,7 +100,7 @@ def test_changed_fields_names_what_the_numbers_depend_on_and_nothing_else():
 def test_every_field_has_a_help_text_beside_it():
     import inspect
 
-    for cls in (VanillaGAN, Run):
+    for cls in (*configs.METHODS.values(), Run):
         source = inspect.getsource(cls)
         for field in dataclasses.fields(cls):
             line = next(line for line in source.splitlines() if line.strip().startswith(f"{field.name}:"))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from matplotlib.figure import Figure
+
 from jaxgan import figures
 
 Results = Mapping[str, Any]  # what benchmark.json holds
@@ -189,7 +191,7 @@ def write(results: Results, found: Sequence[Verdict], *, ours: str, out: Path) -
     return files
 
 
-def _scaling_figure(scaling: Results) -> figures.Figure:
+def _scaling_figure(scaling: Results) -> Figure:
     """Draws how the cost of a step grows: in each panel one size varies, the other stays at what most points share."""
     panels = {}
     for size, other in (("batch_size", "width"), ("width", "batch_size")):

@@ -1,6 +1,7 @@
 """The DCGAN from the layers that Flax comes with, trained by this package's own step inside of its own program.
 
-Only the layers differ: parameters have the same names, shapes and meaning, so the two can be held against each other.
+Parameters have the same names, shapes and meaning, so the two can be held against each other; the law they begin with
+and the bias of the running variance are Flax's own.
 """
 
 from functools import partial

@@ -3,8 +3,10 @@
 from dataclasses import field
 from typing import Any
 
+MOST = 2**20  # of anything that is counted: beyond it a number is a slip of the keyboard
 
-def number(default: float | None, *, low: float = 1, high: float = float("inf"), open_high: bool = False) -> Any:
+
+def number(default: float | None, *, low: float = 1, high: float = MOST, open_high: bool = False) -> Any:
     """Declares a numeric field together with the closed (or half-open) interval it may lie in."""
     return field(default=default, metadata={"low": low, "high": high, "open_high": open_high})
 
@@ -16,4 +18,4 @@ def share(default: float) -> Any:
 
 def weight(default: float | None) -> Any:
     """Declares a field that is not negative: a learning rate, the weight of a penalty."""
-    return number(default, low=0)
+    return number(default, low=0, high=float("inf"))

@@ -103,9 +103,9 @@ class WGAN:
 
     title: ClassVar[str] = "Wasserstein GAN"
 
-    constraint: Literal["gradient-penalty", "clip"] = "gradient-penalty"  # what keeps the critic's slope near 1
+    constraint: Literal["gradient-penalty", "clip"] = "gradient-penalty"  # what bounds the critic's slope
     penalty_weight: float = weight(10.0)  # lambda of the gradient penalty
-    clip: float = weight(0.01)  # bound on the critic's weights under clip
+    clip: float = number(0.01, low=1e-6, high=float("inf"))  # bound on the critic's weights under clip
     critic_steps: int = number(5)  # critic steps for one of the generator, each on a batch and noise of its own
     latent_size: int = number(100)  # numbers in the latent vector z
     latent_law: LatentLaw = "normal"  # law of each number of z: U[-1, 1] or N(0, 1)

@@ -18,5 +18,5 @@ class Dataset(NamedTuple):
 
     name: str
     images: UInt8[np.ndarray, "n height width channels"]
-    labels: Int32[np.ndarray, "n"]
+    labels: Int32[np.ndarray, " n"]
     class_names: tuple[str, ...]

@@ -60,13 +60,11 @@ PANELS = (
     Panel(
         "Discriminator probabilities",
         "mean probability of real",
-        {"real_probability": "$D(x)$, real", "fake_probability": "$D(G(z))$, generated"},
-        reference=(0.5, "undecided"),
-    ),
-    Panel(
-        "Discriminator probabilities",
-        "mean probability of real",
-        {"pair_probability": "real image of a pair"},
+        {
+            "real_probability": "$D(x)$, real",
+            "fake_probability": "$D(G(z))$, generated",
+            "pair_probability": "the real one of a pair",
+        },
         reference=(0.5, "undecided"),
     ),
     Panel(

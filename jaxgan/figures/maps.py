@@ -57,7 +57,7 @@ def heat_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: s
         return figure
 
 
-def latent_plane(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, "n"], *, title: str) -> Figure:
+def latent_plane(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, " n"], *, title: str) -> Figure:
     """Draws where images lie in the plane of two latents, coloured by class.
 
     Args:

@@ -16,7 +16,9 @@ STYLE = {
     "axes.titlesize": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": matplotlib.cycler(color=["#1f4e79", "#c0392b", "#7f8c8d", "#d68910", "#27694b"]),
+    "axes.prop_cycle": matplotlib.cycler(
+        color=["#1f4e79", "#c0392b", "#7f8c8d", "#d68910", "#27694b", "#7d3c98", "#17a2b8"]
+    ),
     "axes.grid": True,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,

@@ -163,7 +163,7 @@ def _adam_each(config: configs.VanillaGAN | configs.DCGAN) -> dict:
 
 
 def _wasserstein(config: configs.WGAN) -> dict:
-    """What keeps the critic's slope near 1, with the optimizer that its authors used for both networks."""
+    """What bounds the critic's slope, with the optimizer that goes with it, for both networks."""
     if config.constraint == "clip":
         rate = 5e-5 if config.learning_rate is None else config.learning_rate
         optimizer = optax.rmsprop(rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)  # PyTorch's, as in the authors' code

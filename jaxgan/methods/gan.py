@@ -61,7 +61,8 @@ def gan(
       penalties: what is added to the discriminator's loss.
       constrain: applied to the discriminator's parameters after each update.
       critic_steps: updates of the discriminator for one of the generator.
-      ema_decay: decay of the averaged generator that samples are drawn from; 0 for none.
+      ema_decay: decay of the averaged generator that samples are drawn from; 0 for none. Its running statistics are
+        the generator's own, which are averages already.
       axis_name: the mapped axis that the batch is split over; None on one device.
 
     Returns:

@@ -51,7 +51,10 @@ def one_centred(gradients: Images) -> Scalar:
 
 
 def slopes(critic: Critic, images: Images) -> Images:
-    """The gradient of each image's logit with respect to that image."""
+    """The gradient of each image's logit with respect to that image.
+
+    That of the sum of all logits, which is the same unless batch statistics tie the images together.
+    """
     return jax.grad(lambda x: jnp.sum(critic(x)))(images)
 
 
@@ -69,7 +72,7 @@ def r1(gamma: float) -> Penalty:
 
 
 def r2(gamma: float) -> Penalty:
-    """Gamma / 2 times the mean squared slope at generated images (Mescheder et al. 2018, equation 9)."""
+    """Gamma / 2 times the mean squared slope at generated images (Mescheder et al. 2018, equation 10)."""
     return Penalty(
         "r2_penalty", lambda pixels: 0, lambda critic, real, fake, bits: gamma * zero_centred(slopes(critic, fake))
     )
@@ -89,7 +92,8 @@ def dragan(weight: float, *, deviation: float = 0.5) -> Penalty:
 
     Args:
       weight: the paper's lambda.
-      deviation: of the normal noise that is added to each pixel, on the scale [-1, 1].
+      deviation: of the normal noise that is added to each pixel, on the scale [-1, 1]; the authors' code adds uniform
+        noise up to half of the batch's deviation.
 
     Returns:
       The penalty.

@@ -90,7 +90,12 @@ def transposed_convolution(
 
     Returns:
       Images of the size :meth:`Geometry.up` gives.
+
+    Raises:
+      ValueError: if the output padding is not below the stride, so that no convolution has such an input.
     """
+    if any(extra >= s for extra, s in zip(output_padding, strides, strict=True)):
+        raise ValueError(f"output_padding: {output_padding} is not allowed, it must be below the strides {strides}")
     geometry = Geometry(w.shape[:2], strides, padding)
     return _t(geometry, geometry.up(y.shape[1:3], output_padding), *vary_alike(y, w))
 

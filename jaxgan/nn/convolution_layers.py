@@ -54,9 +54,7 @@ class Conv(nn.Module):
 class ConvTranspose(nn.Module):
     """Transposed convolution of images, as ``torch.nn.ConvTranspose2d``, up to sizes (n - 1) s - 2p + k + op.
 
-    Its ``kernel`` [height, width, features, inputs] is that of the convolution it is the transpose of. PyTorch counts
-    height, width and features of a transposed layer as its fan-in, which are the first three axes here, so its
-    initial law is the one of :class:`Conv`.
+    Its ``kernel`` [height, width, features, inputs] is that of the convolution it is the transpose of.
 
     Attributes:
       features: channels of the output.
@@ -82,7 +80,7 @@ class ConvTranspose(nn.Module):
     ) -> Float[Array, "batch up_height up_width features"]:
         """Applies the layer to a batch of images."""
         shape = (*self.kernel_size, self.features, x.shape[-1])
-        kernel = self.param("kernel", self.initialization.kernel, shape)
+        kernel = self.param("kernel", self.initialization.transposed_kernel, shape)
         x, kernel = promote_dtype(x, kernel)
         if x.shape[1:3] == (1, 1) and self.padding == self.output_padding == (0, 0):  # one pixel: a matrix product
             y = matmul(x.reshape(len(x), -1), kernel.reshape(-1, x.shape[-1]).T).reshape(len(x), *shape[:3])

@@ -7,6 +7,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 EPSILON = 1e-12  # PyTorch's, against a division by zero
+FIRST_STEPS = 15  # of power iteration at the start; PyTorch's, and so is the one step after that
 
 
 def spectrally_normalized(layer: nn.Module, kernel: Float[Array, "*inputs outputs"]) -> Float[Array, "*inputs outputs"]:
@@ -36,8 +37,9 @@ def spectrally_normalized(layer: nn.Module, kernel: Float[Array, "*inputs output
     v = layer.variable("batch_stats", "v", lambda: start(matrix.shape[0]))
     if layer.is_mutable_collection("batch_stats"):
         fixed = lax.stop_gradient(matrix)
-        u.value = _unit(v.value @ fixed)
-        v.value = _unit(fixed @ u.value)
+        for _ in range(FIRST_STEPS if layer.is_initializing() else 1):
+            u.value = _unit(v.value @ fixed)
+            v.value = _unit(fixed @ u.value)
     return kernel / (v.value @ matrix @ u.value)
 
 

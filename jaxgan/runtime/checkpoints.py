@@ -74,7 +74,7 @@ def restore(manager: ocp.CheckpointManager, abstract: Carry, *, step: int, shard
     path = Path(manager.directory) / str(step)
     others = [s for s in manager.all_steps() if s != step]
     way_out = f"delete it to go on from step {max(others)}" if others else "start afresh with --resume never"
-    raise UserError(f"--workdir: the checkpoint {str(path)!r} is damaged ({reason}); {way_out}")
+    raise UserError(f"--workdir: the checkpoint {str(path)!r} is damaged or of another version ({reason}); {way_out}")
 
 
 def _collect_quietly() -> None:

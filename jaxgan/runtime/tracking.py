@@ -48,7 +48,7 @@ def tracker(workdir: Workdir, *, step: int) -> Iterator[Tracker]:
     for path in (workdir.metrics, workdir.timings):
         if rows := read_rows(path):
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
-    spent = max((row["seconds"] for row in read_rows(workdir.timings)), default=0.0)
+    spent = max((row.get("seconds", 0.0) for row in read_rows(workdir.timings)), default=0.0)
     began = time.perf_counter()
     with SummaryWriter(str(workdir.tensorboard), purge_step=step + 1 if step else None) as events:
         yield Tracker(workdir, events, lambda: spent + time.perf_counter() - began)
@@ -75,11 +75,11 @@ def read_rows(path: Path) -> list[Row]:
     """Reads a run's rows of metrics or of timings; a last line that a crash cut short is left out."""
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
     try:
+        lines = path.read_text().splitlines(keepends=True)
         rows = [json.loads(line) for line in lines if line.endswith("\n")]
         return sorted(rows, key=lambda row: row["step"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"--workdir: {str(path)!r} is damaged ({error!r}); delete it to go on") from error
 
 

@@ -31,7 +31,7 @@ class Workdir(NamedTuple):
 
     @property
     def timings(self) -> Path:
-        """Seconds of training at each row of the metrics, earlier attempts included."""
+        """Seconds of training at each row of the metrics; an earlier attempt counts up to its last row."""
         return self.root / "timings.jsonl"
 
     @property

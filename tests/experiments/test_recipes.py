@@ -30,7 +30,7 @@ SMALL = {
 }
 FIGURES = {
     "autoencoder": {"reconstructions", "decoded_noise", "latent_plane"},
-    "vae": {"reconstructions", "interpolation", "manifold"},
+    "vae": {"reconstructions", "interpolation", "manifold", "latent_plane"},
 }
 
 

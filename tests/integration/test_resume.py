@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgan.config import DCGAN, VAE, WGAN
+from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder
 from jaxgan.errors import UserError
 from jaxgan.runtime import checkpoints, workdir
 from jaxgan.runtime.interrupts import Interrupted
@@ -32,6 +32,7 @@ def run(config, dataset, folder, *, stops=(), devices=1, seconds_a_call=0.0):
                 dataset,
                 jax.devices()[:devices],
                 resume=resume,
+                held_out=dataset,
                 stop=stop_at(step, status) if step else lambda: None,
                 report=lambda now: status.update(step=now.step),
                 seconds_a_call=seconds_a_call,
@@ -83,6 +84,7 @@ def test_interrupted_again_and_again_or_run_in_one_go_it_ends_the_same(toy_confi
         DCGAN(width=2, latent_size=3, spectral_norm=True, ema_decay=0.9),
         WGAN(width=2, latent_size=3, critic_steps=2),
         VAE(hidden_units=5, latent_size=2, targets="binarized"),
+        Autoencoder(hidden_units=5, latent_size=2),
     ],
     ids=lambda method: type(method).__name__,
 )

@@ -89,12 +89,19 @@ def test_many_devices_have_the_gradients_of_one(count, parallel, sgd, gradients_
 
 
 @pytest.mark.parametrize(("name", "count", "parallel"), TIED_COUNTS)
-def test_networks_with_batch_statistics_penalties_and_critic_steps_are_the_same_on_many_devices(name, count, parallel):
-    rows, params = run(count, parallel, steps=4, config=TIED[name])
-    expected_rows, expected_params = run(1, "auto", steps=4, config=TIED[name])
+def test_networks_with_batch_statistics_penalties_and_critic_steps_are_the_same_on_many_devices(
+    name, count, parallel, monkeypatch
+):
+    # Plain descent again, since adaptive step sizes hide a wrong scale; small, so that two steps stay near the start.
+    monkeypatch.setattr(optax, "adam", lambda *args: optax.sgd(0.1))
+    monkeypatch.setattr(optax, "rmsprop", lambda *args, **kwargs: optax.sgd(0.1))
+    rows, params = run(count, parallel, steps=2, config=TIED[name])
+    expected_rows, expected_params = run(1, "auto", steps=2, config=TIED[name])
     for found, expected in zip(rows, expected_rows, strict=True):
         assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
-    assert_close(params, expected_params)
+    moves = [jax.tree.map(np.subtract, *(p[i] for i in (0, -1))) for p in (params, expected_params)]
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max() + 1e-7)
+    jax.tree.map(close, *moves)
 
 
 def summed(loss, params, *, axis_name):
