@@ -24,10 +24,9 @@ from jaxtyping import UInt8
 from jaxgan import figures
 from jaxgan.config import Config
 from jaxgan.errors import UserError, one_line_errors, parse
-from jaxgan.runtime import tracking
+from jaxgan.runtime import tracking, workdir
 from jaxgan.runtime.interrupts import sigterm_ends
 from jaxgan.runtime.launch import run, stopped_in_words
-from jaxgan.runtime.workdir import Workdir
 
 RECIPES = (autoencoder, vae, vanilla_gan, dcgan, wgan)  # in the chapter's order
 ROWS, COLUMNS = 3, 14
@@ -62,6 +61,28 @@ def configs(options: Options) -> list[Config]:
     ]
 
 
+def finished(config: Config) -> bool:
+    """Whether the folder of a recipe holds a run of its method that came at least as far as is wanted.
+
+    Args:
+      config: what is wanted.
+
+    Returns:
+      True to take that run as it is, even with other fields; False if the recipe has to run.
+
+    Raises:
+      UserError: if it has to and the folder holds something else.
+    """
+    folder = workdir.Workdir(config.run.workdir)
+    started = workdir.load_config(folder)
+    epochs = max((row["epoch"] for row in tracking.read_rows(folder.metrics)), default=0)
+    drawn = max(tracking.read_samples(folder), default=0)
+    if started is not None and started.kind == config.kind and min(epochs, drawn) >= config.run.epochs:
+        return True
+    workdir.check_resume(config, started=started, checkpointed=False)
+    return False
+
+
 def section(config: Config) -> tuple[str, dict[str, UInt8[np.ndarray, "columns height width channels"]]]:
     """Reads what a finished run drew: its first samples, its last, and some in between.
 
@@ -71,18 +92,16 @@ def section(config: Config) -> tuple[str, dict[str, UInt8[np.ndarray, "columns h
     Returns:
       A heading and rows of images by label.
     """
-    folder = Workdir(config.run.workdir)
+    folder = workdir.Workdir(config.run.workdir)
     seconds = {row["epoch"]: row["seconds"] for row in tracking.read_rows(folder.timings)}
     samples = tracking.read_samples(folder)
     epochs = sorted(samples)
     chosen = sorted({epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, ROWS)})
-    rows = {f"epoch {epoch}\n{duration(seconds[epoch])}": samples[epoch][:COLUMNS] for epoch in chosen}
-    return f"{config.method.title}: {describe(config)}", rows
-
-
-def describe(config: Config) -> str:
-    """Says what a section shows that its title does not."""
-    return "noise, decoded" if config.kind == "autoencoder" else "samples"
+    rows = {
+        f"epoch {epoch}" + (f"\n{duration(seconds[epoch])}" if epoch in seconds else ""): samples[epoch][:COLUMNS]
+        for epoch in chosen
+    }
+    return f"{config.method.title}: {'noise, decoded' if config.kind == 'autoencoder' else 'samples'}", rows
 
 
 def duration(seconds: float) -> str:
@@ -95,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors("chapter"), sigterm_ends("chapter"):
         options = parse(lambda: tyro.cli(Options, args=argv, prog="chapter"))
         wanted = configs(options)
-        for config in wanted:
+        for config in [config for config in wanted if not finished(config)]:  # all are looked at before any runs
             with stopped_in_words("chapter", config):
                 run(config)
         page = figures.progression(dict(map(section, wanted)), title="The chapter's methods, from noise to digits")

@@ -184,3 +184,9 @@ def test_bfloat16_stays_bfloat16_forwards_and_backwards():
     assert {a.dtype for a in (value, *gradients)} == {jnp.dtype("bfloat16")}
     exact = jax.grad(lambda w: jnp.sum(convolution(x.astype(jnp.float32), w, **case.options)))(w.astype(jnp.float32))
     np.testing.assert_allclose(gradients[1].astype(jnp.float32), exact, rtol=0.02, atol=0.5)
+
+
+def test_an_output_padding_that_no_convolution_has_is_refused():
+    y, w = jnp.zeros((1, 3, 3, 2)), jnp.zeros((3, 3, 4, 2))
+    with pytest.raises(ValueError, match="output_padding"):
+        transposed_convolution(y, w, strides=(2, 2), output_padding=(0, 2))

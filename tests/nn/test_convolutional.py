@@ -7,6 +7,7 @@ from jaxgan.config import DCGAN
 from jaxgan.methods.factory import networks
 from jaxgan.nn.convolution_layers import Conv, ConvTranspose
 from jaxgan.nn.convolutional import Down, Up, ladder
+from jaxgan.nn.initializers import lecun
 
 KEY = jax.random.key(0)
 SHAPE = (28, 28, 1)
@@ -117,6 +118,11 @@ def test_the_dcgan_law_has_deviation_two_hundredths():
     params = parameters(generator, jnp.zeros((1, size)))
     assert np.std(params["conv_3"]["kernel"]) == pytest.approx(0.02, rel=0.02)
     assert not np.any(params["conv_3"]["bias"])
+
+
+def test_the_lecun_law_keeps_the_variance_of_a_transposed_layer_by_its_inputs():
+    params = ConvTranspose(3, (4, 4), (2, 2), initialization=lecun()).init(KEY, jnp.zeros((1, 5, 5, 64)))["params"]
+    assert np.std(params["kernel"]) == pytest.approx((4 * 4 * 64) ** -0.5, rel=0.05)
 
 
 def test_down_and_up_without_normalization_treat_each_image_alone():
