@@ -8,7 +8,8 @@ Figures:   training (with PCA's error), reconstructions, decoded_noise: codes dr
            codes from a Gaussian fitted to the real ones to blends of digits; progress and samples draw from N(0, I)
            too; with --latent-size 2 also the latent plane by class
 Try:       --loss bernoulli; --latent-size 2; --encoder linear
-Writes:    runs/autoencoder/ with config.json, metrics.jsonl, tensorboard/, checkpoints/, samples/ and figures/
+Writes:    runs/autoencoder/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and
+           figures/
 """
 
 from pathlib import Path

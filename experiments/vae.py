@@ -11,7 +11,7 @@ Averaging: what is measured and drawn from are parameters averaged over about th
 Figures:   training (both terms), reconstructions, samples, progress, interpolation; with --latent-size 2 also the
            latent plane by class, and the manifold of what it decodes to
 Try:       --encoder conv; --beta 4; --latent-size 2
-Writes:    runs/vae/ with config.json, metrics.jsonl, tensorboard/, checkpoints/, samples/ and figures/
+Writes:    runs/vae/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """
 
 from pathlib import Path
