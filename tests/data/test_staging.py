@@ -117,13 +117,14 @@ def test_what_a_live_process_works_on_is_left_alone(small, tmp_path):
     [
         ("incomplete.elsewhere.1.abcdefgh", 0.9, True),  # whether that process lives cannot be told from here
         ("incomplete.elsewhere.1.abcdefgh", 1.1, False),
-        (f"incomplete.{pipeline._host()}.{os.getpid()}.abcdefgh", 0.9, True),
-        (f"incomplete.{pipeline._host()}.{os.getpid()}.abcdefgh", 1.1, False),
+        ("incomplete.HOST.PID.abcdefgh", 0.9, True),
+        ("incomplete.HOST.PID.abcdefgh", 1.1, False),
         ("incomplete.drawings", 400, True),  # not ours
         ("mnist_corrupted", 400, True),
     ],
 )
 def test_only_our_own_staging_folders_go_and_others_machines_after_a_day(small, tmp_path, name, days, kept):
+    name = name.replace("HOST", pipeline._host()).replace("PID", str(os.getpid()))
     source, folder = small.write(tmp_path / "idx"), tmp_path / "data" / name
     (folder / "mnist").mkdir(parents=True)
     os.utime(folder, (time.time() - days * 86400,) * 2)

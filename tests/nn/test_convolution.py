@@ -66,7 +66,7 @@ def close(found, expected, tolerance=1e-10):
 
 
 @given(cases())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 def test_the_three_maps_are_adjoint(case):
     with jax.enable_x64(True):
         x, w, y = case.arrays()
@@ -79,7 +79,7 @@ def test_the_three_maps_are_adjoint(case):
 
 
 @given(cases())
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=4)
 def test_values_and_first_and_second_derivatives_are_those_of_xla(case):
     with jax.enable_x64(True):
         x, w, y = case.arrays()
@@ -98,7 +98,7 @@ def test_values_and_first_and_second_derivatives_are_those_of_xla(case):
 
 
 @given(cases())
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=4)
 def test_transposed_convolution_has_xlas_derivatives_too(case):
     with jax.enable_x64(True):
         x, w, y = case.arrays()
@@ -118,7 +118,7 @@ def test_transposed_convolution_has_xlas_derivatives_too(case):
 
 
 @given(cases(), st.tuples(st.integers(0, 2), st.integers(0, 2)))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 def test_both_directions_equal_pytorchs(case, extra):
     torch = pytest.importorskip("torch")
     extra = tuple(min(e, s - 1) for e, s in zip(extra, case.geometry.strides, strict=True))

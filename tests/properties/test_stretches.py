@@ -37,7 +37,7 @@ def advance():
 
 
 @given(cuts=st.sets(st.integers(1, STEPS - 1)))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 def test_the_state_and_the_sums_are_the_same_bits_for_any_cuts(advance, cuts):
     jax.tree.map(np.testing.assert_array_equal, advance([*sorted(cuts), STEPS]), advance([STEPS]))
 
