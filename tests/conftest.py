@@ -9,7 +9,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit all this
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxgan-tests-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     # Small programs, compiled far more often than run: without LLVM's optimizations they take half the time.
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    flags = "--xla_force_host_platform_device_count=8 --xla_cpu_parallel_codegen_split_count=1 " + quick
     os.environ["XLA_FLAGS"] = flags + os.environ.get("XLA_FLAGS", "")
     os.environ["JAX_PLATFORMS"] = "cpu"
 
