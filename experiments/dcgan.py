@@ -2,7 +2,7 @@
 
 Run:       python experiments/dcgan.py              (--help lists every flag)
            XLA_FLAGS=--xla_force_host_platform_device_count=2 python experiments/dcgan.py --devices 2
-                                                    (a device a core: the same numbers but for rounding, a sixth faster)
+                                                    (a device a core: the same numbers but for rounding, faster)
 Time:      12 min on two CPU cores, 15 epochs at 20 steps a second
 Expect:    recognisable digits from the fourth epoch on, of all ten classes at the end; the discriminator stays ahead:
            its loss near 0.22, the generator's near 3.4 nats, D(x) 0.91 and D(G(z)) 0.09
