@@ -2,7 +2,7 @@
 
 Run:       python experiments/benchmark.py                 (PyTorch's columns: pip install -e '.[imperative]')
            python experiments/benchmark.py --cases dcgan   (one of vanilla_gan, dcgan, wgan, vae; default all)
-Time:      about 9 minutes on two CPU cores
+Time:      8 min 30 s on two CPU cores with --repeats 5 --seconds 0.8, as for the figures below; longer without
 Expect:    times the steps a second of eager PyTorch, on one thread and on two (in brackets: at least required): vanilla
            GAN 2.65 and 2.95 (3); DCGAN 1.37 and 1.25 (1.5 and 1.3); WGAN-GP 1.31 and 1.58 (1.5); VAE 1.38 and 1.62
            (2); so most say NOT met. DCGAN from stock Flax layers 17 and 16 (8). The first training step 4.6 s after

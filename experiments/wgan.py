@@ -2,7 +2,7 @@
 
 Run:       python experiments/wgan.py               (--help lists every flag)
            python experiments/wgan.py --constraint clip --workdir runs/wgan_clip
-Time:      12 min on two CPU cores, 15 epochs of critic steps at 20 a second, a generator step after every fifth
+Time:      12 min 20 s on two CPU cores, 15 epochs of critic steps at 19 a second, a generator step after every fifth
 Expect:    digits from the fourth epoch on, of all ten classes at the end; the estimate falls all the way, from 8.4 in
            the first epoch to 3.2, and the penalty from 1.2 to 0.45
 Figures:   training (estimate and losses), progress (the estimate beside the same latents through training), samples

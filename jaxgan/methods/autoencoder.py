@@ -81,7 +81,7 @@ def autoencoder(
         restored = {"input": shown, "reconstruction": draw(state, codes[:COLUMNS])}
         decoded = {
             "z from N(0, I)": draw(state, z),
-            "z from a Gaussian fitted": draw(state, colour(z, codes)),
+            "z from fitted Gaussian": draw(state, colour(z, codes)),
             "held-out images": shown,
         }
         found = {

@@ -41,7 +41,7 @@ def gan(
 
     A step first updates the discriminator, on the real batch and on as many images of the generator, which gets no
     gradient from it; then the generator, with fresh latents, against the updated discriminator. With ``critic_steps``
-    above 1 only every so manieth step comes to the generator's part, so that each update of the discriminator has a
+    above 1 only one step in so many comes to the generator's part, so that each update of the discriminator has a
     real batch and latents of its own.
 
     Running statistics follow the passes that train a network: the discriminator's those on the real and the generated

@@ -31,6 +31,13 @@ def test_power_iteration_finds_the_largest_singular_value():
     np.testing.assert_allclose(LAYER.apply(variables, X), plain, rtol=1e-4, atol=1e-5)
 
 
+def test_the_kernel_has_norm_1_from_the_start():
+    variables = after(0)
+    kernel, stats = variables["params"]["kernel"], variables["batch_stats"]
+    estimate = stats["v"] @ kernel.reshape(-1, 5) @ stats["u"]
+    assert estimate == pytest.approx(largest_singular_value(kernel), rel=0.02)
+
+
 def test_a_pass_that_may_not_write_keeps_its_estimate_and_can_be_repeated():
     variables = after(3)
     np.testing.assert_array_equal(LAYER.apply(variables, X), LAYER.apply(variables, X))
