@@ -1,0 +1,174 @@
+"""What trains the twins in PyTorch: the loop, the checkpoint that a killed run goes on from, and the command line."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from imperative.requirements import torch
+from jaxgan import data
+
+nn, Tensor = torch.nn, torch.Tensor
+
+SAMPLES = 256
+
+
+@dataclass(frozen=True)
+class Options:
+    """Trains a twin in PyTorch; run again, it goes on from its checkpoint."""
+
+    workdir: Path  # folder for metrics, checkpoint and samples
+    epochs: int = 1  # passes over the data
+    steps: int | None = None  # stop after so many steps, if that is earlier
+    batch_size: int = 64  # images in a step; what is left of an epoch is dropped
+    seed: int = 0  # of weights, order and noise
+    checkpoint_every: int = 1000  # steps between checkpoints; one is saved at the end anyway
+    weights: Path | None = None  # a safetensors file of `jaxgan export` to begin with
+    compile: bool = False  # pass the losses, with their gradients, through torch.compile
+    device: str = "cpu"  # cpu or cuda
+    data: str = "mnist"  # data set
+    data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
+
+
+class Training:
+    """A twin on its way through the data: it, its optimizers, the order of the data, and the sums of an epoch."""
+
+    def __init__(self, twin: nn.Module, images: Tensor, options: Options):
+        self.twin, self.images, self.options = twin, images, options
+        self.shuffler = torch.Generator().manual_seed(options.seed)
+        self.step = 0
+        self.sums: dict[str, Tensor] = {}
+        self.start_epoch()
+
+    def start_epoch(self) -> None:
+        """Draws the order of the next epoch."""
+        self.shuffler_before = self.shuffler.get_state()
+        self.order = torch.randperm(len(self.images), generator=self.shuffler)
+        self.sums = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Collects all that a run needs to go on bit for bit: the weights are the smaller part of it."""
+        return {
+            "twin": self.twin.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers(self.twin).items()},
+            "step": self.step,
+            "sums": self.sums,
+            "shuffler": self.shuffler_before,
+            "random": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts everything back where it was."""
+        self.twin.load_state_dict(state["twin"])
+        for name, optimizer in optimizers(self.twin).items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.shuffler.set_state(state["shuffler"])
+        self.start_epoch()
+        self.step, self.sums = state["step"], state["sums"]
+        torch.set_rng_state(state["random"])
+
+    def save(self) -> None:
+        """Replaces the checkpoint at one stroke."""
+        path = self.options.workdir / "checkpoint.pt"
+        torch.save(self.state_dict(), path.with_suffix(".new"))
+        os.replace(path.with_suffix(".new"), path)
+
+    def run(self) -> None:
+        """Trains to the last step, and logs the means of every epoch."""
+        size, steps_per_epoch = self.options.batch_size, len(self.images) // self.options.batch_size
+        last = min(self.options.epochs * steps_per_epoch, self.options.steps or sys.maxsize)
+        while self.step < last:
+            start = self.step % steps_per_epoch * size
+            metrics = self.twin.train_step(batch(self.images, self.order[start : start + size]), self.step)
+            self.sums = {name: self.sums.get(name, 0.0) + value for name, value in metrics.items()}
+            self.step += 1
+            if self.step % steps_per_epoch == 0:
+                self.log({name: float(total) / steps_per_epoch for name, total in self.sums.items()})
+                self.start_epoch()
+            if self.step % self.options.checkpoint_every == 0 or self.step == last:
+                self.save()
+
+    def log(self, means: dict[str, float]) -> None:
+        """Adds a row to the metrics, in place of any that a killed run wrote after its last checkpoint."""
+        path = self.options.workdir / "metrics.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        rows = [row for row in rows if row["step"] < self.step] + [{"step": self.step, **means}]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        print(f"step {self.step}:", ", ".join(f"{name} {value:.4f}" for name, value in means.items()), flush=True)
+
+
+def optimizers(twin: nn.Module) -> dict[str, torch.optim.Optimizer]:
+    """Finds the optimizers that a twin has as attributes, by name."""
+    return {name: value for name, value in vars(twin).items() if isinstance(value, torch.optim.Optimizer)}
+
+
+def batch(images: Tensor, chosen: Tensor) -> Tensor:
+    """Gathers a batch and scales it to [-1, 1]."""
+    return images[chosen].float() / 127.5 - 1
+
+
+def on_device(images: np.ndarray, device: str) -> Tensor:
+    """Copies images [n, height, width, channels] to a device, in PyTorch's order of the axes."""
+    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
+
+
+def main(make: Callable[..., nn.Module], defaults: Options) -> None:
+    """Trains a twin as a command.
+
+    Args:
+      make: builds the twin.
+      defaults: what holds for every flag that is not given.
+    """
+    options = tyro.cli(Options, default=defaults, prog=make.__name__.lower())
+    try:
+        run(make, options)
+    except (OSError, ValueError, NotImplementedError) as error:
+        print(f"{make.__name__.lower()}: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def run(make: Callable[..., nn.Module], options: Options) -> Training:
+    """Trains a twin from where its folder stands, and writes samples.
+
+    Args:
+      make: builds the twin.
+      options: how.
+
+    Returns:
+      The finished training.
+    """
+    images = on_device(data.load(options.data, data_dir=options.data_dir).images, options.device)
+    if not 1 <= options.batch_size <= len(images):
+        raise ValueError(f"--batch-size: {options.batch_size} is not allowed, {options.data} has {len(images)} images")
+    if options.checkpoint_every < 1:
+        raise ValueError(f"--checkpoint-every: {options.checkpoint_every} is not allowed, it must be at least 1")
+    torch.manual_seed(options.seed)
+    twin = make(device=options.device, compiled=options.compile)
+    if options.weights is not None:
+        load_weights(twin, options.weights)
+    training = Training(twin, images, options)
+    options.workdir.mkdir(parents=True, exist_ok=True)
+    if (checkpoint := options.workdir / "checkpoint.pt").exists():
+        training.load_state_dict(torch.load(checkpoint, weights_only=True))
+        print(f"going on from step {training.step}")
+    training.run()
+    pictures = ((twin.sample(SAMPLES) + 1) * 127.5).round().clamp(0, 255).byte().cpu()
+    np.savez_compressed(options.workdir / "samples.npz", images=pictures.permute(0, 2, 3, 1).numpy())
+    print(f"wrote {', '.join(sorted(path.name for path in options.workdir.iterdir()))} in {options.workdir}")
+    return training
+
+
+def load_weights(twin: nn.Module, path: Path) -> None:
+    """Loads what `jaxgan export --format torch` wrote; the names of the layers are the same."""
+    from safetensors.torch import load_file
+
+    try:
+        twin.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise ValueError(f"--weights: {str(path)!r} does not fit: {' '.join(str(error).split())}") from error

@@ -1,0 +1,119 @@
+"""The Wasserstein GAN with gradient penalty in PyTorch; its functional twin is `experiments/wgan.py`.
+
+Run:       python experiments/imperative/wgan.py        (--help lists every flag)
+Time:      TIME
+Expect:    EXPECT
+Writes:    runs/imperative/wgan/ with metrics.jsonl, checkpoint.pt and samples.npz
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from imperative.dcgan import Discriminator, Generator
+from imperative.gan import frozen
+from imperative.requirements import torch
+from imperative.training import Options, main
+
+nn, Tensor = torch.nn, torch.Tensor
+
+
+class WGAN(nn.Module):
+    """A generator and a critic, which estimates how far the generated images are from the real ones.
+
+    Attributes:
+      generator: from latents to images in [-1, 1].
+      discriminator: the critic, from images to ratings, under the name that all methods share.
+      critic_steps: updates of the critic for one of the generator, each on a real batch and noise of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_size: int = 100,
+        width: int = 32,
+        channels: int = 1,
+        critic_steps: int = 5,
+        penalty_weight: float = 10.0,
+        device: str = "cpu",
+        tuned: bool = False,
+        compiled: bool = False,
+    ):
+        super().__init__()
+        if compiled:
+            raise NotImplementedError("torch.compile cannot differentiate twice, as the gradient penalty needs")
+        self.generator = Generator(latent_size, width, channels).to(device)
+        norm = partial(nn.InstanceNorm2d, affine=True)
+        self.discriminator = Discriminator(width, channels, norm=norm).to(device)
+        self.latent_size, self.device, self.tuned = latent_size, device, tuned
+        self.critic_steps, self.penalty_weight = critic_steps, penalty_weight
+        self.generator_optimizer, self.discriminator_optimizer = (
+            torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.9), fused=tuned)
+            for network in (self.generator, self.discriminator)
+        )
+
+    def draw_latents(self, count: int) -> Tensor:
+        """Draws latents from N(0, I)."""
+        return torch.randn(count, self.latent_size, device=self.device)
+
+    def draw_shares(self, count: int) -> Tensor:
+        """Draws where between a real and a generated image the critic's slope is measured."""
+        return torch.rand(count, 1, 1, 1, device=self.device)
+
+    def gradient_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
+        """How far the critic's slopes are from 1, squared."""
+        points = torch.lerp(real, fake, self.draw_shares(len(real))).requires_grad_()
+        (slopes,) = torch.autograd.grad(self.discriminator(points).sum(), points, create_graph=True)
+        return self.penalty_weight * (slopes.flatten(1).norm(dim=1) - 1).square().mean()
+
+    def train_step(self, images: Tensor, step: int) -> dict[str, Tensor]:
+        """Updates the critic; in every ``critic_steps``-th step then the generator, against the updated critic.
+
+        Args:
+          images: a real batch in [-1, 1], [batch, channels, height, width].
+          step: steps made before this one.
+
+        Returns:
+          The metrics of the step.
+        """
+        self.discriminator_optimizer.zero_grad()
+        with frozen(self.generator), torch.set_grad_enabled(not self.tuned):
+            generated = self.generator(self.draw_latents(len(images))).detach()
+        if self.tuned:
+            real, fake = self.discriminator(torch.cat([images, generated])).chunk(2)
+        else:
+            real, fake = self.discriminator(images), self.discriminator(generated)
+        penalty = self.gradient_penalty(images, generated)
+        loss = fake.mean() - real.mean() + penalty
+        loss.backward()
+        self.discriminator_optimizer.step()
+
+        if (step + 1) % self.critic_steps == 0:
+            self.generator_optimizer.zero_grad()
+            with frozen(self.discriminator, gradients=not self.tuned):
+                (-self.discriminator(self.generator(self.draw_latents(len(images)))).mean()).backward()
+            self.generator_optimizer.step()
+        with torch.no_grad():
+            real_mean, fake_mean = real.mean(), fake.mean()
+            return {
+                "discriminator_loss": loss.detach(),
+                "discriminator_loss_real": -real_mean,
+                "discriminator_loss_fake": fake_mean,
+                "gradient_penalty": penalty.detach(),
+                "wasserstein_estimate": real_mean - fake_mean,
+                "generator_loss": -fake_mean,
+            }
+
+    @torch.no_grad()
+    def sample(self, count: int) -> Tensor:
+        """Draws images in evaluation mode."""
+        self.generator.eval()
+        images = self.generator(self.draw_latents(count))
+        self.generator.train()
+        return images
+
+
+if __name__ == "__main__":
+    main(WGAN, Options(workdir=Path("runs/imperative/wgan"), epochs=15))
