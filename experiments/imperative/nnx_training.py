@@ -1,0 +1,144 @@
+"""What trains the twins in Flax NNX: the loop, the checkpoint that a killed run goes on from, and the command line."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import tyro
+from absl import logging
+from flax import nnx
+
+from imperative.nnx_gan import GAN, METRICS
+from jaxgan import data
+
+SAMPLES = 256
+
+
+@dataclass(frozen=True)
+class Options:
+    """Trains a twin in Flax NNX; run again, it goes on from its checkpoint."""
+
+    workdir: Path  # folder for metrics, checkpoints and samples
+    epochs: int = 1  # passes over the data
+    steps: int | None = None  # stop after so many steps, if that is earlier
+    batch_size: int = 64  # images in a step; what is left of an epoch is dropped
+    seed: int = 0  # of weights, order and noise
+    checkpoint_every: int = 1000  # steps between checkpoints; one is saved at the end anyway
+    data: str = "mnist"  # data set
+    data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
+
+
+class Training:
+    """A twin on its way through the data: it, the steps it has made, and the sums of an epoch."""
+
+    def __init__(self, twin: GAN, images: np.ndarray, options: Options):
+        self.twin, self.images, self.options = twin, images, options
+        self.step = 0
+        self.start_epoch()
+
+    def start_epoch(self) -> None:
+        """Draws the order of the epoch that the step lies in, a function of seed and epoch."""
+        epoch = self.step // (len(self.images) // self.options.batch_size)
+        self.order = np.random.default_rng((self.options.seed, epoch)).permutation(len(self.images))
+        self.sums = dict.fromkeys(METRICS, jnp.zeros(()))
+
+    def state(self) -> dict[str, Any]:
+        """Collects all that a run needs to go on bit for bit: the twin holds its optimizers and random streams."""
+        return {"twin": nnx.to_pure_dict(nnx.state(self.twin)), "step": self.step, "sums": self.sums}
+
+    def save(self, checkpoints: ocp.CheckpointManager) -> None:
+        """Saves a checkpoint in the background."""
+        checkpoints.save(self.step, args=ocp.args.StandardSave(self.state()))
+
+    def load(self, checkpoints: ocp.CheckpointManager) -> None:
+        """Puts everything back where it was when the newest checkpoint was saved."""
+        state = checkpoints.restore(checkpoints.latest_step(), args=ocp.args.StandardRestore(self.state()))
+        nnx.update(self.twin, state["twin"])
+        self.step = state["step"]
+        self.start_epoch()
+        self.sums = state["sums"]
+
+    def run(self, checkpoints: ocp.CheckpointManager) -> None:
+        """Trains to the last step, and logs the means of every epoch."""
+        size, steps_per_epoch = self.options.batch_size, len(self.images) // self.options.batch_size
+        last = min(self.options.epochs * steps_per_epoch, self.options.steps or sys.maxsize)
+        while self.step < last:
+            start = self.step % steps_per_epoch * size
+            metrics = self.twin.train_step(batch(self.images, self.order[start : start + size]))
+            self.sums = {name: total + metrics[name] for name, total in self.sums.items()}
+            self.step += 1
+            if self.step % steps_per_epoch == 0:
+                self.log({name: float(total) / steps_per_epoch for name, total in self.sums.items()})
+                self.start_epoch()
+            if self.step % self.options.checkpoint_every == 0 or self.step == last:
+                self.save(checkpoints)
+
+    def log(self, means: dict[str, float]) -> None:
+        """Adds a row to the metrics, in place of any that a killed run wrote after its last checkpoint."""
+        path = self.options.workdir / "metrics.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        rows = [row for row in rows if row["step"] < self.step] + [{"step": self.step, **means}]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        print(f"step {self.step}:", ", ".join(f"{name} {value:.4f}" for name, value in means.items()), flush=True)
+
+
+def batch(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Gathers a batch and scales it to [-1, 1]."""
+    return images[chosen].astype(np.float32) / 127.5 - 1
+
+
+def open_checkpoints(workdir: Path) -> ocp.CheckpointManager:
+    """Opens the checkpoints of a run, of which the newest is kept."""
+    logging.set_verbosity(logging.FATAL)  # Orbax narrates each save
+    options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
+    return ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
+
+
+def main(make: Callable[..., GAN], defaults: Options) -> None:
+    """Trains a twin as a command.
+
+    Args:
+      make: builds the twin.
+      defaults: what holds for every flag that is not given.
+    """
+    program = f"nnx_{make.__name__.lower()}"
+    options = tyro.cli(Options, default=defaults, prog=program)
+    try:
+        run(make, options)
+    except (OSError, ValueError) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def run(make: Callable[..., GAN], options: Options) -> Training:
+    """Trains a twin from where its folder stands, and writes samples.
+
+    Args:
+      make: builds the twin.
+      options: how.
+
+    Returns:
+      The finished training.
+    """
+    images = data.load(options.data, data_dir=options.data_dir).images
+    if not 1 <= options.batch_size <= len(images):
+        raise ValueError(f"--batch-size: {options.batch_size} is not allowed, {options.data} has {len(images)} images")
+    if options.checkpoint_every < 1:
+        raise ValueError(f"--checkpoint-every: {options.checkpoint_every} is not allowed, it must be at least 1")
+    training = Training(make(seed=options.seed), images, options)
+    options.workdir.mkdir(parents=True, exist_ok=True)
+    with open_checkpoints(options.workdir) as checkpoints:
+        if checkpoints.latest_step() is not None:
+            training.load(checkpoints)
+            print(f"going on from step {training.step}")
+        training.run(checkpoints)
+    pictures = np.clip(np.round((np.asarray(training.twin.sample(SAMPLES)) + 1) * 127.5), 0, 255).astype(np.uint8)
+    np.savez_compressed(options.workdir / "samples.npz", images=pictures)
+    print(f"wrote {', '.join(sorted(path.name for path in options.workdir.iterdir()))} in {options.workdir}")
+    return training
