@@ -112,12 +112,9 @@ def in_torch(case: Case, dataset: data.Dataset, *, device: str, how: Mapping[str
     Returns:
       The function that trains.
     """
-    from benchmarking import torch_twins
+    from benchmarking import torch_rivals
 
-    batch_size = case.config.run.batch_size
-    images = torch_twins.on_device(np.asarray(dataset.images), device)
-    twin = torch_twins.TWINS[case.config.kind](case.config.method, images, batch_size=batch_size, **how)
-    return torch_twins.trainer(twin, examples=len(images), batch_size=batch_size, device=device)
+    return torch_rivals.trainer(case.config, np.asarray(dataset.images), device=device, **how)
 
 
 def matrix_product(size: int, *, device: jax.Device) -> Run:
@@ -154,10 +151,10 @@ def matrix_products(device: jax.Device, *, threads: int) -> dict[str, Run]:
     if where is not None:
         import torch
 
-        from benchmarking import torch_twins
+        from benchmarking import torch_rivals
 
         torch.set_num_threads(threads)
-        products["torch"] = torch_twins.matrix_product(PEAK_SIZE, device=where)
+        products["torch"] = torch_rivals.matrix_product(PEAK_SIZE, device=where)
     return products
 
 
