@@ -62,7 +62,7 @@ class Training:
         nnx.update(self.twin, state["twin"])
         self.step = state["step"]
         self.start_epoch()
-        self.sums = state["sums"]
+        self.sums = {name: state["sums"][name] for name in METRICS}  # Orbax sorts them
 
     def run(self, checkpoints: ocp.CheckpointManager) -> None:
         """Trains to the last step, and logs the means of every epoch."""

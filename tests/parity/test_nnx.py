@@ -1,0 +1,179 @@
+"""The twins in Flax NNX against our methods, with the same weights, images and noise in both, and their checkpoints."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxgan import config as configs
+from jaxgan import data
+from jaxgan.data import Dataset
+from jaxgan.methods import Batch, build
+from jaxgan.methods.factory import networks
+from jaxgan.nn import noise
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+
+from imperative import nnx_training
+from imperative.nnx_dcgan import DCGAN
+from imperative.nnx_vanilla_gan import VanillaGAN
+
+SHAPE, BATCH, STEPS = (28, 28, 1), 8, 20
+CASES = [
+    (VanillaGAN, configs.VanillaGAN, {"latent_size": 5, "hidden_units": 12}),
+    (DCGAN, configs.DCGAN, {"latent_size": 6, "width": 4}),
+]
+
+
+class Injected(nnx.Module):
+    """Hands out arrays that were drawn elsewhere, one a call."""
+
+    def __init__(self, arrays):
+        self.arrays, self.calls = nnx.Variable(jnp.asarray(arrays)), nnx.Variable(jnp.zeros((), int))
+
+    def __call__(self, *_):
+        self.calls[...] += 1
+        return self.arrays[...][self.calls[...] - 1]
+
+
+class InjectedDropout(Injected):
+    """Drops the units that were drawn elsewhere, half of them."""
+
+    def __call__(self, h):
+        return jnp.where(super().__call__(), 2 * h, 0)
+
+
+def doubled(tree):
+    is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
+    return jax.tree.map(lambda x: x.astype(jnp.float64) if is_float(x) else x, tree)
+
+
+def inject(twin, config, state, keys):
+    """Gives a twin our weights, and the latents and masks that our method draws from the keys of its steps."""
+    for name in ("generator", "discriminator"):
+        network = getattr(state, name)
+        layers = {**network.params}
+        for layer, stats in network.batch_stats.items():
+            layers[layer] = {**layers[layer], **stats}
+        nnx.update(getattr(twin, name), layers)
+    nnx.update(twin, doubled(nnx.state(twin)))
+    _, (discriminator, _) = networks(config, image_shape=SHAPE).values()
+    n, d = config.latent_size, discriminator.noise_offsets[-1]
+    law = noise.uniform if config.latent_law == "uniform" else noise.normal
+    rows = [noise.words(key, jnp.arange(BATCH), count=2 * n + 3 * d) for key in keys]
+    twin.draw_latents = Injected([law(row[:, i * n : (i + 1) * n]) for row in rows for i in (0, 1)])
+    if d:
+        masks = [part for row in rows for part in jnp.split(row[:, 2 * n :], 3, axis=1)]
+        twin.discriminator.dropout = InjectedDropout(
+            [noise.keep_mask(bits, config.hidden_units, rate=0.5) for bits in masks]
+        )
+
+
+def assert_close(ours, theirs, tolerance):
+    """Differences as a share of the largest magnitude in each leaf."""
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for (path, a), b in zip(jax.tree.leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
+        assert b.dtype == a.dtype
+        np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * np.abs(a).max(), err_msg=jax.tree_util.keystr(path))
+
+
+def assert_same_networks(state, twin, tolerance):
+    for name in ("generator", "discriminator"):
+        network, module, optimizer = getattr(state, name), getattr(twin, name), getattr(twin, f"{name}_optimizer")
+        assert_close(network.params, nnx.to_pure_dict(nnx.state(module, nnx.Param)), tolerance)
+        assert_close(network.batch_stats, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)), tolerance)
+        moments = jax.tree.leaves(network.opt_state), jax.tree.leaves(nnx.as_pure(optimizer.opt_state))
+        assert_close(*moments, tolerance)
+
+
+@pytest.mark.parametrize(("twin", "config", "sizes"), CASES, ids=["vanilla_gan", "dcgan"])
+def test_nnx_has_our_losses_weights_moments_and_running_statistics(twin, config, sizes):
+    with jax.enable_x64(True):
+        config, twin = config(**sizes), twin(**sizes, seed=1)
+        method = build(config, image_shape=SHAPE)
+        state = doubled(method.init(jax.random.key(0)))
+        keys = [jax.random.key(i) for i in range(STEPS)]
+        inject(twin, config, state, keys)
+        step, index = jax.jit(method.step), jnp.arange(BATCH)
+        for i, key in enumerate(keys):
+            tolerance = 1e-9 if i == 0 else 1e-6
+            images = np.random.default_rng(i).uniform(-1, 1, (BATCH, *SHAPE))
+            state, ours = step(state, Batch(jnp.asarray(images), index, index), key)
+            assert_close(ours, twin.train_step(images), tolerance)
+            if i in (0, STEPS - 1):
+                assert_same_networks(state, twin, tolerance)
+
+
+@pytest.mark.parametrize("twin", [VanillaGAN, DCGAN])
+def test_initial_weights_of_nnx_follow_pytorchs_law(twin):
+    params = dict(nnx.to_flat_state(nnx.state(twin(), nnx.Param)))
+    for (*layer, _), value in params.items():
+        if not layer[-1].startswith("norm"):
+            fan_in = np.prod(params[*layer, "kernel"].shape[:-1])  # of a transposed layer its outputs, as in PyTorch
+            bound, values = fan_in**-0.5, np.asarray(value)
+            assert np.abs(values).max() <= bound
+            if values.size >= 100:
+                assert np.abs(values).max() > 0.9 * bound
+                assert values.std() == pytest.approx(bound / 3**0.5, rel=0.2 if values.size < 1000 else 0.05)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("twin", "config", "sizes"), CASES, ids=["vanilla_gan", "dcgan"])
+def test_a_killed_and_resumed_nnx_run_equals_an_unbroken_one_to_the_bit(tmp_path, monkeypatch, twin, config, sizes):
+    images = np.random.default_rng(0).integers(0, 256, (3 * BATCH + 1, *SHAPE), dtype=np.uint8)
+    monkeypatch.setattr(data, "load", lambda *args, **keywords: Dataset("toy", images, None, ()))
+    monkeypatch.setattr(nnx_training, "SAMPLES", 4)
+    options = nnx_training.Options(workdir=tmp_path / "whole", epochs=3, batch_size=BATCH, checkpoint_every=2)
+    make = lambda seed: twin(**sizes, seed=seed)
+    whole = nnx_training.run(make, options)
+
+    killed = replace(options, workdir=tmp_path / "killed")
+    with monkeypatch.context() as patch:
+        log = nnx_training.Training.log
+
+        def log_and_die(self, means):
+            log(self, means)
+            if self.step == 6:  # later than the last checkpoint, after a row that the next attempt must replace
+                raise Killed
+
+        patch.setattr(nnx_training.Training, "log", log_and_die)
+        with pytest.raises(Killed):
+            nnx_training.run(make, killed)
+    resumed = nnx_training.run(make, killed)
+
+    assert resumed.step == whole.step == 9
+    bits = lambda run: jax.tree.map(lambda x: np.asarray(jax.random.key_data(x) if _is_key(x) else x), run.state())
+    jax.tree.map(np.testing.assert_array_equal, bits(whole), bits(resumed))
+    for name in ("metrics.jsonl", "samples.npz"):
+        assert (killed.workdir / name).read_bytes() == (options.workdir / name).read_bytes()
+
+
+def _is_key(x):
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+@pytest.mark.parametrize(("twin", "config", "sizes"), CASES, ids=["vanilla_gan", "dcgan"])
+def test_sampling_from_nnx_moves_nothing_but_the_stream_of_latents(twin, config, sizes):
+    gan = twin(**sizes)
+    everything_else = nnx.Not(nnx.PathContains("rngs"))
+    copies = lambda: jax.tree.map(np.array, nnx.to_pure_dict(nnx.state(gan, everything_else)))
+    before, structure = copies(), nnx.graphdef(gan)
+    first, second = gan.sample(4), gan.sample(4)
+    jax.tree.map(np.testing.assert_array_equal, before, copies())
+    assert nnx.graphdef(gan) == structure  # the modes too
+    assert not np.array_equal(first, second)
+
+
+def test_every_pass_through_dropout_takes_a_key_of_its_own():
+    gan = VanillaGAN(**CASES[0][2])
+    for i in (1, 2):
+        gan.train_step(jnp.zeros((BATCH, *SHAPE)))
+        assert gan.discriminator.dropout.rngs.count[...] == 3 * i
