@@ -1,22 +1,28 @@
 """What trains the twins in PyTorch: the loop, the checkpoint that a killed run goes on from, and the command line."""
 
+import contextlib
 import json
 import os
+import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import safetensors.torch
 import tyro
+from safetensors import SafetensorError
 
 from imperative.requirements import torch
 from jaxgan import data
+from jaxgan.errors import UserError, one_line_errors, parse
 
 nn, Tensor = torch.nn, torch.Tensor
 
 SAMPLES = 256
+FIXED = ("data", "batch_size", "seed")  # what a run cannot change on the way
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Options:
     checkpoint_every: int = 1000  # steps between checkpoints; one is saved at the end anyway
     weights: Path | None = None  # a safetensors file of `jaxgan export` to begin with
     compile: bool = False  # pass the losses, with their gradients, through torch.compile
-    device: str = "cpu"  # cpu or cuda
+    device: Literal["cpu", "cuda"] = "cpu"  # where to train
     data: str = "mnist"  # data set
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
@@ -61,10 +67,15 @@ class Training:
             "sums": self.sums,
             "shuffler": self.shuffler_before,
             "random": torch.get_rng_state(),
+            "options": {name: getattr(self.options, name) for name in FIXED},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts everything back where it was."""
+        for name, value in state["options"].items():
+            if (given := getattr(self.options, name)) != value:
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag}: {given!r} is not allowed, the run was started with {value!r}")
         self.twin.load_state_dict(state["twin"])
         for name, optimizer in optimizers(self.twin).items():
             optimizer.load_state_dict(state["optimizers"][name])
@@ -125,12 +136,9 @@ def main(make: Callable[..., nn.Module], defaults: Options) -> None:
       make: builds the twin.
       defaults: what holds for every flag that is not given.
     """
-    options = tyro.cli(Options, default=defaults, prog=make.__name__.lower())
-    try:
-        run(make, options)
-    except (OSError, ValueError, NotImplementedError) as error:
-        print(f"{make.__name__.lower()}: error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    program = make.__name__.lower()
+    with one_line_errors(program):
+        run(make, parse(lambda: tyro.cli(Options, default=defaults, prog=program)))
 
 
 def run(make: Callable[..., nn.Module], options: Options) -> Training:
@@ -142,21 +150,35 @@ def run(make: Callable[..., nn.Module], options: Options) -> Training:
 
     Returns:
       The finished training.
+
+    Raises:
+      UserError: if the options do not fit the data, the twin or the weights.
     """
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device: 'cuda' is not there, choose cpu")
     images = on_device(data.load(options.data, data_dir=options.data_dir).images, options.device)
-    if not 1 <= options.batch_size <= len(images):
-        raise ValueError(f"--batch-size: {options.batch_size} is not allowed, {options.data} has {len(images)} images")
-    if options.checkpoint_every < 1:
-        raise ValueError(f"--checkpoint-every: {options.checkpoint_every} is not allowed, it must be at least 1")
+    for flag, value, most in (
+        ("epochs", options.epochs, sys.maxsize),
+        ("steps", options.steps, sys.maxsize),
+        ("batch-size", options.batch_size, len(images)),
+        ("checkpoint-every", options.checkpoint_every, sys.maxsize),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise UserError(f"--{flag}: {value} is not allowed, it must be between 1 and {most}")
     torch.manual_seed(options.seed)
-    twin = make(device=options.device, compiled=options.compile)
+    try:
+        twin = make(device=options.device, compiled=options.compile)
+    except NotImplementedError as error:
+        raise UserError(f"--compile: {error}") from error
     if options.weights is not None:
-        load_weights(twin, options.weights)
+        with fitting("--weights", options.weights):
+            twin.load_state_dict(safetensors.torch.load_file(options.weights))
     training = Training(twin, images, options)
-    options.workdir.mkdir(parents=True, exist_ok=True)
     if (checkpoint := options.workdir / "checkpoint.pt").exists():
-        training.load_state_dict(torch.load(checkpoint, weights_only=True))
+        with fitting("--workdir", checkpoint):
+            training.load_state_dict(torch.load(checkpoint, weights_only=True))
         print(f"going on from step {training.step}")
+    options.workdir.mkdir(parents=True, exist_ok=True)
     training.run()
     pictures = ((twin.sample(SAMPLES) + 1) * 127.5).round().clamp(0, 255).byte().cpu()
     np.savez_compressed(options.workdir / "samples.npz", images=pictures.permute(0, 2, 3, 1).numpy())
@@ -164,11 +186,11 @@ def run(make: Callable[..., nn.Module], options: Options) -> Training:
     return training
 
 
-def load_weights(twin: nn.Module, path: Path) -> None:
-    """Loads what `jaxgan export --format torch` wrote; the names of the layers are the same."""
-    from safetensors.torch import load_file
-
+@contextlib.contextmanager
+def fitting(flag: str, path: Path) -> Iterator[None]:
+    """Tells in one line that a file is damaged or of another model; each library has errors of its own for that."""
     try:
-        twin.load_state_dict(load_file(path))
-    except RuntimeError as error:
-        raise ValueError(f"--weights: {str(path)!r} does not fit: {' '.join(str(error).split())}") from error
+        yield
+    except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise UserError(f"{flag}: {str(path)!r} does not fit or is damaged ({words})") from error
