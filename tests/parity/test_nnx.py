@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -62,16 +63,26 @@ def inject(twin, config, state, keys):
             layers[layer] = {**layers[layer], **stats}
         nnx.update(getattr(twin, name), layers)
     nnx.update(twin, doubled(nnx.state(twin)))
+    latents, masks = drawn(config, keys)
+    twin.draw_latents = Injected(latents)
+    if masks.size:
+        twin.discriminator.dropout = InjectedDropout(masks)
+
+
+@partial(jax.jit, static_argnums=0)
+def drawn(config, keys):
+    """The latents of all passes through the generator, and the masks of all through the discriminator, in order."""
     _, (discriminator, _) = networks(config, image_shape=SHAPE).values()
     n, d = config.latent_size, discriminator.noise_offsets[-1]
     law = noise.uniform if config.latent_law == "uniform" else noise.normal
-    rows = [noise.words(key, jnp.arange(BATCH), count=2 * n + 3 * d) for key in keys]
-    twin.draw_latents = Injected([law(row[:, i * n : (i + 1) * n]) for row in rows for i in (0, 1)])
-    if d:
-        masks = [part for row in rows for part in jnp.split(row[:, 2 * n :], 3, axis=1)]
-        twin.discriminator.dropout = InjectedDropout(
-            [noise.keep_mask(bits, config.hidden_units, rate=0.5) for bits in masks]
-        )
+    words = jax.vmap(lambda key: noise.words(key, jnp.arange(BATCH), count=2 * n + 3 * d))(keys)
+    latents, masks = (
+        part.reshape(STEPS, BATCH, passes, -1).swapaxes(1, 2).reshape(STEPS * passes, BATCH, -1)
+        for part, passes in ((words[:, :, : 2 * n], 2), (words[:, :, 2 * n :], 3))
+    )
+    return law(latents), jax.vmap(lambda bits: noise.keep_mask(bits, config.hidden_units, rate=0.5))(
+        masks
+    ) if d else masks
 
 
 def assert_close(ours, theirs, tolerance):
@@ -94,10 +105,10 @@ def assert_same_networks(state, twin, tolerance):
 @pytest.mark.parametrize(("twin", "config", "sizes"), CASES, ids=["vanilla_gan", "dcgan"])
 def test_nnx_has_our_losses_weights_moments_and_running_statistics(twin, config, sizes):
     with jax.enable_x64(True):
-        config, twin = config(**sizes), twin(**sizes, seed=1)
+        config, twin = config(**sizes), nnx.jit(lambda: twin(**sizes, seed=1))()
         method = build(config, image_shape=SHAPE)
-        state = doubled(method.init(jax.random.key(0)))
-        keys = [jax.random.key(i) for i in range(STEPS)]
+        state = jax.jit(lambda key: doubled(method.init(key)))(jax.random.key(0))
+        keys = jax.vmap(jax.random.key)(jnp.arange(STEPS))
         inject(twin, config, state, keys)
         step, index = jax.jit(method.step), jnp.arange(BATCH)
         for i, key in enumerate(keys):
