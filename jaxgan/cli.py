@@ -48,6 +48,7 @@ def _commands() -> tyro.extras.SubcommandApp:
     data_group.command(_later(show_data), name="show")
     data_group.command(_later(prepare_data), name="prepare")
     app.command(data_group, name="data", help="List, look at and prepare the data sets.")
+    app.command(_later(export_run), name="export")
     return app
 
 
@@ -125,6 +126,26 @@ def prepare_data(
         data_dir: Root of prepared data sets; without one, TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     print(data.prepare(name, data_dir=data_dir, source=source))
+
+
+def export_run(
+    workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")],
+    format: Literal["torch"],
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+) -> None:
+    """Write the networks of a run, as they were saved last, to a file that other programs read.
+
+    Args:
+        workdir: The run's folder.
+        format: torch: a safetensors file of all networks, for load_state_dict of a module with the same layer names.
+        out: The file to write; without one, WORKDIR/export/weights.safetensors.
+        last: Take the parameters of the last step, although the run keeps averaged ones for its samples.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.export import export
+
+    print(export(workdir, format=format, out=out, averaged=not last))
 
 
 def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndarray, "classes columns h w c"]:

@@ -18,11 +18,12 @@ from jaxgan.runtime.program import Carry
 
 
 @contextmanager
-def checkpoint_manager(directory: Path) -> Iterator[ocp.CheckpointManager]:
+def checkpoint_manager(directory: Path, *, read_only: bool = False) -> Iterator[ocp.CheckpointManager]:
     """Opens a run's checkpoints; on leaving, waits until all of them are on disk.
 
     Args:
       directory: the folder of the checkpoints, one folder a step; the latest two are kept.
+      read_only: whether to change nothing in the folder, which must then exist.
 
     Yields:
       Orbax's manager.
@@ -33,6 +34,7 @@ def checkpoint_manager(directory: Path) -> Iterator[ocp.CheckpointManager]:
         preservation_policy=preservation_policy.LatestN(2),
         enable_async_checkpointing=True,
         cleanup_tmp_directories=True,
+        read_only=read_only,
     )
     with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
         yield manager

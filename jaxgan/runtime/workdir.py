@@ -175,12 +175,12 @@ def alone(workdir: Workdir) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file's text at one stroke, so that no reader and no crash ever finds half of it."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces a file's content at one stroke, so that no reader and no crash ever finds half of it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)

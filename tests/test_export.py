@@ -1,0 +1,172 @@
+"""A run read back from its folder, and written to a file for PyTorch."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import safetensors
+from safetensors.numpy import load_file
+
+from jaxgan import cli, interop
+from jaxgan.config import Config, Run, VanillaGAN, from_json
+from jaxgan.data import Dataset
+from jaxgan.errors import UserError
+from jaxgan.export import FORMATS
+from jaxgan.methods import networks
+from jaxgan.runtime import finished
+from jaxgan.runtime.loop import train
+
+UNITS, LATENT, STEPS = 4, 3, 4
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of two epochs with a checkpoint after each: its config and its last state."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    images = np.random.default_rng(0).integers(0, 256, (40, 28, 28, 1), dtype=np.uint8)
+    dataset = Dataset("mnist", images, np.zeros(40, np.int32), tuple("0123456789"))
+    config = Config(
+        method=VanillaGAN(latent_size=LATENT, hidden_units=UNITS, ema_decay=0.9),
+        run=Run(workdir=folder, data_dir=folder / "absent", epochs=2, batch_size=20, checkpoint_every=1),
+    )
+    return config, jax.device_get(train(config, dataset, jax.devices()[:1], resume=False))
+
+
+@pytest.fixture
+def folder(run, tmp_path):
+    """A copy of the run's folder, elsewhere."""
+    return shutil.copytree(run[0].run.workdir, tmp_path / "moved")
+
+
+def content(root):
+    """All there is below a folder: names, times of change, bytes."""
+    return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else None) for p in (root, *root.rglob("*"))}
+
+
+def export(capsys, *argv):
+    cli.main(["export", *map(str, argv), "--format", "torch"])
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    return out.strip()
+
+
+def refused(capsys, root, *argv):
+    """The one line with which a command is refused that leaves everything as it was."""
+    before = content(root)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["export", *map(str, argv), "--format", "torch"])
+    output = capsys.readouterr()
+    assert caught.value.code == 2
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert content(root) == before
+    return output.err
+
+
+def test_a_run_comes_back_from_its_folder_alone_which_stays_as_it_was(run, folder):
+    (folder / "checkpoints" / "9.orbax-checkpoint-tmp").mkdir()  # what another run at work there would leave
+    before = content(folder)
+    config, method, state, step = finished.load(folder)
+    assert content(folder) == before
+    assert (config, step) == (run[0], STEPS)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), run[1])
+    assert jax.eval_shape(lambda s, k: method.sample(s, k, 2), state, jax.random.key(0)).shape == (2, 28, 28, 1)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(state)} == {1}
+
+
+def test_the_file_holds_what_samples_are_drawn_with_and_says_where_it_is_from(run, folder, capsys):
+    path = export(capsys, folder)
+    assert path == str(folder / "export" / "weights.safetensors")
+    expected = interop.weights(run[1], averaged=True)
+    found = load_file(path)
+    assert found.keys() == expected.keys()
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    with safetensors.safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+    assert (metadata["step"], metadata["parameters"]) == (str(STEPS), "averaged")
+    assert from_json(metadata["config"], source="metadata") == run[0]
+
+
+def test_the_last_parameters_are_written_where_they_are_asked_for(run, folder, tmp_path, capsys):
+    out = tmp_path / "last.safetensors"
+    assert export(capsys, folder, "--out", out, "--last") == str(out)
+    found, averaged = load_file(out), interop.weights(run[1], averaged=True)
+    jax.tree.map(np.testing.assert_array_equal, found, interop.weights(run[1]))
+    assert not np.array_equal(found["generator.output.weight"], averaged["generator.output.weight"])
+    with safetensors.safe_open(out, framework="np") as file:
+        assert file.metadata()["parameters"] == "last"
+    assert not (folder / "export").exists()
+
+
+def test_pytorch_loads_the_file_strictly_and_draws_the_same_images(run, folder, capsys):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file as load_tensors
+
+    linear, modules = torch.nn.Linear, torch.nn.ModuleDict
+    twin = modules(
+        {
+            "generator": modules({"hidden_0": linear(LATENT, UNITS), "output": linear(UNITS, 784)}),
+            "discriminator": modules({"hidden_0": linear(784, UNITS, bias=False), "output": linear(UNITS, 1)}),
+        }
+    )
+    twin.load_state_dict(load_tensors(export(capsys, folder)), strict=True)
+    z = np.random.default_rng(0).uniform(-1, 1, (5, LATENT)).astype(np.float32)
+    hidden = torch.nn.functional.leaky_relu(twin.generator.hidden_0(torch.from_numpy(z)), 0.01)
+    theirs = torch.tanh(twin.generator.output(hidden)).detach().numpy().reshape(5, 28, 28, 1)
+    module, _ = networks(run[0].method, image_shape=(28, 28, 1))["generator"]
+    np.testing.assert_allclose(module.apply({"params": run[1].averaged}, jax.numpy.asarray(z)), theirs, atol=1e-6)
+
+
+def test_the_command_offers_every_format(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["export", "--help"])
+    assert f"--format {{{','.join(FORMATS)}}}" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
+    assert "absent': no such folder" in refused(capsys, tmp_path, tmp_path / "absent")
+    assert "holds no run, it has no config.json" in refused(capsys, tmp_path, tmp_path)
+    (tmp_path / "file").touch()
+    assert "file' is a file, it must be a folder" in refused(capsys, tmp_path, tmp_path / "file")
+
+
+def test_a_run_without_a_checkpoint_or_with_a_damaged_one_is_refused(folder, capsys):
+    for path in (folder / "checkpoints" / str(STEPS)).rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    line = refused(capsys, folder, folder)
+    assert line.startswith(f"jaxgan: error: the checkpoint '{folder / 'checkpoints' / str(STEPS)}' is damaged")
+    assert f"from step {STEPS // 2}" in line
+    shutil.rmtree(folder / "checkpoints")
+    assert "this run of vanilla_gan has no checkpoint yet" in refused(capsys, folder, folder)
+
+
+def test_a_damaged_config_is_refused(folder, capsys):
+    (folder / "config.json").write_text((folder / "config.json").read_text().replace("vanilla_gan", "vanilla_gam"))
+    assert "did you mean 'vanilla_gan'?" in refused(capsys, folder, folder)
+    tree = json.loads((folder / "config.json").read_text().replace("vanilla_gam", "vanilla_gan"))
+    tree["run"]["data"] = "minst"
+    (folder / "config.json").write_text(json.dumps(tree))
+    with pytest.raises(UserError, match="did you mean 'mnist'"):
+        finished.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "is a folder, name a file in it"),
+        ("weights.pt", "has the suffix '.pt', it must be '.safetensors', such as "),
+        ("absent/weights.safetensors", "absent' is not a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_run_is_read(name, words, tmp_path, capsys):
+    line = refused(capsys, tmp_path, tmp_path / "absent", "--out", f"{tmp_path}/{name}")
+    assert line.startswith("jaxgan: error: --out: ")
+    assert words in line
+
+
+def test_a_folder_for_the_file_that_cannot_be_made_is_named(folder, capsys):
+    (folder / "export").touch()
+    assert "weights.safetensors' cannot be written (File exists)" in refused(capsys, folder, folder)
