@@ -1,0 +1,97 @@
+"""The PyTorch twins, trained with weights, real batches and random numbers that come from elsewhere."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from imperative.dcgan import dcgan
+from imperative.parity import Arrays, Draws, Setting, Trajectory, columns, draws, sizes
+from imperative.requirements import torch
+from imperative.training import optimizers
+from imperative.vae import VAE
+from imperative.vanilla_gan import vanilla_gan
+from imperative.wgan import WGAN
+from jaxgan import config as configs
+
+nn, Tensor = torch.nn, torch.Tensor
+
+FULLY_CONNECTED = {configs.VanillaGAN: vanilla_gan, configs.VAE: VAE}
+CONVOLUTIONAL = {configs.DCGAN: dcgan, configs.WGAN: WGAN}
+
+
+def make_twin(config: configs.Method, *, image_shape: tuple[int, int, int]) -> nn.Module:
+    """Builds the twin of a method.
+
+    Args:
+      config: the method.
+      image_shape: height, width and channels of an image.
+
+    Returns:
+      The twin, with weights of its own.
+    """
+    *size, channels = image_shape
+    if make := FULLY_CONNECTED.get(type(config)):
+        return make(**sizes(config), image_shape=(channels, *size))
+    return CONVOLUTIONAL[type(config)](**sizes(config), channels=channels)
+
+
+def inject(twin: nn.Module, drawn: Draws, dtype: torch.dtype) -> None:
+    """Gives a twin the random numbers of its next step."""
+    latents, masks, shares = jax.tree.map(lambda x: torch.tensor(np.asarray(x), dtype=dtype), drawn)
+    remaining_latents, remaining_masks = iter(latents), iter(masks)
+    twin.draw_latents = lambda count: next(remaining_latents)
+    if masks:
+        twin.discriminator.dropout.forward = lambda h: h * next(remaining_masks)
+    if shares is not None:
+        twin.draw_shares = lambda count: shares
+
+
+def train(setting: Setting) -> Trajectory:
+    """Trains a twin.
+
+    Args:
+      setting: how; with weights.
+
+    Returns:
+      What happened. The gradients are those that lay before the optimizers.
+    """
+    dtype = getattr(torch, setting.precision)
+    twin = make_twin(setting.config, image_shape=setting.image_shape).to(dtype)
+    twin.load_state_dict({name: torch.tensor(array, dtype=dtype) for name, array in setting.weights.items()})
+    names = {parameter: name for name, parameter in twin.named_parameters()}
+    gradients: Arrays = {}
+
+    def keep(optimizer: torch.optim.Optimizer, *_) -> None:
+        for parameter in _parameters(optimizer):
+            gradients[f"gradient/{names[parameter]}"] = parameter.grad.numpy().copy()
+
+    for optimizer in optimizers(twin).values():
+        optimizer.register_step_pre_hook(keep)
+    rows, looks = [], {}
+    for i in range(setting.steps):
+        images = setting.images(i)
+        inject(twin, draws(setting.config, setting.key(i), count=len(images)), dtype)
+        gradients.clear()
+        rows.append(twin.train_step(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), i))
+        if i + 1 in setting.looks:
+            looks[i + 1] = look(twin) | gradients
+    return Trajectory(columns([{name: value.item() for name, value in row.items()} for row in rows]), looks)
+
+
+def look(twin: nn.Module) -> Arrays:
+    """Collects what a twin holds after a step, but for the gradients, under the names of :class:`Trajectory`."""
+    counts = "num_batches_tracked"
+    found = {f"weight/{name}": x for name, x in twin.state_dict().items() if not name.endswith(counts)}
+    names = {parameter: name for name, parameter in twin.named_parameters()}
+    for optimizer in optimizers(twin).values():
+        for parameter in _parameters(optimizer):
+            kept = optimizer.state.get(parameter, {})  # none before its first step
+            for moment in ("exp_avg", "exp_avg_sq"):
+                found[f"{moment}/{names[parameter]}"] = kept.get(moment, torch.zeros_like(parameter))
+    return {name: x.detach().numpy().copy() for name, x in found.items()}
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:
+    for group in optimizer.param_groups:
+        yield from group["params"]
