@@ -78,7 +78,8 @@ def forget_sums(carry: Carry) -> Carry:
 
 def take(examples: Array, chosen: Int[Array, " size"]) -> Array:
     """Gathers examples as flat rows, which XLA's CPU backend copies faster; each index must be that of an example."""
-    rows = examples.reshape(len(examples), -1)
+    # A TPU keeps images with the examples last, and would turn all of them around in every step but for the barrier.
+    rows = lax.optimization_barrier(examples.reshape(len(examples), -1))
     return rows.at[chosen].get(mode="promise_in_bounds").reshape(len(chosen), *examples.shape[1:])
 
 
