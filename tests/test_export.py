@@ -13,7 +13,7 @@ from jaxgan import cli, interop
 from jaxgan.config import Config, Run, VanillaGAN, from_json
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.export import FORMATS
+from jaxgan.export import FORMATS, torch_weights
 from jaxgan.methods import networks
 from jaxgan.runtime import finished
 from jaxgan.runtime.loop import train
@@ -95,9 +95,13 @@ def test_the_last_parameters_are_written_where_they_are_asked_for(run, folder, t
     found, averaged = load_file(out), interop.weights(run[1], averaged=True)
     jax.tree.map(np.testing.assert_array_equal, found, interop.weights(run[1]))
     assert not np.array_equal(found["generator.output.weight"], averaged["generator.output.weight"])
-    with safetensors.safe_open(out, framework="np") as file:
-        assert file.metadata()["parameters"] == "last"
     assert not (folder / "export").exists()
+    plain = finished.load(folder)
+    without_average = tmp_path / "plain.safetensors"
+    without_average.write_bytes(torch_weights(plain._replace(state=plain.state.replace(averaged=None)), True))
+    for path in (out, without_average):
+        with safetensors.safe_open(path, framework="np") as file:
+            assert file.metadata()["parameters"] == "last"
 
 
 def test_pytorch_loads_the_file_strictly_and_draws_the_same_images(run, folder, capsys):

@@ -103,6 +103,8 @@ def test_nothing_that_goes_out_or_comes_in_shares_memory_with_what_it_was_made_o
     for array in jax.tree.leaves((out, placed)):
         array += 1
     assert_same((state, restored.generator.params), (before, before.generator.params))
+    assert_same(moments.exp_avg, adam_state(before.generator).exp_avg)
+    assert_same(moments.exp_avg_sq, adam_state(before.generator).exp_avg_sq)
     assert_same(restored.averaged, before.generator.params)
     assert_same((again.opt_state, named.exp_avg), (before.generator.opt_state, adam_state(before.generator).exp_avg))
     assert not any(
