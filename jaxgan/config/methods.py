@@ -9,6 +9,7 @@ from jaxgan.config.fields import number, share, weight
 
 LatentLaw = Literal["uniform", "normal"]
 Initialization = Literal["torch", "lecun", "dcgan"]
+ComputeType = Literal["float32", "bfloat16"]
 Normalization = Literal["batch", "instance", "layer", "none"]
 
 
@@ -25,6 +26,7 @@ class Autoencoder:
     width: int = number(32)  # channels of the first convolution of the conv encoder; they double from layer to layer
     loss: Literal["mse", "bernoulli"] = "mse"  # squared error, or cross-entropy of pixels taken as probabilities
     initialization: Initialization = "torch"  # weights: U(+-1/sqrt(fan_in)), biases too; LeCun normal; or N(0, 0.02)
+    compute_dtype: ComputeType = "float32"  # what products are computed in; parameters and all else stay float32
     learning_rate: float = weight(1e-3)  # Adam step size
     beta1: float = share(0.9)  # Adam decay of the gradient's mean
     beta2: float = share(0.999)  # Adam decay of the squared gradient's mean
@@ -44,6 +46,7 @@ class VAE:
     beta: float = weight(1.0)  # weight of the KL divergence; 1 makes the loss the negative ELBO
     targets: Literal["soft", "binarized"] = "soft"  # pixels as probabilities, or 0 and 1 drawn from them every step
     initialization: Initialization = "torch"  # weights: U(+-1/sqrt(fan_in)), biases too; LeCun normal; or N(0, 0.02)
+    compute_dtype: ComputeType = "float32"  # what products are computed in; parameters and all else stay float32
     learning_rate: float = weight(1e-3)  # Adam step size
     beta1: float = share(0.9)  # Adam decay of the gradient's mean
     beta2: float = share(0.999)  # Adam decay of the squared gradient's mean
@@ -64,6 +67,7 @@ class VanillaGAN:
     negative_slope: float = number(0.01, low=0, high=1)  # slope of LeakyReLU below zero
     dropout_rate: float = share(0.5)  # share of discriminator units dropped
     initialization: Initialization = "torch"  # weights: U(+-1/sqrt(fan_in)), biases too; LeCun normal; or N(0, 0.02)
+    compute_dtype: ComputeType = "float32"  # what products are computed in; parameters and all else stay float32
     generator_learning_rate: float = weight(1e-3)  # Adam step size of the generator
     discriminator_learning_rate: float = weight(1e-3)  # Adam step size of the discriminator
     beta1: float = share(0.9)  # Adam decay of the gradient's mean
@@ -90,6 +94,7 @@ class DCGAN:
     r2_weight: float = weight(0.0)  # gamma of the same at generated images
     dragan_weight: float = weight(0.0)  # lambda of the gradient penalty around real images
     initialization: Initialization = "torch"  # weights: U(+-1/sqrt(fan_in)), biases too; LeCun normal; or N(0, 0.02)
+    compute_dtype: ComputeType = "float32"  # what products are computed in; parameters and all else stay float32
     generator_learning_rate: float = weight(3e-4)  # Adam step size of the generator
     discriminator_learning_rate: float = weight(2e-4)  # Adam step size of the discriminator
     beta1: float = share(0.9)  # Adam decay of the gradient's mean; the DCGAN paper has 0.5
@@ -113,6 +118,7 @@ class WGAN:
     negative_slope: float = number(0.2, low=0, high=1)  # slope of LeakyReLU below zero
     critic_norm: Literal["instance", "layer", "none"] = "instance"  # batch statistics would tie images together
     initialization: Initialization = "torch"  # weights: U(+-1/sqrt(fan_in)), biases too; LeCun normal; or N(0, 0.02)
+    compute_dtype: ComputeType = "float32"  # what products are computed in; parameters and all else stay float32
     learning_rate: float | None = weight(None)  # of both networks; None: 2e-4 for Adam, 5e-5 for RMSprop under clip
     beta1: float = share(0.5)  # Adam decay of the gradient's mean
     beta2: float = share(0.9)  # Adam decay of the squared gradient's mean

@@ -1,7 +1,10 @@
 """From a config to what it describes: networks and the method that trains them."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
@@ -12,10 +15,10 @@ from jaxgan.methods.gan import gan
 from jaxgan.methods.method import Method
 from jaxgan.methods.vae import vae
 from jaxgan.nn import autoencoders, convolutional, fully_connected, initializers, noise
-from jaxgan.nn.initializers import Initialization
 
 LATENT_LAWS = {"uniform": noise.uniform, "normal": noise.normal}
 INITIALIZATIONS = {"torch": initializers.torch_default, "lecun": initializers.lecun, "dcgan": initializers.dcgan}
+COMPUTE_TYPES = {"float32": None, "bfloat16": jnp.bfloat16}  # None: the parameters' own
 LOSSES = {
     "non_saturating": losses.non_saturating,
     "minimax": losses.minimax,
@@ -40,23 +43,23 @@ def networks(
     Returns:
       For each network its module and the shape of one input example, by the network's name.
     """
-    initialization = INITIALIZATIONS[config.initialization]()
+    weights = {"initialization": INITIALIZATIONS[config.initialization](), "dtype": COMPUTE_TYPES[config.compute_dtype]}
     match config:
         case configs.Autoencoder() | configs.VAE():
             features = config.latent_size * (2 if isinstance(config, configs.VAE) else 1)
-            encoder, decoder = _encoder_and_decoder(config, image_shape, features, initialization)
+            encoder, decoder = _encoder_and_decoder(config, image_shape, features, weights)
             return {"encoder": (encoder, image_shape), "decoder": (decoder, (config.latent_size,))}
         case configs.VanillaGAN():
             widths = (config.hidden_units,) * config.hidden_layers
             slope = config.negative_slope
-            generator = fully_connected.Generator(image_shape, widths, config.hidden_bias, slope, initialization)
-            discriminator = fully_connected.Discriminator(widths, slope, config.dropout_rate, initialization)
+            generator = fully_connected.Generator(image_shape, widths, config.hidden_bias, slope, **weights)
+            discriminator = fully_connected.Discriminator(widths, slope, config.dropout_rate, **weights)
         case configs.DCGAN() | configs.WGAN():
             ladder = {
                 "width": config.width,
                 "negative_slope": config.negative_slope,
-                "initialization": initialization,
                 "axis_name": axis_name,
+                **weights,
             }
             bias, norms, spectral_norm = _convolutional_options(config)
             up = convolutional.Up(image_shape, bias=bias, norm=norms[0], **ladder)
@@ -66,15 +69,15 @@ def networks(
 
 
 def _encoder_and_decoder(
-    config: configs.Autoencoder | configs.VAE, image_shape: Shape, features: int, initialization: Initialization
+    config: configs.Autoencoder | configs.VAE, image_shape: Shape, features: int, weights: Mapping[str, Any]
 ) -> tuple[nn.Module, nn.Module]:
     if config.encoder == "conv":
-        ladder = {"width": config.width, "bias": True, "norm": "none", "initialization": initialization}
+        ladder = {"width": config.width, "bias": True, "norm": "none", **weights}
         return convolutional.Down(features, **ladder), convolutional.Up(image_shape, **ladder)
     widths = () if config.encoder == "linear" else (config.hidden_units,) * config.hidden_layers
     return (
-        autoencoders.Encoder(features, widths, initialization),
-        autoencoders.Decoder(image_shape, widths, initialization),
+        autoencoders.Encoder(features, widths, **weights),
+        autoencoders.Decoder(image_shape, widths, **weights),
     )
 
 

@@ -4,6 +4,7 @@ import math
 
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxgan.nn.convolution import Pair, convolution, transposed_convolution
@@ -23,6 +24,7 @@ class Conv(nn.Module):
       use_bias: whether a bias is added.
       spectral_norm: whether the kernel is divided by its largest singular value.
       initialization: the laws of kernel and bias.
+      dtype: what products are computed in; None for the type of inputs and parameters, whichever is wider.
     """
 
     features: int
@@ -32,6 +34,7 @@ class Conv(nn.Module):
     use_bias: bool = True
     spectral_norm: bool = False
     initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -42,13 +45,15 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.initialization.kernel, shape)
         if self.spectral_norm:
             kernel = spectrally_normalized(self, kernel)
-        x, kernel = promote_dtype(x, kernel)
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.initialization.bias(math.prod(shape[:3])), (self.features,))
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         if self.padding == (0, 0) and x.shape[1:3] == self.kernel_size:  # one position: a matrix product
             y = matmul(x.reshape(len(x), -1), kernel.reshape(-1, self.features))[:, None, None]
         else:
             y = convolution(x, kernel, strides=self.strides, padding=self.padding)
-        fan_in = math.prod(shape[:3])
-        return y + self.param("bias", self.initialization.bias(fan_in), (self.features,)) if self.use_bias else y
+        return y if bias is None else y + bias
 
 
 class ConvTranspose(nn.Module):
@@ -64,6 +69,7 @@ class ConvTranspose(nn.Module):
       output_padding: rows and columns added at the far edge.
       use_bias: whether a bias is added.
       initialization: the laws of kernel and bias.
+      dtype: what products are computed in; None for the type of inputs and parameters, whichever is wider.
     """
 
     features: int
@@ -73,6 +79,7 @@ class ConvTranspose(nn.Module):
     output_padding: Pair = (0, 0)
     use_bias: bool = True
     initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -81,12 +88,14 @@ class ConvTranspose(nn.Module):
         """Applies the layer to a batch of images."""
         shape = (*self.kernel_size, self.features, x.shape[-1])
         kernel = self.param("kernel", self.initialization.transposed_kernel, shape)
-        x, kernel = promote_dtype(x, kernel)
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.initialization.bias(math.prod(shape[:3])), (self.features,))
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         if x.shape[1:3] == (1, 1) and self.padding == self.output_padding == (0, 0):  # one pixel: a matrix product
             y = matmul(x.reshape(len(x), -1), kernel.reshape(-1, x.shape[-1]).T).reshape(len(x), *shape[:3])
         else:
             y = transposed_convolution(
                 x, kernel, strides=self.strides, padding=self.padding, output_padding=self.output_padding
             )
-        fan_in = math.prod(shape[:3])
-        return y + self.param("bias", self.initialization.bias(fan_in), (self.features,)) if self.use_bias else y
+        return y if bias is None else y + bias

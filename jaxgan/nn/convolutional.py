@@ -10,12 +10,14 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, UInt32
 
 from jaxgan.nn.convolution import Geometry, Pair
 from jaxgan.nn.convolution_layers import Conv, ConvTranspose
 from jaxgan.nn.initializers import Initialization, torch_default
 from jaxgan.nn.normalization import BatchNorm, ExampleNorm
+from jaxgan.nn.precision import widened
 
 SMALLEST = 4  # pixels on a side that one kernel covers
 
@@ -66,6 +68,7 @@ class Down(nn.Module):
       spectral_norm: whether kernels are divided by their largest singular values.
       initialization: the laws of all weights.
       axis_name: the mapped axis that a batch is split over; None on one device.
+      dtype: what products are computed in; None for the parameters' own type.
     """
 
     features: int
@@ -76,6 +79,7 @@ class Down(nn.Module):
     spectral_norm: bool = False
     initialization: Initialization = torch_default()
     axis_name: str | None = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -88,10 +92,11 @@ class Down(nn.Module):
             if i > 0:
                 x = normalization(self.norm, axis_name=self.axis_name, name=f"norm_{i}")(x, train=train)
             x = nn.leaky_relu(x, self.negative_slope)
-        return self._conv(self.features, last, name="output")(x)[:, 0, 0]
+        return widened(self._conv(self.features, last, name="output")(x)[:, 0, 0])
 
     def _conv(self, features: int, geometry: Geometry, *, name: str) -> Conv:
-        return Conv(features, *geometry, self.bias, self.spectral_norm, self.initialization, name=name)
+        options = self.bias, self.spectral_norm, self.initialization, self.dtype
+        return Conv(features, *geometry, *options, name=name)
 
 
 class Up(nn.Module):
@@ -105,6 +110,7 @@ class Up(nn.Module):
       norm: the normalization after each convolution but the last.
       initialization: the laws of all weights.
       axis_name: the mapped axis that a batch is split over; None on one device.
+      dtype: what products are computed in; None for the parameters' own type.
     """
 
     image_shape: tuple[int, int, int]
@@ -114,6 +120,7 @@ class Up(nn.Module):
     norm: str = "batch"
     initialization: Initialization = torch_default()
     axis_name: str | None = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -124,12 +131,12 @@ class Up(nn.Module):
         x = z[:, None, None, :]
         for i, geometry in reversed(list(enumerate(ladder(tuple(size))))):
             features, name = (self.width * 2 ** (i - 1), f"conv_{i}") if i else (channels, "output")
-            layer = ConvTranspose(features, *geometry, (0, 0), self.bias, self.initialization, name=name)
-            x = layer(x)
+            options = (0, 0), self.bias, self.initialization, self.dtype
+            x = ConvTranspose(features, *geometry, *options, name=name)(x)
             if i:
                 x = normalization(self.norm, axis_name=self.axis_name, name=f"norm_{i}")(x, train=train)
                 x = nn.leaky_relu(x, self.negative_slope)
-        return x
+        return widened(x)
 
 
 class Generator(nn.Module):

@@ -2,7 +2,9 @@
 
 import jax
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float
 
 from jaxgan.nn.initializers import Initialization, torch_default
@@ -52,15 +54,20 @@ class Dense(nn.Module):
       features: size of the output.
       use_bias: whether a bias is added.
       initialization: the laws of kernel and bias.
+      dtype: what products are computed in; None for the type of inputs and parameters, whichever is wider.
     """
 
     features: int
     use_bias: bool = True
     initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch features"]:
         """Applies the map to a batch of rows."""
         fan_in = x.shape[-1]
-        y = matmul(x, self.param("kernel", self.initialization.kernel, (fan_in, self.features)))
-        return y + self.param("bias", self.initialization.bias(fan_in), (self.features,)) if self.use_bias else y
+        kernel = self.param("kernel", self.initialization.kernel, (fan_in, self.features))
+        bias = self.param("bias", self.initialization.bias(fan_in), (self.features,)) if self.use_bias else None
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = matmul(x, kernel)
+        return y if bias is None else y + bias

@@ -5,11 +5,13 @@ from itertools import accumulate, pairwise
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, UInt32
 
 from jaxgan.nn import noise
 from jaxgan.nn.dense import Dense
 from jaxgan.nn.initializers import Initialization, torch_default
+from jaxgan.nn.precision import widened
 
 
 class Generator(nn.Module):
@@ -21,6 +23,7 @@ class Generator(nn.Module):
       hidden_bias: whether the hidden layers have biases; the last one always has.
       negative_slope: slope of LeakyReLU below zero.
       initialization: the laws of all weights.
+      dtype: what products are computed in; None for the parameters' own type.
     """
 
     image_shape: tuple[int, int, int]
@@ -28,6 +31,7 @@ class Generator(nn.Module):
     hidden_bias: bool = True
     negative_slope: float = 0.01
     initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -36,10 +40,10 @@ class Generator(nn.Module):
         """Draws one image, with values in [-1, 1], from each latent vector; the same way in training."""
         h = z
         for i, units in enumerate(self.hidden_units):
-            h = Dense(units, self.hidden_bias, self.initialization, name=f"hidden_{i}")(h)
+            h = Dense(units, self.hidden_bias, self.initialization, self.dtype, name=f"hidden_{i}")(h)
             h = nn.leaky_relu(h, self.negative_slope)
-        h = Dense(math.prod(self.image_shape), True, self.initialization, name="output")(h)
-        return jnp.tanh(h).reshape(-1, *self.image_shape)
+        h = Dense(math.prod(self.image_shape), True, self.initialization, self.dtype, name="output")(h)
+        return jnp.tanh(widened(h)).reshape(-1, *self.image_shape)
 
 
 class Discriminator(nn.Module):
@@ -50,12 +54,14 @@ class Discriminator(nn.Module):
       negative_slope: slope of LeakyReLU below zero.
       dropout_rate: share of hidden units that training drops.
       initialization: the laws of all weights.
+      dtype: what products are computed in; None for the parameters' own type.
     """
 
     hidden_units: tuple[int, ...] = (100,)
     negative_slope: float = 0.01
     dropout_rate: float = 0.5
     initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
 
     @property
     def noise_offsets(self) -> tuple[int, ...]:
@@ -106,9 +112,9 @@ class Discriminator(nn.Module):
         self, h: Float[Array, "batch pixels"], bits: UInt32[Array, "batch words"] | None
     ) -> Float[Array, " batch"]:
         for i, (units, (start, stop)) in enumerate(zip(self.hidden_units, pairwise(self.noise_offsets), strict=True)):
-            h = Dense(units, False, self.initialization, name=f"hidden_{i}")(h)
+            h = Dense(units, False, self.initialization, self.dtype, name=f"hidden_{i}")(h)
             h = nn.leaky_relu(h, self.negative_slope)
             if bits is not None and self.dropout_rate > 0:
                 keep = noise.keep_mask(bits[:, start:stop], units, rate=self.dropout_rate)
                 h = jnp.where(keep, h / (1 - self.dropout_rate), 0)
-        return Dense(1, True, self.initialization, name="output")(h)[:, 0]
+        return widened(Dense(1, True, self.initialization, self.dtype, name="output")(h)[:, 0])

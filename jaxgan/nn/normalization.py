@@ -5,6 +5,8 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxgan.nn.precision import widened
+
 EPSILON = 1e-5  # PyTorch's, for all of them
 
 
@@ -25,7 +27,7 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*batch channels"], *, train: bool) -> Float[Array, "*batch channels"]:
         """Normalizes each channel, by the batch's statistics in training mode and by the running ones otherwise."""
-        channels = x.shape[-1]
+        x, channels = widened(x), x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
@@ -63,6 +65,7 @@ class ExampleNorm(nn.Module):
         self, x: Float[Array, "batch height width channels"], *, train: bool = True
     ) -> Float[Array, "batch height width channels"]:
         """Normalizes, then scales and shifts each channel; there is no difference in evaluation mode."""
+        x = widened(x)
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         axes = (1, 2) if self.over == "instance" else (1, 2, 3)
