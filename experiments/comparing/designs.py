@@ -15,7 +15,7 @@ class Row(NamedTuple):
     question: str
     functional: str
     pytorch: str
-    nnx: str = "–"
+    nnx: str = ""
 
 
 def script(design: str, method: str) -> Path:

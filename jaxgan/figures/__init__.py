@@ -6,12 +6,14 @@ from jaxgan.figures.maps import heat_maps, latent_plane, number_maps
 from jaxgan.figures.progress import progress
 from jaxgan.figures.speeds import scaling, speeds
 from jaxgan.figures.style import DPI, STYLE, WIDTH, save
+from jaxgan.figures.trajectories import Pair, trajectories
 
 __all__ = [
     "DPI",
     "PANELS",
     "STYLE",
     "WIDTH",
+    "Pair",
     "Panel",
     "class_samples",
     "heat_maps",
@@ -26,4 +28,5 @@ __all__ = [
     "speeds",
     "tile",
     "training_curves",
+    "trajectories",
 ]
