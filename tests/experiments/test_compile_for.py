@@ -1,0 +1,257 @@
+import dataclasses
+import functools
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from jax import lax
+
+from jaxgan.config import WGAN, Config, Run, VanillaGAN
+from jaxgan.errors import UserError
+from jaxgan.methods import gan
+from jaxgan.runtime.program import Carry
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+
+import compile_for
+from aot import findings, hlo, proof, report, roofline, targets
+
+SMALL = {"vanilla_gan": VanillaGAN(latent_size=5, hidden_units=12), "wgan": WGAN(latent_size=5, width=2)}
+IMAGES, BATCH, CHIPS = (40, 6, 5, 1), 16, 2
+
+# From a DCGAN compiled for v5e:2x2, with its names, shapes and layouts; most of it is left out.
+TPU_TEXT = Path(__file__).with_name("tpu_step.hlo").read_text()
+
+
+@functools.cache
+def compiled(name: str, parallel: str = "pmap") -> tuple[str, Carry]:
+    config = Config(method=SMALL[name], run=Run(batch_size=BATCH))
+    lowered, carry = proof.lower(config, jax.devices()[:CHIPS], parallel=parallel, images=IMAGES)
+    return lowered.compile().as_text(), carry
+
+
+def failures(text: str, carry: Carry) -> list[str]:
+    program = hlo.parse(text)
+    return proof.collective_failures(program, carry, chips=CHIPS) + proof.donation_failures(program, carry)
+
+
+@pytest.mark.parametrize(
+    ("name", "parallel"), [("vanilla_gan", "pmap"), ("vanilla_gan", "shard_map"), ("wgan", "pmap")]
+)
+def test_the_chunk_sums_each_gradient_once_and_donates_its_state(name, parallel):
+    text, carry = compiled(name, parallel)
+    assert failures(text, carry) == []
+    program = hlo.parse(text)
+    summed = sum(c.bytes for c in findings.collectives(program, program.body))
+    assert summed > sum(4 * n for n in proof.gradient_sizes(carry).elements()) > 0
+
+
+def test_a_second_sum_of_gradients_is_found(monkeypatch):
+    def twice(*args, axis_name):
+        value, gradients = once(*args, axis_name=axis_name)
+        if axis_name:
+            gradients = lax.pmean(jax.tree.map(lambda g: g * (1.0 + lax.axis_index(axis_name)), gradients), axis_name)
+        return value, gradients
+
+    once = gan.value_and_mean_grad
+    monkeypatch.setattr(gan, "value_and_mean_grad", twice)
+    assert any(
+        "neither gradients nor statistics" in failure for failure in failures(*compiled.__wrapped__("vanilla_gan"))
+    )
+
+
+def edited(pattern: str, replacement: str) -> list[str]:
+    """What is found in the chunk after a change to each instruction that looks so."""
+    text, carry = compiled("vanilla_gan")
+    changed = re.sub(pattern, replacement, text, flags=re.MULTILINE)
+    assert changed != text
+    return failures(changed, carry)
+
+
+def test_a_gradient_that_is_not_summed_is_found():
+    assert any(failure.startswith("no gradient of 360 elements") for failure in edited(r" all-reduce\(", " maximum("))
+
+
+@pytest.mark.parametrize(
+    "kind", ["all-gather", "reduce-scatter", "all-to-all", "collective-permute", "all-gather-start"]
+)
+def test_any_other_exchange_is_found(kind):
+    found = edited(r" all-reduce\(", f" {kind}(")
+    assert any(failure.startswith(f"a step has an {kind.removesuffix('-start')} of ") for failure in found)
+
+
+def test_an_exchange_outside_of_the_loop_is_found():
+    found = edited(r"^ENTRY (.*)$", r"ENTRY \1\n  %early = f32[4]{0} all-reduce(), to_apply=%add")
+    assert found == ["1 collectives lie outside of the loop over steps"]
+
+
+def test_a_state_that_is_not_donated_is_found():
+    found = edited(r"input_output_alias=\{ \{0\}: \(\d+, \{\}, may-alias\), ", "input_output_alias={ ")
+    assert found == [".state.step is not donated"]
+
+
+def test_the_text_of_a_tpu_program_is_read():
+    program = hlo.parse(TPU_TEXT)
+    assert program.aliased == {0, 2}
+    assert program.body == "body"
+    (sums,) = findings.collectives(program, program.body)
+    assert (sums.kind, sums.bytes) == ("all-reduce", 4 * 128 + 4)
+    assert findings.reduced_sizes([sums]) == {128: 1, 1: 1}
+    assert sum(i.cycles for _, i in program.kernels(program.body)) == 700 + 7774
+    # Through HBM go 16 images of 60,000, in and out; the weights; and a scalar, in and out of the sum.
+    assert findings.traffic(program, program.body) == 2 * 16 * 784 + 4 * 100 * 128 + 2 * 4
+    assert findings.whole_copies(program, program.body, size=60_000 * 784) == []
+
+
+def test_a_product_within_a_fused_product_counts_as_on_the_matrix_unit_and_a_sum_in_place_of_one_as_taken_apart():
+    found = findings.products(hlo.parse(TPU_TEXT))
+    assert found == (1, [], ["jit(run)/while/body/Discriminator/output/dot_general"])
+    assert proof.product_failures(found) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "failure"),
+    [
+        ('"convolution_algorithm_config"', '"no_algorithm"', "fusion.2 is outside of the matrix unit"),
+        (
+            "Discriminator/output/dot_general",
+            "conv_0/conv_general_dilated",
+            "jit(run)/while/body/conv_0/conv_general_dilated is outside of the matrix unit",
+        ),
+    ],
+)
+def test_a_convolution_outside_of_the_matrix_unit_is_found(old, new, failure):
+    assert TPU_TEXT.count(old) == 1
+    assert proof.product_failures(findings.products(hlo.parse(TPU_TEXT.replace(old, new)))) == [failure]
+
+
+def test_a_copy_of_the_data_in_a_step_is_found():
+    copied = TPU_TEXT.replace(
+        "  %batch = ", "  %copy.247 = u8[60000,784]{0,1:T(8,128)(4,1)S(1)} copy(%images)\n  %batch = "
+    )
+    program = hlo.parse(copied)
+    assert findings.whole_copies(program, program.body, size=60_000 * 784) == ["copy.247"]
+
+
+def test_a_collective_that_is_started_and_waited_for_counts_once():
+    halves = "  %start = f32[128]{0} all-reduce-start(%fusion.2), to_apply=%add\n"
+    halves += "  %done = f32[128]{0} all-reduce-done(%start)\n"
+    program = hlo.parse(TPU_TEXT.replace("  %sum.1 = ", halves + "  %sum.1 = "))
+    assert [c.bytes for c in findings.collectives(program, program.body)] == [516, 512]
+
+
+def test_the_roofline_is_the_longest_of_three_times():
+    chip = targets.Chip("a chip", "tpu", 1e12, 16e9, 1e9, 1e8)
+    found = roofline.roofline(chip, flops=2e9, hbm_bytes=1e6, reduced_bytes=1e6, chips=4)
+    assert found == pytest.approx((2e-3, 1e-3, 15e-3))
+    assert (found.seconds, found.bound) == (pytest.approx(15e-3), "links")
+    alone = roofline.roofline(chip, flops=2e9, hbm_bytes=1e6, reduced_bytes=0, chips=1)
+    assert (alone.links, alone.bound) == (0, "compute")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (
+            ["--target", "v5:2x2"],
+            "--target: 'v5' is not known, choose from h100, v4, v5e, v5p, v6e; did you mean 'v5p'?",
+        ),
+        (["--target", "v5e"], "--target: 'v5e' is not known, v5e takes chips in a shape, such as v5e:2x2"),
+        (["--target", "v4:2x2"], "--target: 'v4:2x2' is not known, v4 takes chips in a shape, such as v4:2x2x1"),
+        (["--recipes", "dcgna"], "did you mean 'dcgan'?"),
+        (["--parallel", "pmpa"], "did you mean 'pmap'?"),
+        (["--effort", "2"], "--effort: 2.0 is not allowed, it must be between -1 and 1"),
+        (
+            ["--target", "v5e:16x16", "--recipes", "dcgan"],
+            "--batch-size: 64 is not allowed for dcgan, it must be a multiple of the 256 chips of v5e:16x16",
+        ),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_and_changes_nothing(argv, words, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(targets, "_missing", lambda package: False)
+    with pytest.raises(SystemExit) as stopped:
+        compile_for.main([*argv, "--out", str(tmp_path / "out")])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert error.count("\n") == 1
+    assert words in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("platform", "words"), [("tpu", "'.[tpu-aot]'"), ("cuda", f"jax-cuda12-pjrt=={jax.__version__}")]
+)
+def test_a_missing_compiler_is_named_with_what_installs_it(platform, words, monkeypatch):
+    monkeypatch.setattr(targets, "_missing", lambda package: True)
+    with pytest.raises(UserError, match="compiler is not installed") as error:
+        targets.require_compiler(platform)
+    assert words in str(error.value)
+
+
+def test_a_package_that_is_not_there_is_missing():
+    assert targets._missing("no_such_compiler")
+    assert targets._missing("no_such_package.compiler")
+    assert not targets._missing("jax.numpy")
+
+
+def test_the_report_says_what_was_proved_and_what_failed(tmp_path):
+    times = {"compute": 1e-6, "memory": 2e-6, "links": 3e-6, "seconds": 3e-6, "bound": "links"}
+    row = {"recipe": "dcgan", "target": "v5e:4x4", "platform": "tpu", "chip": "TPU v5e", "hosts": 4, "parallel": "pmap"}
+    row |= {"batch_a_chip": 4, "flops": 2.5e8, "argument_bytes": 6e7, "temporary_bytes": 0, "aliased_bytes": 5_900_000}
+    row |= {"aliased": 73, "state_arrays": 74, "collectives": {"all-reduce": 31}, "collective_bytes": 1_704_728}
+    row |= {"gradient_bytes": 1_686_784, "products": 37, "products_taken_apart": 4, "roofline": times}
+    rows = [row | {"failures": []}, row | {"parallel": "shard_map", "failures": [".count is not donated"]}]
+    results = {"about": {"jax": "0"}, "programs": rows, "too_large": {"v5e:4x4": "RESOURCE_EXHAUSTED", "v4:1": None}}
+    files = report.write(results, out=tmp_path)
+    words = files[0].read_text()
+    assert "## TPU: Compiled by the TPU compiler, not run." in words
+    assert "H100" not in words
+    good, bad = (line for line in words.splitlines() if line.startswith("| dcgan"))
+    assert good.split(" | ")[1:] == [
+        *(
+            "v5e:4x4, 4 hosts",
+            "pmap",
+            "4",
+            "250.0",
+            "60.00 MB",
+            "0.00 MB",
+            "73 of 74, 5.90 MB",
+            "31 all-reduce, 1.70 MB",
+        ),
+        *("1.69 MB", "37 (4)", "3 µs, links", "yes |"),
+    ]
+    assert bad.endswith("| no: .count is not donated |")
+    assert "- v4:1: NOT rejected" in words
+    assert json.loads(files[1].read_text())["programs"] == rows
+
+
+def test_what_cannot_be_shared_among_the_chips_is_not_compiled_and_what_can_is():
+    config = compile_for.RECIPES["dcgan"]
+    target = targets.parse_target("v5e:16x16")
+    with pytest.raises(UserError, match="multiple of the 256 chips"):
+        proof.fitted(config, target, batch_size=None)
+    assert proof.fitted(config, target, batch_size=512) == dataclasses.replace(
+        config, run=dataclasses.replace(config.run, batch_size=512)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the TPU compiler: the extra tpu-aot")
+def test_a_recipe_compiles_for_a_chip_and_for_a_slice_of_four_hosts_and_has_every_property(tmp_path):
+    command = [sys.executable, compile_for.__file__, "--target", "v5e:1x1", "v5e:4x4", "--recipes", "wgan"]
+    done = subprocess.run([*command, "--effort", "-1", "--out", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads((tmp_path / "compile_for.json").read_text())
+    rows = {(row["target"], row["hosts"], row["parallel"]): row for row in results["programs"]}
+    assert rows.keys() == {("v5e:1x1", 1, "jit"), ("v5e:4x4", 4, "pmap"), ("v5e:4x4", 4, "shard_map")}
+    for row in rows.values():
+        assert row["failures"] == []
+        assert row["aliased"] == row["state_arrays"] == 70
+        assert row["collectives"].keys() == ({"all-reduce"} if row["chips"] > 1 else set())
+        assert row["products"] > 30
+    assert all("RESOURCE_EXHAUSTED" in complaint for complaint in results["too_large"].values())
