@@ -1,8 +1,10 @@
 """The DCGAN in Flax NNX, as an object that trains itself; its functional twin is `experiments/dcgan.py`.
 
 Run:       python experiments/imperative/nnx_dcgan.py        (--help lists every flag)
-Time:      TIME
-Expect:    EXPECT
+Time:      45 min on two CPU cores, 15 epochs at 5 to 6 steps a second: XLA's CPU backend is slow at the gradients that
+           automatic differentiation derives for these layers; --epochs 1: 3 min
+Expect:    after an epoch strokes as of digits, the discriminator far ahead (losses 0.08 and 5.2 nats); recognisable
+           digits from the fourth epoch on, as of the functional twin, whose steps it shares but for the noise
 Writes:    runs/imperative/nnx_dcgan/ with metrics.jsonl, checkpoints/ and samples.npz
 """
 

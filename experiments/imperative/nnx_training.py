@@ -16,8 +16,10 @@ from flax import nnx
 
 from imperative.nnx_gan import GAN, METRICS
 from jaxgan import data
+from jaxgan.errors import UserError, one_line_errors, parse
 
 SAMPLES = 256
+FIXED = ("data", "batch_size", "seed")  # what a run cannot change on the way
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,19 @@ class Training:
 
     def save(self, checkpoints: ocp.CheckpointManager) -> None:
         """Saves a checkpoint in the background."""
-        checkpoints.save(self.step, args=ocp.args.StandardSave(self.state()))
+        options = {name: getattr(self.options, name) for name in FIXED}
+        items = {"state": ocp.args.StandardSave(self.state()), "options": ocp.args.JsonSave(options)}
+        checkpoints.save(self.step, args=ocp.args.Composite(**items))
 
     def load(self, checkpoints: ocp.CheckpointManager) -> None:
         """Puts everything back where it was when the newest checkpoint was saved."""
-        state = checkpoints.restore(checkpoints.latest_step(), args=ocp.args.StandardRestore(self.state()))
+        items = {"state": ocp.args.StandardRestore(self.state()), "options": ocp.args.JsonRestore()}
+        saved = checkpoints.restore(checkpoints.latest_step(), args=ocp.args.Composite(**items))
+        state = saved["state"]
+        for name, value in saved["options"].items():
+            if (given := getattr(self.options, name)) != value:
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag}: {given!r} is not allowed, the run was started with {value!r}")
         nnx.update(self.twin, state["twin"])
         self.step = state["step"]
         self.start_epoch()
@@ -108,12 +118,8 @@ def main(make: Callable[..., GAN], defaults: Options) -> None:
       defaults: what holds for every flag that is not given.
     """
     program = f"nnx_{make.__name__.lower()}"
-    options = tyro.cli(Options, default=defaults, prog=program)
-    try:
-        run(make, options)
-    except (OSError, ValueError) as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    with one_line_errors(program):
+        run(make, parse(lambda: tyro.cli(Options, default=defaults, prog=program)))
 
 
 def run(make: Callable[..., GAN], options: Options) -> Training:
@@ -125,17 +131,28 @@ def run(make: Callable[..., GAN], options: Options) -> Training:
 
     Returns:
       The finished training.
+
+    Raises:
+      UserError: if the options do not fit the data or the run in the folder, or its checkpoint is damaged.
     """
     images = data.load(options.data, data_dir=options.data_dir).images
-    if not 1 <= options.batch_size <= len(images):
-        raise ValueError(f"--batch-size: {options.batch_size} is not allowed, {options.data} has {len(images)} images")
-    if options.checkpoint_every < 1:
-        raise ValueError(f"--checkpoint-every: {options.checkpoint_every} is not allowed, it must be at least 1")
+    for flag, value, most in (
+        ("epochs", options.epochs, sys.maxsize),
+        ("steps", options.steps, sys.maxsize),
+        ("batch-size", options.batch_size, len(images)),
+        ("checkpoint-every", options.checkpoint_every, sys.maxsize),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise UserError(f"--{flag}: {value} is not allowed, it must be between 1 and {most}")
     training = Training(make(seed=options.seed), images, options)
     options.workdir.mkdir(parents=True, exist_ok=True)
     with open_checkpoints(options.workdir) as checkpoints:
         if checkpoints.latest_step() is not None:
-            training.load(checkpoints)
+            try:
+                training.load(checkpoints)
+            except (ValueError, KeyError, FileNotFoundError) as error:  # Orbax and TensorStore have each their own
+                words = " ".join(str(error).split())[:200]
+                raise UserError(f"--workdir: {str(options.workdir)!r} does not fit or is damaged ({words})") from error
             print(f"going on from step {training.step}")
         training.run(checkpoints)
     pictures = np.clip(np.round((np.asarray(training.twin.sample(SAMPLES)) + 1) * 127.5), 0, 255).astype(np.uint8)

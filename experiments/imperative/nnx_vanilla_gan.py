@@ -1,8 +1,9 @@
 """The vanilla GAN in Flax NNX, as an object that trains itself; its functional twin is `experiments/vanilla_gan.py`.
 
 Run:       python experiments/imperative/nnx_vanilla_gan.py        (--help lists every flag)
-Time:      TIME
-Expect:    EXPECT
+Time:      5 min on two CPU cores, 100 epochs at 300 to 400 steps a second; --epochs 3: 13 s
+Expect:    after three epochs strokes of 0, 1, 7 and 9 with specks of noise, the discriminator's loss near 1.14 and the
+           generator's near 1.03 nats; the functional twin's numbers in the end
 Writes:    runs/imperative/nnx_vanilla_gan/ with metrics.jsonl, checkpoints/ and samples.npz
 """
 

@@ -14,6 +14,7 @@ from flax import nnx
 from jaxgan import config as configs
 from jaxgan import data
 from jaxgan.data import Dataset
+from jaxgan.errors import UserError
 from jaxgan.methods import Batch, build
 from jaxgan.methods.factory import networks
 from jaxgan.nn import noise
@@ -165,6 +166,8 @@ def test_a_killed_and_resumed_nnx_run_equals_an_unbroken_one_to_the_bit(tmp_path
     jax.tree.map(np.testing.assert_array_equal, bits(whole), bits(resumed))
     for name in ("metrics.jsonl", "samples.npz"):
         assert (killed.workdir / name).read_bytes() == (options.workdir / name).read_bytes()
+    with pytest.raises(UserError, match="--batch-size: 6 .* 8"):
+        nnx_training.run(make, replace(killed, batch_size=6))
 
 
 def _is_key(x):
