@@ -166,7 +166,7 @@ def test_a_killed_and_resumed_nnx_run_equals_an_unbroken_one_to_the_bit(tmp_path
     jax.tree.map(np.testing.assert_array_equal, bits(whole), bits(resumed))
     for name in ("metrics.jsonl", "samples.npz"):
         assert (killed.workdir / name).read_bytes() == (options.workdir / name).read_bytes()
-    with pytest.raises(UserError, match="--batch-size: 6 .* 8"):
+    with pytest.raises(UserError, match=r"--batch-size: 6 .* 8"):
         nnx_training.run(make, replace(killed, batch_size=6))
 
 
