@@ -9,10 +9,13 @@ and the twin gets them in the place of its own, so that nothing is left to chanc
 :func:`imperative` is called: a trajectory of the twins that was recorded earlier will do.
 """
 
-from collections.abc import Callable, Collection
+import contextlib
+import math
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
+from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +31,7 @@ from jaxgan.methods.factory import LATENT_LAWS
 from jaxgan.nn import noise
 
 Arrays = dict[str, np.ndarray]
+Precision = Literal["float32", "float64"]
 
 # What a twin can be told; in all else it is as these configs are by default, without averaged parameters.
 SIZES = {
@@ -55,7 +59,7 @@ class Setting:
     config: Config
     batches: Callable[[int], UInt8[np.ndarray, "batch height width channels"]]
     steps: int
-    precision: Literal["float32", "float64"] = "float64"
+    precision: Precision = "float64"
     looks: Collection[int] = ()
     seed: int = 0
     weights: Arrays | None = None
@@ -118,6 +122,33 @@ def sizes(config: Config) -> dict[str, Any]:
     return given
 
 
+@contextlib.contextmanager
+def arithmetic(precision: Precision) -> Iterator[None]:
+    """Has numbers computed in a precision, the latents from N(0, 1) among them.
+
+    Methods draw these in single precision always, where the last bit depends on how XLA compiled the inverse error
+    function. In double precision that would be the largest difference from what was recorded elsewhere.
+
+    Args:
+      precision: of all numbers.
+
+    Yields:
+      Nothing; methods are built and compiled inside.
+    """
+    single = jnp.finfo(jnp.float32).epsneg
+
+    def normal(bits: Array) -> Array:
+        uniform = jnp.clip(noise.uniform(bits).astype(jnp.float64), -1 + single, 1 - single)
+        return math.sqrt(2) * jax.lax.erf_inv(uniform)
+
+    if precision == "float32":
+        yield
+    else:
+        laws = patch.dict(LATENT_LAWS, normal=normal)
+        with jax.enable_x64(True), patch.object(noise, "normal", normal), laws:
+            yield
+
+
 @partial(jax.jit, static_argnames=("config", "count"))
 def draws(config: Config, key: Key[Array, ""], *, count: int) -> Draws:
     """Draws what a method draws in a step.
@@ -128,14 +159,12 @@ def draws(config: Config, key: Key[Array, ""], *, count: int) -> Draws:
       count: examples in the batch.
 
     Returns:
-      The numbers, in single precision as the method has them.
+      The numbers, as the method has them.
     """
     n, passes, units, shares = config.latent_size, 2, 0, int(isinstance(config, configs.WGAN))
-    law = noise.normal
+    law = LATENT_LAWS["normal" if isinstance(config, configs.VAE) else config.latent_law]
     if isinstance(config, configs.VAE):
         passes = 1
-    else:
-        law = LATENT_LAWS[config.latent_law]
     if isinstance(config, configs.VanillaGAN):
         units, rate = config.hidden_units, config.dropout_rate
     dropout = noise.mask_words(units, rate=rate) if units else 0
@@ -159,7 +188,11 @@ def initial_state(setting: Setting, method: Method) -> PyTree:
     Returns:
       The state, in the precision of the setting.
     """
-    state = jax.jit(method.init)(jax.random.key(setting.seed))
+    if setting.weights is None:
+        state = jax.jit(method.init)(jax.random.key(setting.seed))
+    else:  # what is not weights, Adam's moments and the counts of steps, begins at zero
+        shapes = jax.eval_shape(method.init, jax.random.key(0))
+        state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
     state = jax.tree.map(lambda x: x.astype(setting.precision) if is_float(x) else x, state)
     return state if setting.weights is None else interop.with_weights(state, setting.weights)
@@ -175,7 +208,7 @@ def functional(setting: Setting, *, method: Method | None = None) -> Trajectory:
     Returns:
       What happened.
     """
-    with jax.enable_x64(setting.precision == "float64"):
+    with arithmetic(setting.precision):
         method = method or build(setting.config, image_shape=setting.image_shape)
         step, state = jax.jit(method.step), initial_state(setting, method)
         rows, looks = [], {}
@@ -225,12 +258,13 @@ def imperative(setting: Setting) -> Trajectory:
     """Trains the PyTorch twin; see :func:`functional`."""
     from imperative.injection import train
 
-    return train(replace(setting, weights=setting.weights or drawn_weights(setting)))
+    with arithmetic(setting.precision):
+        return train(replace(setting, weights=setting.weights or drawn_weights(setting)))
 
 
 def drawn_weights(setting: Setting) -> Arrays:
     """The weights that our method begins with, by PyTorch's names."""
-    with jax.enable_x64(setting.precision == "float64"):
+    with arithmetic(setting.precision):
         return interop.weights(initial_state(setting, build(setting.config, image_shape=setting.image_shape)))
 
 
