@@ -189,5 +189,17 @@ def test_the_section_shows_every_hazard_with_its_lines_and_what_was_not_measured
         assert f"| {hazard.title} | {PYTORCH} | | not measured | |" in text
     assert text.count("```diff") == len(hazards.HAZARDS)
     assert "-    counts.append(len(images))" in text
-    first = hazards.summary(measured)[0]
-    assert (first.functional, first.pytorch) == ("8 of 8", "not measured")
+    assert hazards.summary(measured)[0].pytorch == "not measured"
+
+
+def test_the_summary_counts_the_mistakes_themselves_apart_from_what_comes_besides():
+    found = {FUNCTIONAL: IN_JAX, PYTORCH: IMPERATIVE}
+    parts = {
+        name: {"observed": {design: [{"happens": word} for word in of[name]] for design, of in found.items()}}
+        for name in hazards.HAZARDS
+    }
+    itself, besides = hazards.summary({"hazards": parts})
+    assert itself.functional == "2 silent, 5 without effect, 1 with an error, of 8"
+    assert itself.pytorch == "7 silent, 1 without effect, of 8"
+    assert besides.functional == "8 silent, 1 without effect, 3 with an error, of 12"
+    assert besides.pytorch == "3 silent, 1 with an error, of 4"

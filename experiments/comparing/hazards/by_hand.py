@@ -1,7 +1,7 @@
 """The hazards of a step that is written by hand in JAX, on this package's networks and losses."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,10 @@ from jaxgan.runtime.program import STEP_ROLE, role_key
 
 GAME = losses.non_saturating()
 METHOD = configs.VanillaGAN()
+ADAM = optax.adam(METHOD.generator_learning_rate)
 
 Drawn = dict[str, Array]  # real images; the latents of both updates, and the words of their dropout
-Gradients = Callable[[Program, PyTree, Drawn], tuple[dict[str, Array], PyTree]]  # losses and gradients, by network
+Gradients = Callable[[Program, PyTree, Drawn], tuple[Array, PyTree]]  # both losses, and gradients by network
 
 
 def two_keys(key: Key[Array, ""], shape: tuple[int, int]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
@@ -116,10 +117,11 @@ def not_stopped(program: Program, params: PyTree, drawn: Drawn) -> Array:
     return jnp.stack([loss_of_discriminator(real_logits, fake_logits), generator_loss])
 
 
+@cache
 def one_by_one(of_discriminator: Callable) -> Gradients:
     """Takes the gradients of each network from its own loss."""
 
-    def gradients(program: Program, params: PyTree, drawn: Drawn) -> tuple[dict[str, Array], PyTree]:
+    def gradients(program: Program, params: PyTree, drawn: Drawn) -> tuple[Array, PyTree]:
         d_loss, d_gradients = of_discriminator(program, params, drawn)
         g_loss, g_gradients = gradients_of_generator(program, params, drawn)
         return jnp.stack([d_loss, g_loss]), {"discriminator": d_gradients, "generator": g_gradients}
@@ -127,10 +129,11 @@ def one_by_one(of_discriminator: Callable) -> Gradients:
     return gradients
 
 
+@cache
 def at_once(both_losses: Callable) -> Gradients:
     """Takes the gradients of both networks from the sum of both losses."""
 
-    def gradients(program: Program, params: PyTree, drawn: Drawn) -> tuple[dict[str, Array], PyTree]:
+    def gradients(program: Program, params: PyTree, drawn: Drawn) -> tuple[Array, PyTree]:
         def total(params: PyTree) -> tuple[Array, Array]:
             values = both_losses(program, params, drawn)
             return values.sum(), values
@@ -139,6 +142,19 @@ def at_once(both_losses: Callable) -> Gradients:
         return values, found
 
     return gradients
+
+
+@cache
+def step_of(program: Program, gradients: Gradients) -> Callable[[PyTree, PyTree, Drawn], tuple[PyTree, PyTree, Array]]:
+    """Compiles the step of both networks, once for all pairs: parameters, the state of Adam, and the losses."""
+
+    @jax.jit
+    def step(params: PyTree, opt_state: PyTree, drawn: Drawn) -> tuple[PyTree, PyTree, Array]:
+        values, found = gradients(program, params, drawn)
+        updates, opt_state = ADAM.update(found, opt_state)
+        return optax.apply_updates(params, updates), opt_state, values
+
+    return step
 
 
 def train(setting: Setting, gradients: Gradients, *, draw: Callable = two_keys) -> Quantities:
@@ -153,16 +169,9 @@ def train(setting: Setting, gradients: Gradients, *, draw: Callable = two_keys) 
       The losses of every step, and samples after the last.
     """
     program = vanilla_gan(setting)
-    state, adam, rows = start(setting, program), optax.adam(METHOD.generator_learning_rate), []
+    state, step, rows = start(setting, program), step_of(program, gradients), []
     params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
-
-    @jax.jit
-    def step(params: PyTree, opt_state: PyTree, drawn: Drawn) -> tuple[PyTree, PyTree, Array]:
-        values, found = gradients(program, params, drawn)
-        updates, opt_state = adam.update(found, opt_state)
-        return optax.apply_updates(params, updates), opt_state, values
-
-    opt_state, index = adam.init(params), jnp.arange(setting.batch_size)
+    opt_state, index = ADAM.init(params), jnp.arange(setting.batch_size)
     for number, images in enumerate(setting.batches()):
         for_latents, for_words = jax.random.split(jax.random.fold_in(role_key(setting.seed, STEP_ROLE), number))
         first, second = draw(for_latents, (setting.batch_size, METHOD.latent_size))

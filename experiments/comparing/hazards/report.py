@@ -11,7 +11,12 @@ Each row is a program that was run twice, as it should be and with one mistake; 
 noise, is the same. *Silent*: nothing was raised and nothing warned, and the results differ. *No such state*: the
 mistaken run equals the correct one bit for bit, since the mistake has nothing to reach. Numbers are means over the run,
 correct → mistaken, and in parentheses the mean absolute difference; of samples, drawn after training from the same
-latents, the mean difference of a pixel in levels of grey (white is 255) and the share of pixels that differ."""
+latents, the mean difference of a pixel in levels of grey (white is 255) and the share of pixels that differ. Each
+design's first row is the mistake itself, or as near to it as the design lets one come; further rows are its own ways
+into the same trap, and what a check of the library says."""
+
+# What a pair shows by how the word for it begins, as the summary puts it.
+COUNTED = {SILENT: "silent", NO_STATE: "without effect", "warns": "with a warning", "raises": "with an error"}
 
 Measured = Mapping[str, Any]
 
@@ -40,28 +45,28 @@ def section(measured: Measured) -> str:
 
 
 def summary(measured: Measured) -> list[Row]:
-    """Counts, by design, the hazards whose mistake can pass silently.
+    """Counts, by design, what comes of the mistakes.
 
     Args:
       measured: what ``measure`` gave.
 
     Returns:
-      Rows of the comparison's first table.
+      Rows of the comparison's first table: of the mistakes themselves, and of each design's further programs.
     """
     hazards = measured["hazards"].values()
 
-    def count(design: str, happens: str) -> str:
-        if not any(hazard["observed"].get(design) for hazard in hazards):
+    def counts(design: str, chosen: slice) -> str:
+        words = [one["happens"] for hazard in hazards for one in hazard["observed"][design][chosen]]
+        found = {text: sum(word.startswith(start) for word in words) for start, text in COUNTED.items()}
+        if not words:
             return "not measured"
-        pairs = [[one["happens"] for one in hazard["observed"][design]] for hazard in hazards]
-        return f"{sum(any(word.startswith(happens) for word in words) for words in pairs)} of {len(pairs)}"
+        return ", ".join(f"{count} {text}" for text, count in found.items() if count) + f", of {len(words)}"
 
     questions = {
-        "hazards of hidden state with a mistake that passes silently": SILENT,
-        "hazards with a mistake that has no state to reach": NO_STATE,
-        "hazards with a mistake that raises an error": "raises",
+        "hazards of hidden state: the mistake itself": slice(1),
+        "hazards of hidden state: each design's own ways into the same traps, and checks": slice(1, None),
     }
-    return [Row(text, count(FUNCTIONAL, word), count(PYTORCH, word)) for text, word in questions.items()]
+    return [Row(text, counts(FUNCTIONAL, part), counts(PYTORCH, part)) for text, part in questions.items()]
 
 
 def _diffs(hazard: Measured) -> list[str]:
