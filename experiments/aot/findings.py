@@ -1,5 +1,6 @@
 """What a compiled training program does in one step: collectives, products, traffic."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,22 +115,27 @@ def _moved(program: Program, computation: str, instruction: Instruction) -> floa
     total = sum(a.bytes for a in outputs if not a.on_chip)
     for place, name in enumerate(instruction.operands):
         whole = sum(a.bytes for a in scope[name].results if not a.on_chip)
-        total += min(whole, _gathered(program, instruction, place))
+        total += min(whole, _picked(program, instruction, place))
     return total
 
 
-def _gathered(program: Program, instruction: Instruction, place: int) -> float:
-    """The bytes that an instruction takes from an operand, if it only picks from it; infinite otherwise."""
-    picks = ("gather", "dynamic-slice")
-    if instruction.opcode in picks and place == 0:
-        return sum(a.bytes for a in instruction.results)
-    for name in instruction.called("calls"):
-        scope = program.computations[name]
-        parameters = [i for i in scope.values() if i.opcode == "parameter"]
-        users = [i for i in scope.values() if parameters[place].name in i.operands]
-        if users and all(u.opcode in picks and u.operands[0] == parameters[place].name for u in users):
-            return sum(a.bytes for u in users for a in u.results)
-    return float("inf")
+def _picked(program: Program, user: Instruction, place: int) -> float:
+    """The bytes that an instruction takes from one of its operands, if it only picks from it; infinite otherwise."""
+    if user.opcode in ("gather", "dynamic-slice"):
+        return sum(a.bytes for a in user.results) if place == 0 else math.inf
+    if user.opcode != "fusion":
+        return math.inf
+    (name,) = user.called("calls")
+    scope = program.computations[name].values()
+    views = [i.name for i in scope if i.opcode == "parameter" and i.operands == (str(place),)]
+    total = 0.0
+    for view in views:  # grows on the way
+        for inner in scope:
+            if view in inner.operands and inner.opcode == "bitcast":
+                views.append(inner.name)
+            elif view in inner.operands:
+                total += _picked(program, inner, inner.operands.index(view))
+    return total
 
 
 def whole_copies(program: Program, computation: str, *, size: int) -> list[str]:

@@ -130,7 +130,8 @@ def parse(text: str) -> Program:
             entry = header[2] if header[1] else entry
         elif found := _INSTRUCTION.match(line):
             name, type_, opcode, operands, attributes = found.groups()
-            current[name] = Instruction(name, opcode, _arrays(type_), tuple(_names(operands)), attributes)
+            names = (operands,) if opcode == "parameter" else _names(operands)  # a parameter's is its place
+            current[name] = Instruction(name, opcode, _arrays(type_), names, attributes)
     if entry is None:
         raise ValueError("this is not the text of a compiled program: no entry")
     header = text.split("\n", 1)[0]
@@ -146,6 +147,6 @@ def _arrays(type_: str) -> tuple[Array, ...]:
     )
 
 
-def _names(operands: str) -> list[str]:
+def _names(operands: str) -> tuple[str, ...]:
     """Operands by name, whether or not their types stand before them."""
-    return re.findall(r"%([\w.\-]+)", operands)
+    return tuple(re.findall(r"%([\w.\-]+)", operands))

@@ -168,11 +168,19 @@ def read(compiled: Compiled, carry: Carry, target: Target, *, flops: float) -> R
             for name in findings.whole_copies(program, program.body, size=math.prod(MNIST))
         ],
     ]
+    if complaint := memory_complaint(compiled, target):
+        failures.append(complaint)
+    return facts | {"failures": failures}
+
+
+def memory_complaint(compiled: Compiled, target: Target) -> str | None:
+    """Says what a program takes of a chip's memory, if that is more than there is."""
+    memory = compiled.memory_analysis()
     held = memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
     held += memory.output_size_in_bytes - memory.alias_size_in_bytes
-    if held > target.chip.hbm_bytes:
-        failures.append(f"{held:,} bytes are more than the {target.chip.hbm_bytes:,.0f} of a chip")
-    return facts | {"held_bytes": held, "failures": failures}
+    if held <= target.chip.hbm_bytes:
+        return None
+    return f"the program takes {held / 1e9:,.1f} GB of the {target.chip.hbm_bytes / 1e9:,.1f} GB of a chip"
 
 
 def networks(carry: Carry) -> list[Any]:
@@ -238,15 +246,22 @@ def collective_failures(program: hlo.Program, carry: Carry, *, chips: int) -> li
 def too_large(config: Config, target: Target, devices: Sequence[jax.Device], *, effort: float) -> str | None:
     """Compiles a chunk whose data alone is larger than any chip's memory: the negative control.
 
+    Args:
+      config: the recipe's.
+      target: which chips.
+      devices: one of them.
+      effort: what the compiler puts into fast programs.
+
     Returns:
-      The compiler's complaint; None if it has none.
+      The compiler's complaint; where it has none, what its own count of memory says; None if nothing was noticed.
     """
     images = (200_000_000, *MNIST[1:])
+    options = {"exec_time_optimization_effort": effort} if target.chip.platform == "tpu" else {}
     try:
-        options = {"exec_time_optimization_effort": effort} if target.chip.platform == "tpu" else {}
-        lower(config, devices, parallel="auto", images=images)[0].compile(options)
+        compiled = lower(config, devices, parallel="auto", images=images)[0].compile(options)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return str(error).splitlines()[0]
-    return None
+    complaint = memory_complaint(compiled, target)
+    return complaint and f"compiled, but {complaint}"

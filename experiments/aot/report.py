@@ -13,7 +13,7 @@ CLAIMS = {
     "takes one, and XLA counts neither the operations of the compiled program nor says what runs on tensor cores.",
 }
 COLUMNS = ("recipe", "chips", "front end", "images a chip", "MFLOP", "arguments", "temporaries", "state aliased")
-COLUMNS += ("sums over chips", "of them gradients", "products", "roofline", "holds")
+COLUMNS += ("sums over chips", "of them gradients", "products", "roofline", "kilocycles", "holds")
 LEGEND = """\
 For one chip, and for one step where not of the whole program. MFLOP: as XLA counts the program; where a step in so many
 also trains the generator, one that does. Arguments and temporaries: in HBM, layouts' padding included; most of both
@@ -21,8 +21,9 @@ are the 47 MB of MNIST. State aliased: arrays of the state that the program writ
 Sums over chips: all-reduce instructions, and the bytes that go in; the other bytes are statistics of batches and
 metrics. There is no other exchange. Products: convolutions and matrix products on the matrix unit, and in brackets
 products with a vector that the compiler makes plain sums of. Roofline: the least time that the chip's published peaks
-leave a step, and which of them does: operations, memory traffic, or links between chips. It knows nothing of how long
-exchanges wait for one another, which for networks so small will be most of the time."""
+leave a step, and which of them does: operations, memory traffic, or links between chips. Kilocycles: what the compiler
+itself expects its kernels to take, one after the other, without exchanges; networks so small leave a chip mostly
+waiting."""
 
 
 def table(rows: Sequence[Results]) -> list[str]:
@@ -56,6 +57,7 @@ def _cells(row: Results) -> list[str]:
         megabytes(row["gradient_bytes"]) if exchanges else "",
         "unknown" if row["products"] is None else f"{row['products']}{apart}",
         f"{times['seconds'] * 1e6:.2g} µs, {times['bound']}",
+        f"{row['cycles'] / 1e3:,.0f}" if row["cycles"] else "unknown",
         "no: " + "; ".join(row["failures"]) if row["failures"] else "yes",
     ]
 

@@ -204,7 +204,13 @@ def test_the_report_says_what_was_proved_and_what_failed(tmp_path):
     row = {"recipe": "dcgan", "target": "v5e:4x4", "platform": "tpu", "chip": "TPU v5e", "hosts": 4, "parallel": "pmap"}
     row |= {"batch_a_chip": 4, "flops": 2.5e8, "argument_bytes": 6e7, "temporary_bytes": 0, "aliased_bytes": 5_900_000}
     row |= {"aliased": 73, "state_arrays": 74, "collectives": {"all-reduce": 31}, "collective_bytes": 1_704_728}
-    row |= {"gradient_bytes": 1_686_784, "products": 37, "products_taken_apart": 4, "roofline": times}
+    row |= {
+        "gradient_bytes": 1_686_784,
+        "products": 37,
+        "products_taken_apart": 4,
+        "roofline": times,
+        "cycles": 467_214,
+    }
     rows = [row | {"failures": []}, row | {"parallel": "shard_map", "failures": [".count is not donated"]}]
     results = {"about": {"jax": "0"}, "programs": rows, "too_large": {"v5e:4x4": "RESOURCE_EXHAUSTED", "v4:1": None}}
     files = report.write(results, out=tmp_path)
@@ -223,7 +229,7 @@ def test_the_report_says_what_was_proved_and_what_failed(tmp_path):
             "73 of 74, 5.90 MB",
             "31 all-reduce, 1.70 MB",
         ),
-        *("1.69 MB", "37 (4)", "3 µs, links", "yes |"),
+        *("1.69 MB", "37 (4)", "3 µs, links", "467", "yes |"),
     ]
     assert bad.endswith("| no: .count is not donated |")
     assert "- v4:1: NOT rejected" in words
