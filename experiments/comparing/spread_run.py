@@ -4,7 +4,8 @@ Run:       python experiments/comparing/spread_run.py SPEC, or the same through 
 Writes:    SPEC's out, with .RANK.npz added: weights before and after, and the metrics of each step
 
 The twins draw the noise of the whole batch, each draw from a seed of its own, and take their part of it: then N
-processes train on what one trains on, and their results can be compared. Nothing else differs from the plain command.
+processes train on what one trains on, and their results can be compared. For the same reason all is in float64, where
+the order of a sum is no matter. Nothing else differs from the plain command.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 
@@ -57,11 +59,13 @@ def train_recipe(spec: Spec) -> dict[str, np.ndarray]:
       Arrays by name: ``before/…`` and ``after/…`` are weights, ``metrics/…`` have an entry a step.
     """
     import jax
+    import jax.numpy as jnp
+    from imperative.parity import arithmetic
 
     from jaxgan import data, methods
+    from jaxgan.runtime import program
     from jaxgan.runtime.devices import select_devices
     from jaxgan.runtime.loop import train
-    from jaxgan.runtime.program import initial_carry
     from jaxgan.runtime.tracking import read_rows
 
     config = importlib.import_module(spec.method).CONFIG
@@ -70,10 +74,15 @@ def train_recipe(spec: Spec) -> dict[str, np.ndarray]:
     digits = data.load("mnist", data_dir=spec.data_dir)
     count = spec.steps * run.batch_size
     digits = digits._replace(images=digits.images[:count], labels=digits.labels[:count])
-    method = methods.build(config.method, image_shape=digits.images.shape[1:])
-    init = jax.jit(lambda seed: initial_carry(method, seed, image_shape=digits.images.shape[1:]))
-    before = init(np.uint32(run.seed)).state
-    after = train(dataclasses.replace(config, run=run), digits, devices, resume=False)
+    shape = digits.images.shape[1:]
+
+    def to_unit_range(images: jax.Array) -> jax.Array:
+        return images.astype(jnp.float64) / 127.5 - 1
+
+    with arithmetic("float64"), patch.object(program, "to_unit_range", to_unit_range):
+        method = methods.build(config.method, image_shape=shape)
+        before = jax.jit(lambda seed: program.initial_carry(method, seed, image_shape=shape))(np.uint32(run.seed)).state
+        after = train(dataclasses.replace(config, run=run), digits, devices, resume=False)
     rows = read_rows(Path(spec.workdir, "metrics.jsonl"))
     found = {f"metrics/{name}": np.array([row[name] for row in rows]) for name in rows[0]}
     for when, state in (("before", before), ("after", after)):
@@ -97,6 +106,7 @@ def train_twin(spec: Spec) -> dict[str, np.ndarray]:
     from imperative.requirements import torch
 
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     module = importlib.import_module(f"imperative.{spec.method}")
     twins, rows, refusals = [], [], []
@@ -112,7 +122,7 @@ def train_twin(spec: Spec) -> dict[str, np.ndarray]:
         step = twin.train_step
 
         def train_step(images: Any, number: int) -> Any:
-            metrics = step(images, number)
+            metrics = step(images.double(), number)
             rows.append({name: float(value) for name, value in metrics.items()})
             return metrics
 

@@ -169,7 +169,7 @@ def section(measured: dict[str, Any]) -> str:
         "devices or their axis (listed below), once for all methods, where PyTorch's user writes the patch.",
         f"*Losses* and *weights* say how far {measured['steps']} steps on {count} devices (CPU devices of XLA; "
         "processes that talk through gloo) are from the same steps on one, with the same global batches and noise, in "
-        "float32: the largest difference of a loss, relative to its largest value, and the distance between the final "
+        "float64: the largest difference of a loss, relative to its largest value, and the distance between the final "
         f"weights, relative to how far training moved them. The weights of the {count} processes differ by "
         f"{between:.1g}.",
         "\n".join(rows),

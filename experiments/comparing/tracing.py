@@ -61,11 +61,12 @@ def watch(program: Callable[[], object], *, script: Path, root: Path = ROOT) -> 
         is_script = code.co_name == "<module>" and code.co_filename == str(script)
         return on_line if code.co_filename.startswith(prefix) and (is_function or is_script) else None
 
+    before = sys.gettrace()
     sys.settrace(on_call)
     try:
         program()
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     return Found(dict(lines), dict(classes))
 
 

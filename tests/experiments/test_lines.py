@@ -1,3 +1,4 @@
+import importlib
 import sys
 from pathlib import Path
 
@@ -144,7 +145,12 @@ def test_a_function_that_is_defined_and_not_called_did_not_run(tmp_path):
     assert {"def inner():", "return 1"} < set(lines_that_ran(tmp_path, "outer(True)"))
 
 
-def test_importing_a_module_runs_none_of_its_lines(tmp_path):
+def test_importing_a_module_runs_none_of_its_lines(tmp_path, monkeypatch):
+    (tmp_path / "imported.py").write_text(PROGRAM)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = watch(lambda: importlib.import_module("imported"), script=tmp_path / "none.py", root=tmp_path)
+    assert "imported" in sys.modules
+    assert found == Found({}, {})
     assert lines_that_ran(tmp_path, "None") == []
 
 
