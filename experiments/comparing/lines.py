@@ -27,7 +27,8 @@ DONE_TOO = """\
 The recipes do more in the same run than the twins: they measure held-out images, keep TensorBoard's events, show
 networks and progress, save on Ctrl-C and refuse configs and folders that do not fit; and they have layers, initial
 laws and noise of their own where the twins take those of their library. The package's lines serve all methods, on any
-number of devices: *together* counts each line once that any of the methods ran."""
+number of devices: *together* counts each line once that any of the methods ran. The twins are for one device; the
+section on several devices counts the patch that they need."""
 TOGETHER = "together"
 
 FLAGS = {FUNCTIONAL: ("--devices", "1", "--platform", "cpu", "--checkpoint-every", "1"), PYTORCH: (), NNX: ()}

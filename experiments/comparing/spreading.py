@@ -162,11 +162,13 @@ def section(measured: dict[str, Any]) -> str:
     between = max(found["differences"][PYTORCH]["between"] for found in methods.values())
     parts = [
         "## From one device to several",
-        "*Lines changed* in the program of a user who has it for one device. For the recipes none: the command is "
-        f"`python experiments/METHOD.py --devices {count}`; without the flag it takes as many devices as divide the "
-        "batch. For the twins the code lines of a patch, after which the command is `torchrun --nproc-per-node "
-        f"{count} experiments/imperative/METHOD.py`. The recipes pay in the package: {package} of its lines name "
-        "devices or their axis (listed below), once for all methods, where PyTorch's user writes the patch.",
+        "What changes for a user who has the program for one device. The recipes' command gets a flag (without it, it "
+        "takes as many devices as divide the batch), the twins a patch and another launcher:",
+        f"```diff\n-python experiments/METHOD.py --devices 1\n+python experiments/METHOD.py --devices {count}\n\n"
+        "-python experiments/imperative/METHOD.py\n"
+        f"+torchrun --nproc-per-node {count} experiments/imperative/METHOD.py\n```",
+        f"*Lines changed* counts code lines of the patch, which is below. The recipes pay in the package: {package} of "
+        "its lines name devices or their axis (below too), once for all methods. NNX twins stay on one device here.",
         f"*Losses* and *weights* say how far {measured['steps']} steps on {count} devices (CPU devices of XLA; "
         "processes that talk through gloo) are from the same steps on one, with the same global batches and noise, in "
         "float64: the largest difference of a loss, relative to its largest value, and the distance between the final "
