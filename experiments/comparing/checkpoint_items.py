@@ -8,12 +8,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from comparing.designs import PYTORCH
+from comparing.designs import NNX, PYTORCH
 
 PYTORCH_FILE = "checkpoint.pt"
 PARAMETERS, STATISTICS, OPTIMIZERS = "parameters", "batch statistics", "optimizer state"
 AVERAGED, RANDOM, ORDER = "averaged parameters", "random state", "order of the data"
 STEP, SUMS, SETTINGS = "step", "sums of metrics", "settings"
+
+ITEMS = (PARAMETERS, STATISTICS, AVERAGED, OPTIMIZERS, STEP, SUMS, RANDOM, ORDER)
 
 # Parts of a path that tell what an array belongs to; the first that occurs decides.
 IN_JAX = {
@@ -80,8 +82,13 @@ def contents(design: str, folder: Path) -> Items:
 
         named = _flat(torch.load(folder / PYTORCH_FILE, weights_only=True))
         return _grouped({path: (_pytorch_item(path), value) for path, value in named.items()})
+    args = ocp.args.StandardRestore()
     with ocp.CheckpointManager((folder / "checkpoints").absolute()) as manager:
-        tree = manager.restore(manager.latest_step(), args=ocp.args.StandardRestore())
+        step = manager.latest_step()
+        if design == NNX:  # which has its settings beside the state
+            tree = manager.restore(step, args=ocp.args.Composite(state=args))["state"]
+        else:
+            tree = manager.restore(step, args=args)
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return _grouped({jax.tree_util.keystr(path): (item_of(path), value) for path, value in leaves})
 

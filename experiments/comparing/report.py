@@ -6,6 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarking.competitors import CASES
+
 from comparing import speed, trajectories
 from comparing.designs import DESIGNS, FUNCTIONAL, PYTORCH, Row
 from jaxgan import figures
@@ -83,7 +85,7 @@ def write(results: Results, parts: Mapping[str, ModuleType], *, out: Path) -> li
         panels = {}
         for method, turns in found["turns"].items():
             crowded = any(speed.crowding(others) > speed.CROWDED for others in turns["others"].values())
-            panels[method + " (CPUs shared with others)" * crowded] = turns["rates"]
+            panels[CASES[method].config.method.title + " (CPUs shared with others)" * crowded] = turns["rates"]
         title = f"Training steps per second, {found['threads']} thread{'s' * (found['threads'] > 1)}"
         picture = figures.speeds(panels, reference=FUNCTIONAL, columns=2, title=title)
         files.append(figures.save(picture, out / "speed.png"))

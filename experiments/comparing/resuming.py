@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,12 @@ from comparing.designs import DESIGNS, EXPERIMENTS, FUNCTIONAL, NNX, PYTORCH, Ro
 from comparing.options import Options
 from comparing.short_run import STEPS_PER_EPOCH, ShortRun
 
-EPOCHS, KILL_AT = 4, 25
+EPOCHS, KILL_AT = 3, 15
 LEFT_OUT = {
     FUNCTIONAL: (items.OPTIMIZERS, items.STATISTICS),
     PYTORCH: (items.OPTIMIZERS, items.STATISTICS, items.RANDOM, items.ORDER),
     NNX: (items.OPTIMIZERS, items.STATISTICS, items.RANDOM),
 }
-IN_WORDS = {FUNCTIONAL: "seed and step give it", NNX: "seed and epoch give it"}  # what need not be saved, and why
 
 Measured = dict[str, Any]
 
@@ -87,7 +86,7 @@ def compare(method: str, design: str, *, folder: Path, options: Options, epochs:
         shutil.copytree(killed.folder, run.folder)
     start([resumed, *shorter], options, cache=cache)
     return {
-        "saved": {item: sum(array.nbytes for array in arrays.values()) for item, arrays in whole.items()},
+        "saved": {item: sum(x.nbytes for x in whole[item].values()) for item in items.ITEMS if item in whole},
         "again": difference(again, unbroken),
         "resumed": difference(resumed, unbroken),
         "without": {run.without: difference(run, unbroken) for run in shorter},
@@ -176,11 +175,13 @@ def section(measured: Measured) -> str:
     cells = [(method, design, found) for method, designs in measured.items() for design, found in designs.items()]
     for method, design, found in cells:
         lines.append(f"| {method} | {design} | {_verdict(found['again'])} | {_verdict(found['resumed'])} |")
-    names = list(dict.fromkeys(item for _, _, found in cells for item in found["saved"]))
+    names = _in_order(item for _, _, found in cells for item in found["saved"])
     lines += [
         "",
-        "What the checkpoint holds, in bytes. No random state and no order of the data belong to the functional run: "
-        "every random number is a function of seed, step and example, and the order one of seed and epoch.",
+        "What the checkpoint holds at the end of an epoch, in bytes. No random state and no order of the data belong "
+        "to the functional run: every random number is a function of seed, step and example, and the order one of "
+        "seed and epoch. The NNX twin does the same with the order. Within an epoch PyTorch's checkpoint also holds "
+        "the sums of the metrics.",
         "",
         f"| method | design | {' | '.join(names)} | all |",
         "|---|---|" + "---:|" * (len(names) + 1),
@@ -191,8 +192,10 @@ def section(measured: Measured) -> str:
     lines += [
         "",
         "What happens when the resumed run takes everything but one item from the checkpoint, and begins that item "
-        "anew. None of these runs fails or warns. Weights: norm of the difference to the unbroken run at the end, over "
-        "the norm of the weights; losses: largest relative difference in a row of metrics.",
+        "anew; all of these runs went to their end without an error. In PyTorch's loop each item has a line of its own "
+        "that can be forgotten; the state of the other two is one value, of which the item was replaced on purpose. "
+        "Weights: norm of the difference to the unbroken run at the end, over the norm of the weights; losses: largest "
+        "relative difference in a row of metrics.",
         "",
         "| method | design | left out | weights | losses |",
         "|---|---|---|---:|---:|",
@@ -203,22 +206,29 @@ def section(measured: Measured) -> str:
     return "\n".join([*lines, ""])
 
 
+def _in_order(found: Iterable[str]) -> list[str]:
+    known = set(found)
+    return [item for item in items.ITEMS if item in known]
+
+
 def _verdict(found: Measured) -> str:
     return f"no: {', '.join(found['differ'])}" if found["differ"] else "yes"
 
 
 def summary(measured: Measured) -> list[Row]:
-    """Answers three questions for each design."""
-    answers: dict[str, list[str]] = {"again": [], "resumed": [], "saved": []}
+    """Answers what resuming needs, whether it is exact, and whether training repeats, for each design."""
+    answers: dict[str, list[str]] = {"again": [], "resumed": [], "saved": [], "without": []}
     for design in DESIGNS:
         found = [designs[design] for designs in measured.values() if design in designs]
         for key in ("again", "resumed"):
             same = sum(not each[key]["differ"] for each in found)
             answers[key].append(f"{same} of {len(found)} methods" if found else "")
-        saved = dict.fromkeys(item for each in found for item in each["saved"])
-        answers["saved"].append(", ".join(saved))
+        answers["saved"].append(", ".join(_in_order(item for each in found for item in each["saved"])))
+        changed = [(each["without"][item]["weights"], item) for each in found for item in each["without"]]
+        answers["without"].append(f"{max(changed)[0]:.0%} ({max(changed)[1]})" if changed else "")
     return [
         Row("What must be saved to resume bit for bit?", *answers["saved"]),
         Row("Killed and resumed: the same bytes as an unbroken run?", *answers["resumed"]),
+        Row("How far do weights move if one item is left out, at most?", *answers["without"]),
         Row("The same seed in a fresh process: the same bytes?", *answers["again"]),
     ]

@@ -106,7 +106,8 @@ def pytorch(run: ShortRun, digits: Dataset, *, batch_size: int) -> None:
     if (options.workdir / PT).exists():
         saved, fresh = torch.load(options.workdir / PT, weights_only=True), copy.deepcopy(training.state_dict())
         training.load_state_dict(items.pytorch_without(saved, fresh, run.without))
-    _deadly(loops, run, start=training.step)
+    if run.kill_at is not None:
+        _deadly(loops, run, start=training.step)
     training.run()
 
 
@@ -126,7 +127,8 @@ def nnx(run: ShortRun, digits: Dataset, *, batch_size: int) -> None:
             fresh = training.state()
             training.load(checkpoints)
             flax_nnx.update(twin, items.without(training.state(), fresh, run.without)["twin"])
-        _deadly(loops, run, start=training.step)
+        if run.kill_at is not None:
+            _deadly(loops, run, start=training.step)
         training.run(checkpoints)
 
 

@@ -1,12 +1,12 @@
 """Steps per second, time to the first step, and memory."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from benchmarking.competitors import CASES, EAGER, OURS, competitors
+from benchmarking.competitors import CASES, EAGER, OURS, TWINS, competitors
 from benchmarking.turns import Run, take_turns
 
 from comparing import starts
@@ -40,12 +40,13 @@ def measure(options: Options) -> Measured:
     }
 
 
-def compare(method: str, options: Options) -> Measured:
+def compare(method: str, options: Options, *, twins: Mapping[str, Mapping[str, bool]] = TWINS) -> Measured:
     """Times one method in turns; this is what a fresh process does.
 
     Args:
       method: what trains.
       options: how long, on what, and on how many threads.
+      twins: which ways of using PyTorch take part.
 
     Returns:
       ``rates`` (steps a second of each turn) and ``others`` (how many of the process's CPUs other programs took) by
@@ -56,7 +57,7 @@ def compare(method: str, options: Options) -> Measured:
     torch.set_num_threads(options.threads)
     case = CASES[method]._replace(rivals={})
     dataset = data.load(case.config.run.data, data_dir=options.data_dir)
-    trains, absent = competitors(case, dataset, devices=jax.devices()[:1])
+    trains, absent = competitors(case, dataset, devices=jax.devices()[:1], twins=twins)
     if NNX in designs_of(method):
         trains[NNX] = in_nnx(case.config, dataset)
     rates, others = take_turns(trains, repeats=options.repeats, seconds=options.seconds)
@@ -116,8 +117,9 @@ def section(measured: Measured) -> str:
             "Seconds from typing the command of the script to its first training step, in a fresh process: with an "
             "empty cache of compiled programs, and with what the run before left in it (eager PyTorch compiles "
             "nothing, and its two numbers show the spread). The sign of the first step is what the script writes "
-            "after it, a row of metrics or a checkpoint. Peak memory: the most that was resident at once in the cold "
-            f"process up to step {starts.MEMORY_STEPS}, MNIST, Python and all libraries included.",
+            "after it, a row of metrics or a checkpoint. Peak memory: the most that was resident in the cold process "
+            f"up to step {starts.MEMORY_STEPS}, MNIST, Python and all libraries included; the functional command imports "
+            "PyTorch too, through its TensorBoard writer, where that is installed.",
             "",
             "| method | program | cold, s | warm, s | peak memory, MB |",
             "|---|---|---:|---:|---:|",
@@ -133,8 +135,12 @@ def summary(measured: Measured) -> list[Row]:
     """Answers how fast and how large each design is, by method."""
     rows = []
     for method, found in measured["turns"].items():
-        turns = [found["rates"].get(design, ()) for design in DESIGNS]
-        rows.append(Row(f"{method}: steps per second?", *(_short(statistics.median(t)) if t else "" for t in turns)))
+        rates = {name: statistics.median(turns) for name, turns in found["rates"].items()}
+        cells = {design: _short(rates[design]) for design in DESIGNS if design in rates}
+        others = {name: rate for name, rate in rates.items() if name not in DESIGNS}
+        if others and rates[best := max(others, key=others.get)] > rates[PYTORCH]:
+            cells[PYTORCH] += f" ({best}: {_short(rates[best])})"
+        rows.append(Row(f"{method}: steps per second?", *(cells.get(design, "") for design in DESIGNS)))
     if measured["starts"]:
         every = [
             [designs[design] for designs in measured["starts"].values() if design in designs] for design in DESIGNS

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from benchmarking.competitors import CASES
+from imperative import parity
 
 from comparing.designs import Row
 from comparing.options import Options
@@ -33,32 +34,33 @@ def measure(options: Options) -> Measured:
     Returns:
       By method and precision: see :func:`side_by_side`.
     """
+    return apart(all_of, options, threads=options.threads)
+
+
+def all_of(options: Options) -> Measured:
+    """Trains all of them; this is what a fresh process does."""
+    import torch
+
+    torch.set_num_threads(options.threads)
     return {
-        method: {
-            precision: apart(side_by_side, method, precision, options, threads=options.threads)
-            for precision in PRECISIONS
-        }
+        method: {precision: side_by_side(method, precision, options) for precision in PRECISIONS}
         for method in options.methods
     }
 
 
 def side_by_side(method: str, precision: str, options: Options) -> Measured:
-    """Trains one method in both designs; this is what a fresh process does.
+    """Trains one method in both designs.
 
     Args:
       method: what trains, with the sizes of its recipe.
       precision: of all numbers.
-      options: how many steps, on what, and on how many threads.
+      options: how many steps, and on what.
 
     Returns:
       ``losses`` (of the functional and of the imperative design at each step, by metric), ``apart`` (the largest
       relative difference of a loss at each step) and ``weights`` (the largest relative difference of an array of
       weights or statistics after the last one).
     """
-    import torch
-    from imperative import parity
-
-    torch.set_num_threads(options.threads)
     config = CASES[method].config
     images, size = data.load(config.run.data, data_dir=options.data_dir).images, config.run.batch_size
     order = epoch_order(len(images), seed=0, epoch=0)
@@ -112,14 +114,16 @@ def summary(measured: Measured) -> list[Row]:
         found = [precisions[precision]["apart"] for precisions in measured.values() if precision in precisions]
         if found:
             worst = f"at most {max(map(max, found)):.0e} apart"
-            rows.append(Row(f"The same losses over {_steps(len(found[0]))}, {precision}?", worst, worst))
+            rows.append(
+                Row(f"The same losses over {_steps(len(found[0]))}, {precision}?", worst, worst, "not measured")
+            )
     return rows
 
 
 def pairs(measured: Measured) -> dict[str, Pair]:
     """Chooses what the figure shows: losses in single precision, differences in both."""
     return {
-        method: Pair(
+        CASES[method].config.method.title: Pair(
             {
                 name: tuple(precisions["float32"]["losses"][metric])
                 for metric, name in DRAWN.items()

@@ -45,17 +45,19 @@ def trajectories(pairs: Mapping[str, Pair], *, names: tuple[str, str], title: st
         grid = figure.subplots(2, len(pairs), squeeze=False, sharex=True)
         for (label, pair), (above, below) in zip(pairs.items(), grid.T, strict=True):
             _draw_losses(above, pair)
-            above.set_title(label)
-            for i, (precision, values) in enumerate(pair.differences.items()):
-                below.plot(_steps(values), _positive(values), color=f"C{3 + i}", linewidth=1.1, label=precision)
+            above.set_title(label, fontsize=10)
+            for i, values in enumerate(pair.differences.values()):
+                below.plot(_steps(values), _positive(values), color=f"C{3 + i}", linewidth=1.1)
             below.set_yscale("log")
             below.set_xlabel("step")
         _share_limits(list(grid[1]))
         grid[0, 0].set_ylabel("loss")
         grid[1, 0].set_ylabel("relative difference")
-        grid[1, 0].legend(fontsize=8, loc="lower right")
+        precisions = list(dict.fromkeys(name for pair in pairs.values() for name in pair.differences))
         lines = [Line2D([], [], color="black", **style) for style in (BROAD, THIN)]
-        figure.legend(lines, names, loc="outside lower center", ncols=2, fontsize=9)
+        lines += [Line2D([], [], color=f"C{3 + i}") for i in range(len(precisions))]
+        labels = [*names, *(f"difference in {precision}" for precision in precisions)]
+        figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
         return figure
 
 
