@@ -193,8 +193,8 @@ def initial_state(setting: Setting, method: Method) -> PyTree:
     else:  # what is not weights, Adam's moments and the counts of steps, begins at zero
         shapes = jax.eval_shape(method.init, jax.random.key(0))
         state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
-    state = jax.tree.map(lambda x: x.astype(setting.precision) if is_float(x) else x, state)
+    types = {np.dtype("float32"): setting.precision, np.dtype("float64"): setting.precision}
+    state = jax.tree.map(lambda x: x.astype(types.get(x.dtype, x.dtype)), state)
     return state if setting.weights is None else interop.with_weights(state, setting.weights)
 
 
@@ -203,7 +203,7 @@ def functional(setting: Setting, *, method: Method | None = None) -> Trajectory:
 
     Args:
       setting: how.
-      method: what to train in place of what the config describes.
+      method: what to train in place of what the config describes, built in the same :func:`arithmetic`.
 
     Returns:
       What happened.

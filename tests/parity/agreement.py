@@ -1,7 +1,6 @@
 """When two trajectories agree."""
 
 import numpy as np
-
 from imperative.parity import Arrays, differences, growth
 
 

@@ -2,11 +2,11 @@
 
     python tests/parity/record.py
 
-makes everything in `tests/parity/recorded` anew: for each method its initial weights, the metrics of every step,
-gradients and statistics after the first step and all weights, statistics, moments and gradients after the last one, in
-float64, with the versions of what made them; and the law that ``torch.nn`` draws initial weights from. It gives the same
-numbers each time, on machines of one kind to the last bit. The digits that the twins see are the first of MNIST; should `digits.npz` be gone,
-they are taken from the prepared data set.
+makes everything in `tests/parity/recorded` anew: for each method its initial weights, the metrics of every step, the
+gradients and statistics of the first step, and all weights, statistics, moments and gradients of the last one, in
+float64, with the versions of what made them; and how ``torch.nn`` draws initial weights. It gives the same numbers each
+time, on machines of one kind to the last bit. The twins see the first digits of MNIST; `digits.npz` is made from the
+prepared data set if it is missing.
 """
 
 import importlib.metadata
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 
 from imperative.parity import Arrays, Setting, Trajectory
+
 from jaxgan import config as configs
 
 FOLDER = Path(__file__).parent / "recorded"
@@ -112,6 +112,7 @@ def summary(values: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Makes all records."""
     from imperative.parity import imperative
+
     from jaxgan import data
 
     FOLDER.mkdir(exist_ok=True)

@@ -3,19 +3,17 @@
 from functools import cache
 
 import pytest
+from imperative.parity import functional, imperative
 
 from tests.parity import record
 from tests.parity.agreement import assert_agree, assert_same_curves
-
-pytest.importorskip("torch").set_num_threads(1)
-
-from imperative.parity import functional, imperative
 
 STEPS = 200
 
 
 @cache
 def trajectories(kind, precision, steps):
+    pytest.importorskip("torch").set_num_threads(1)
     weights, _ = record.read(kind)
     setting = record.setting(kind, precision=precision, steps=steps, looks=(1, 5, steps), weights=weights)
     return functional(setting), imperative(setting)
