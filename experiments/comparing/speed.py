@@ -118,8 +118,8 @@ def section(measured: Measured) -> str:
             "empty cache of compiled programs, and with what the run before left in it (eager PyTorch compiles "
             "nothing, and its two numbers show the spread). The sign of the first step is what the script writes "
             "after it, a row of metrics or a checkpoint. Peak memory: the most that was resident in the cold process "
-            f"up to step {starts.MEMORY_STEPS}, MNIST, Python and all libraries included; the functional command imports "
-            "PyTorch too, through its TensorBoard writer, where that is installed.",
+            f"up to step {starts.MEMORY_STEPS}, MNIST, Python and all libraries included; the functional command "
+            "imports PyTorch too, through its TensorBoard writer, where that is installed.",
             "",
             "| method | program | cold, s | warm, s | peak memory, MB |",
             "|---|---|---:|---:|---:|",
