@@ -143,6 +143,7 @@ def test_warnings_errors_and_equal_results_are_told_apart():
 
     assert happens(one, one_with_a_warning) == "warns UserWarning: look out"
     assert happens(one_with_a_warning, one) == happens(one, one) == NO_STATE
+    assert happens(one_with_a_warning, one_with_a_warning) == NO_STATE
     assert happens(one, broken) == "raises KeyError: 'gone'"
     with pytest.raises(KeyError):
         happens(broken, one)
@@ -176,7 +177,7 @@ def test_the_section_shows_every_hazard_with_its_lines_and_what_was_not_measured
     monkeypatch.setattr(data, "load", lambda name, data_dir=None: dataset)
     pair = Pair("a program", with_nothing, functional.counted_outside, functional.counted_inside)
     observed = {"program": "a program", "mistake": mistake(pair), "happens": SILENT}
-    observed["effects"] = {"loss": {"correct": 1.0, "mistaken": 2.0, "difference": 1.0}}
+    observed["effects"] = {"loss": effect(np.array(1.0), np.array(2.0)), "D(x)": effect(np.zeros(2), np.zeros(2))}
     monkeypatch.setattr(hazards, "observe", lambda pair, setting: observed)
     monkeypatch.setattr(hazards.importlib.util, "find_spec", lambda name: None)
     measured = json.loads(json.dumps(hazards.measure(Options(steps=3))))
@@ -185,7 +186,7 @@ def test_the_section_shows_every_hazard_with_its_lines_and_what_was_not_measured
     assert "3 steps of 64 images" in text
     for hazard in hazards.HAZARDS.values():
         assert f"### {hazard.title}\n" in text
-        assert f"| {hazard.title} | {FUNCTIONAL} | a program | silent | loss 1 → 2 (1) |" in text
+        assert f"| {hazard.title} | {FUNCTIONAL} | a program | silent | loss 1 → 2 (1); the same D(x) |" in text
         assert f"| {hazard.title} | {PYTORCH} | | not measured | |" in text
     assert text.count("```diff") == len(hazards.HAZARDS)
     assert "-    counts.append(len(images))" in text

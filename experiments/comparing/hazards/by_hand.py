@@ -41,7 +41,7 @@ def generate(program: Program, params: PyTree, latents: Array) -> Array:
     return program.generator.apply({"params": params}, latents)
 
 
-def judge(program: Program, params: PyTree, images: Array, words: Array | None) -> Array:
+def judge(program: Program, params: PyTree, images: Array, words: Array | None = None) -> Array:
     """Judges images; with words, by dropout of training mode."""
     return program.discriminator.apply({"params": params}, images, words)
 
@@ -88,7 +88,7 @@ def words_forgotten(program: Program, params: PyTree, drawn: Drawn) -> tuple[Arr
     fake = generate(program, params["generator"], drawn["first"])
 
     def loss(own: PyTree) -> Array:
-        real_logits, fake_logits = (judge(program, own, x, None) for x in (drawn["real"], fake))
+        real_logits, fake_logits = (judge(program, own, x) for x in (drawn["real"], fake))
         return loss_of_discriminator(real_logits, fake_logits)
 
     return jax.value_and_grad(loss)(params["discriminator"])

@@ -80,16 +80,21 @@ def _diffs(hazard: Measured) -> list[str]:
 
 
 def _effects(one: Measured) -> str:
-    return "; ".join(f"{name} {_effect(values)}" for name, values in one["effects"].items()) or "stops there"
+    if not one["effects"]:
+        return "stops there"
+    moved = {name: _effect(values) for name, values in one["effects"].items() if _differs(values)}
+    same = [name for name in one["effects"] if name not in moved]
+    parts = [f"{name} {text}" for name, text in moved.items()]
+    return "; ".join(parts + [f"the same {', '.join(same)}"] * bool(same))
+
+
+def _differs(values: Mapping[str, float]) -> bool:
+    return any(values.get(name, 0) != 0 for name in ("difference", "grey_levels"))
 
 
 def _effect(values: Mapping[str, float]) -> str:
     if "pixels" in values:
-        return (
-            f"{values['grey_levels']:.3g} levels, {values['pixels']:.0%} of pixels" if any(values.values()) else "same"
-        )
-    if values["difference"] == 0:
-        return f"{values['correct']:.4g}, same"
+        return f"{values['grey_levels']:.3g} levels, {values['pixels']:.0%} of pixels"
     return f"{values['correct']:.4g} → {values['mistaken']:.4g} ({values['difference']:.2g})"
 
 
