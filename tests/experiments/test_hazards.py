@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 
 from comparing import hazards
 from comparing.designs import FUNCTIONAL, PYTORCH
-from comparing.hazards import by_hand, functional
+from comparing.hazards import functional_gradients, functional_runs, functional_state, functional_tracing
 from comparing.hazards.pairs import NO_STATE, SILENT, Pair, Setting, body, effect, mistake, observe
 from comparing.options import Options
 
@@ -74,11 +74,16 @@ MEASURES = ("difference", "grey_levels")
 
 def test_the_step_written_out_is_that_of_the_twin():
     pytest.importorskip("torch")
-    from comparing.hazards import imperative
+    from comparing.hazards import imperative_gradients, imperative_runs
 
-    own, written = (imperative.with_step(SETTING, step) for step in (imperative.own_step, imperative.zeroed))
-    draw = imperative.detached
-    orders = [imperative.with_draw(x)(SETTING, draw) for x in (imperative.zeroed_in_turn, imperative.zeroed_together)]
+    own, written = (
+        imperative_runs.with_step(SETTING, step) for step in (imperative_runs.own_step, imperative_gradients.zeroed)
+    )
+    draw = imperative_gradients.detached
+    orders = [
+        imperative_gradients.with_draw(order)(SETTING, draw)
+        for order in (imperative_gradients.zeroed_in_turn, imperative_gradients.zeroed_together)
+    ]
     for other in (written, *orders):
         assert all(np.array_equal(values, other[name]) for name, values in own.items())
 
@@ -103,16 +108,16 @@ def test_the_graph_of_a_sum_of_losses_grows_with_every_step():
 
 def test_pytorchs_random_numbers_go_on_where_they_were():
     torch = pytest.importorskip("torch")
-    from comparing.hazards import imperative
+    from comparing.hazards import imperative_runs, imperative_state
 
     before = torch.get_rng_state()
-    imperative.with_look(SETTING, imperative.seeded_globally)
+    imperative_runs.with_look(SETTING, imperative_state.seeded_globally)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_two_networks_by_one_gradient_with_a_stop_train_as_by_one_each():
-    one_each = by_hand.with_discriminator(SMALLER, by_hand.generated_outside)
-    at_once = by_hand.with_both(SMALLER, by_hand.stopped)
+    one_each = functional_gradients.with_discriminator(SMALLER, functional_gradients.generated_outside)
+    at_once = functional_gradients.with_both(SMALLER, functional_gradients.stopped)
     # The generator's loss is on the latents of the discriminator's here, so only the discriminator's first is the same.
     assert at_once["loss of D"][0] == pytest.approx(one_each["loss of D"][0], rel=1e-5)
 
@@ -151,8 +156,8 @@ def test_warnings_errors_and_equal_results_are_told_apart():
 
 def test_the_lines_shown_are_those_of_the_functions_that_run():
     assert body(one) == ["return 1.0"]
-    assert body(functional.same_key) == ["return program.step(state, batch, key)"]
-    assert mistake(Pair("", with_nothing, functional.folded, functional.same_key)).splitlines() == [
+    assert body(functional_state.same_key) == ["return program.step(state, batch, key)"]
+    assert mistake(Pair("", with_nothing, functional_runs.folded, functional_state.same_key)).splitlines() == [
         "-key = jax.random.fold_in(key, state.step)",
         " return program.step(state, batch, key)",
     ]
@@ -175,7 +180,7 @@ def test_batches_follow_the_data_and_begin_anew_at_its_end():
 def test_the_section_shows_every_hazard_with_its_lines_and_what_was_not_measured(monkeypatch):
     dataset = Dataset("mnist", IMAGES, np.zeros(64, np.int32), tuple("0123456789"))
     monkeypatch.setattr(data, "load", lambda name, data_dir=None: dataset)
-    pair = Pair("a program", with_nothing, functional.counted_outside, functional.counted_inside)
+    pair = Pair("a program", with_nothing, functional_tracing.counted_outside, functional_tracing.counted_inside)
     observed = {"program": "a program", "mistake": mistake(pair), "happens": SILENT}
     observed["effects"] = {"loss": effect(np.array(1.0), np.array(2.0)), "D(x)": effect(np.zeros(2), np.zeros(2))}
     monkeypatch.setattr(hazards, "observe", lambda pair, setting: observed)

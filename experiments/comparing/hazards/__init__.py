@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from comparing.designs import FUNCTIONAL, PYTORCH
-from comparing.hazards import by_hand, functional
+from comparing.hazards import functional_gradients, functional_state, functional_tracing
 from comparing.hazards.pairs import Pair, Setting, observe
 from comparing.hazards.report import section, summary
 from comparing.options import Options
@@ -70,11 +70,11 @@ def pairs(design: str) -> Mapping[str, Sequence[Pair]]:
       The pairs of each hazard, by its name in HAZARDS; none where PyTorch is not installed.
     """
     if design == FUNCTIONAL:
-        sources = (functional.PAIRS, by_hand.PAIRS)
+        sources = (functional_state.PAIRS, functional_gradients.PAIRS, functional_tracing.PAIRS)
     elif importlib.util.find_spec("torch"):
-        from comparing.hazards import imperative
+        from comparing.hazards import imperative_gradients, imperative_state
 
-        sources = (imperative.PAIRS,)
+        sources = (imperative_gradients.PAIRS, imperative_state.PAIRS)
     else:
         sources = ()
     return {name: [pair for source in sources for pair in source.get(name, ())] for name in HAZARDS}

@@ -1,4 +1,4 @@
-"""The hazards of a step that is written by hand in JAX, on this package's networks and losses."""
+"""The hazards of gradients and draws in a step written by hand in JAX, on this package's networks and losses."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -10,7 +10,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
-from comparing.hazards.functional import Program, samples, start, vanilla_gan
+from comparing.hazards.functional_runs import Program, samples, start, vanilla_gan
 from comparing.hazards.pairs import Pair, Quantities, Setting
 from jaxgan import config as configs
 from jaxgan.methods import losses
