@@ -161,7 +161,7 @@ def read(compiled: Compiled, carry: Carry, target: Target, *, flops: float) -> R
     }
     failures = [
         *donation_failures(program, carry),
-        *collective_failures(program, carry, chips=target.count),
+        *collective_failures(program, carry, chips=target.count, joined=target.chip.platform == "cuda"),
         *(product_failures(products) if target.chip.platform == "tpu" else []),
         *[
             f"{name} writes an array as large as the data in every step"
@@ -209,7 +209,7 @@ def product_failures(products: findings.Products) -> list[str]:
     return [f"{name} is outside of the matrix unit" for name in [*products.elsewhere, *convolutions]]
 
 
-def collective_failures(program: hlo.Program, carry: Carry, *, chips: int) -> list[str]:
+def collective_failures(program: hlo.Program, carry: Carry, *, chips: int, joined: bool = False) -> list[str]:
     """Says what chips exchange that they need not, or fail to.
 
     In a step each array of gradients is summed over the chips exactly once. Beside it only statistics of batch
@@ -220,6 +220,8 @@ def collective_failures(program: hlo.Program, carry: Carry, *, chips: int) -> li
       program: a compiled chunk.
       carry: its first argument, as shapes.
       chips: how many share a step.
+      joined: whether the compiler lays arrays that are summed end to end, as the CUDA compiler does. Then only their
+        elements can be counted: those of all gradients, and fewer more than the smallest network has.
 
     Returns:
       One line for each thing that is wrong.
@@ -232,6 +234,11 @@ def collective_failures(program: hlo.Program, carry: Carry, *, chips: int) -> li
     if chips == 1:
         return failures + [f"an {c.kind} on a single chip" for c in step]
     found, wanted = findings.reduced_sizes(step), gradient_sizes(carry)
+    if joined:
+        total, least = sum(found.elements()), sum(wanted.elements())
+        most = least + min(sum(x.size for x in jax.tree.leaves(network.params)) for network in networks(carry))
+        words = f"{total:,} elements are summed, not {least:,} of gradients and statistics to less than {most:,}"
+        return failures if least <= total < most else [*failures, words]
     missing, more = wanted - found, found - wanted
     statistics = {x.size for network in networks(carry) for x in jax.tree.leaves(network.batch_stats)} | {1}
     failures += [f"no gradient of {size} elements is summed, {n} too few" for size, n in missing.items()]

@@ -52,8 +52,8 @@ def test_the_chunk_sums_each_gradient_once_and_donates_its_state(name, parallel)
 
 
 def test_a_second_sum_of_gradients_is_found(monkeypatch):
-    def twice(*args, axis_name):
-        value, gradients = once(*args, axis_name=axis_name)
+    def twice(*args, axis_name, **how):
+        value, gradients = once(*args, axis_name=axis_name, **how)
         if axis_name:
             gradients = lax.pmean(jax.tree.map(lambda g: g * (1.0 + lax.axis_index(axis_name)), gradients), axis_name)
         return value, gradients
@@ -83,6 +83,18 @@ def test_a_gradient_that_is_not_summed_is_found():
 def test_any_other_exchange_is_found(kind):
     found = edited(r" all-reduce\(", f" {kind}(")
     assert any(failure.startswith(f"a step has an {kind.removesuffix('-start')} of ") for failure in found)
+
+
+@pytest.mark.parametrize(("summed", "holds"), [((0, 1), True), ((0, 1, 1), False), ((1,), False)])
+def test_gradients_that_are_summed_end_to_end_are_counted_by_their_elements(summed, holds):
+    _, carry = compiled("vanilla_gan")
+    sizes = [sum(x.size for x in jax.tree.leaves(network.params)) for network in proof.networks(carry)]
+    sums = [
+        f"  %gradients.{i} = f32[{sizes[network]}]{{0}} constant(0)\n  %sum.{i} = f32[] all-reduce(%gradients.{i})\n"
+        for i, network in enumerate(summed, start=10)
+    ]
+    program = hlo.parse(TPU_TEXT.replace("  %sum.1 = ", "".join(sums) + "  %sum.1 = "))
+    assert (proof.collective_failures(program, carry, chips=CHIPS, joined=True) == []) == holds
 
 
 def test_an_exchange_outside_of_the_loop_is_found():
