@@ -1,7 +1,7 @@
 """When two trajectories agree."""
 
 import numpy as np
-from imperative.parity import Arrays, differences, growth
+from imperative.parity import Arrays, Trajectory, differences, growth
 
 
 def assert_agree(ours: Arrays, theirs: Arrays, *, tolerance: float) -> None:
@@ -17,6 +17,16 @@ def assert_same_curves(ours: Arrays, theirs: Arrays, *, tolerance: float) -> Non
         {f"{name}: {apart.max():.1e} in step {np.argmax(apart)}": apart.max() for name, apart in found.items()},
         tolerance,
     )
+
+
+def assert_as_recorded(found: Trajectory, recorded: Trajectory, *, tolerance: float = 1e-9) -> None:
+    """Compares all that was recorded of the first steps."""
+    last = max(recorded.looks)
+    first = {name: curve[:last] for name, curve in found.metrics.items()}
+    assert_same_curves(first, recorded.metrics, tolerance=tolerance)
+    assert found.looks[last].keys() == recorded.looks[last].keys()
+    for steps, expected in recorded.looks.items():
+        assert_agree({name: found.looks[steps][name] for name in expected}, expected, tolerance=tolerance)
 
 
 def report(found: dict[str, float], tolerance: float) -> None:

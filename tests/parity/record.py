@@ -29,7 +29,7 @@ CONFIGS = {
     "wgan": configs.WGAN(latent_size=2, width=2),
     "vae": configs.VAE(latent_size=3, hidden_units=8, beta=1.5, ema_decay=0.0),
 }
-BATCH, STEPS, DIGITS = 5, 5, 200  # the fifth step of a Wasserstein GAN is the first of its generator
+BATCH, STEPS, DIGITS = 4, 5, 200  # the fifth step of a Wasserstein GAN is the first of its generator
 LAYERS = {  # with as many weights that the ends of their law are met
     "linear": ("Linear", (300, 400)),
     "convolution": ("Conv2d", (40, 60, 4)),

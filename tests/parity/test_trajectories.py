@@ -1,35 +1,77 @@
-"""Both designs, trained side by side from the same weights, digits and random numbers."""
+"""Both designs, trained from the same weights, digits and random numbers; ours also beside a record of the other."""
 
+import re
 from functools import cache
 
+import numpy as np
 import pytest
 from imperative.parity import functional, imperative
 
 from tests.parity import record
-from tests.parity.agreement import assert_agree, assert_same_curves
+from tests.parity.agreement import assert_agree, assert_as_recorded, assert_same_curves
 
-STEPS = 200
+LONG, SINGLE = 200, 100  # steps in double and in single precision
+KINDS = pytest.mark.parametrize("kind", record.CONFIGS)
+
+
+def setting(kind, precision):
+    weights, _ = record.read(kind)
+    steps = LONG if precision == "float64" else SINGLE
+    return record.setting(kind, precision=precision, steps=steps, looks=(1, record.STEPS, steps), weights=weights)
 
 
 @cache
-def trajectories(kind, precision, steps):
+def ours(kind, precision):
+    return functional(setting(kind, precision))
+
+
+@cache
+def theirs(kind, precision):
     pytest.importorskip("torch").set_num_threads(1)
-    weights, _ = record.read(kind)
-    setting = record.setting(kind, precision=precision, steps=steps, looks=(1, 5, steps), weights=weights)
-    return functional(setting), imperative(setting)
+    return imperative(setting(kind, precision))
 
 
-@pytest.mark.parametrize(("steps", "tolerance"), [(1, 1e-9), (5, 1e-9), (STEPS, 1e-6)])
-@pytest.mark.parametrize("kind", record.CONFIGS)
+@KINDS
+@pytest.mark.parametrize(("steps", "tolerance"), [(1, 1e-9), (record.STEPS, 1e-9), (LONG, 1e-6)])
 def test_in_double_precision_losses_gradients_weights_statistics_and_moments_are_the_twins(kind, steps, tolerance):
-    ours, theirs = trajectories(kind, "float64", STEPS)
-    first = lambda metrics: {name: curve[:steps] for name, curve in metrics.items()}
-    assert_same_curves(first(ours.metrics), first(theirs.metrics), tolerance=tolerance)
-    assert_agree(ours.looks[steps], theirs.looks[steps], tolerance=tolerance)
+    a, b = theirs(kind, "float64"), ours(kind, "float64")
+    curves = ({name: curve[:steps] for name, curve in way.metrics.items()} for way in (b, a))
+    assert_same_curves(*curves, tolerance=tolerance)
+    assert_agree(b.looks[steps], a.looks[steps], tolerance=tolerance)
+    if steps == record.STEPS:  # when both networks of every method were updated
+        assert {f"gradient/{name}" for name in parameters(a, steps)} <= b.looks[steps].keys()
 
 
-@pytest.mark.parametrize("kind", record.CONFIGS)
+def parameters(way, steps):
+    return {name.removeprefix("exp_avg/") for name in way.looks[steps] if name.startswith("exp_avg/")}
+
+
+@KINDS
 def test_in_single_precision_losses_stay_within_a_thousandth_for_a_hundred_steps(kind):
-    ours, theirs = trajectories(kind, "float32", 100)
-    assert_same_curves(ours.metrics, theirs.metrics, tolerance=1e-3)
-    assert all(curve.dtype == "float32" for curve in ours.metrics.values())
+    a, b = theirs(kind, "float32"), ours(kind, "float32")
+    assert_same_curves(b.metrics, a.metrics, tolerance=1e-3)
+    assert all(curve.dtype == np.float32 for curve in b.metrics.values())
+
+
+@KINDS
+def test_our_methods_go_the_way_that_was_recorded_of_the_twins(kind):
+    assert_as_recorded(ours(kind, "float64"), record.read(kind)[1])
+
+
+@KINDS
+def test_the_twins_still_go_the_way_that_was_recorded(kind):
+    weights, recorded = record.read(kind)
+    assert_as_recorded(theirs(kind, "float64"), recorded)
+    again = record.initial_weights(kind)
+    assert again.keys() == weights.keys()
+    assert_agree(again, weights, tolerance=0.0)
+
+
+@KINDS
+def test_a_record_is_small_and_says_what_made_it(kind):
+    path = record.FOLDER / f"{kind}.npz"
+    assert path.stat().st_size < 100_000
+    with np.load(path) as file:
+        versions = {name: str(file[name]) for name in file.files if name.startswith("version/")}
+    assert versions.keys() == {f"version/{name}" for name in ("torch", "numpy", "jax")}
+    assert all(re.match(r"\d+\.\d+", version) for version in versions.values())

@@ -15,8 +15,7 @@ from jaxgan.methods import Batch, build, gan, losses, networks
 from jaxgan.nn import convolution_layers, convolutional, normalization
 from jaxgan.nn.convolution import Geometry, transposed_convolution
 from tests.parity import record
-from tests.parity.agreement import assert_agree
-from tests.parity.test_recorded import assert_as_recorded
+from tests.parity.agreement import assert_agree, assert_as_recorded
 
 FORWARD = ("discriminator_loss_real", "discriminator_loss_fake")
 
@@ -87,14 +86,14 @@ def test_trap_biased_running_variance():
 
 
 def test_trap_slope_of_leaky_relu():
-    with pytest.raises(AssertionError, match=r"discriminator_loss"):
+    with pytest.raises(AssertionError, match="further apart"):
         assert_first_passes_as_recorded("dcgan", built("dcgan", negative_slope=0.01))  # PyTorch's, where none is given
 
 
 @pytest.mark.parametrize("kind", ["dcgan", "wgan"])
 def test_trap_epsilon_of_normalization(kind, monkeypatch):
     monkeypatch.setattr(normalization, "EPSILON", 1e-6)  # Flax's, for all but batch normalization
-    with pytest.raises(AssertionError, match=r"discriminator_loss"):
+    with pytest.raises(AssertionError, match="further apart"):
         assert_first_passes_as_recorded(kind, built(kind))
 
 
