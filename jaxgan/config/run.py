@@ -18,6 +18,7 @@ class Run:
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     epochs: int = number(100)  # passes over the training images
     batch_size: int = number(64)  # images in a step, over all devices
+    accumulate: int = number(1)  # parts that a device's share is split into to save memory; batch norm is by part
     seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
     devices: int | None = number(None)  # local devices to train on; None: as many as divide the batch
     parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap

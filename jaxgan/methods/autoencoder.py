@@ -32,6 +32,7 @@ def autoencoder(
     optimizer: optax.GradientTransformation,
     bernoulli: bool = False,
     axis_name: str | None = None,
+    accumulate: int = 1,
 ) -> Method:
     """Builds an autoencoder.
 
@@ -45,6 +46,7 @@ def autoencoder(
         logits. Otherwise the values are the pixels, for every encoder alike, and the loss is their squared error: with
         a sigmoid before it a convolutional decoder spends its first epoch on black images.
       axis_name: the mapped axis that the batch is split over; None on one device.
+      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
 
     Returns:
       The method. Its metrics are the ``loss`` and the ``squared_error``, a mean over pixels in [0, 1], and
@@ -99,7 +101,7 @@ def autoencoder(
     networks = {"encoder": (encoder, image_shape), "decoder": (decoder, (latent_size,))}
     return Method(
         init=initializer(networks, optimizer),
-        step=descent(objective, optimizer, axis_name=axis_name),
+        step=descent(objective, optimizer, axis_name=axis_name, accumulate=accumulate),
         sample=sample,
         evaluate=measure(objective),
         baseline=baseline,

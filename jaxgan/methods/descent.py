@@ -50,6 +50,7 @@ def descent(
     *,
     ema_decay: float = 0.0,
     axis_name: str | None = None,
+    accumulate: int = 1,
 ) -> Callable[[AutoencoderState, Batch, Key[Array, ""]], tuple[AutoencoderState, Metrics]]:
     """Makes the step that follows the gradient of an objective.
 
@@ -58,6 +59,7 @@ def descent(
       optimizer: what makes updates of gradients.
       ema_decay: decay of the averaged parameters; 0 for none.
       axis_name: the mapped axis that the batch is split over; None on one device.
+      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
 
     Returns:
       A method's ``step``.
@@ -66,7 +68,11 @@ def descent(
     def step(state: AutoencoderState, batch: Batch, key: Key[Array, ""]) -> tuple[AutoencoderState, Metrics]:
         network = state.network
         (_, metrics), gradients = value_and_mean_grad(
-            lambda params: objective(params, batch, key), network.params, axis_name=axis_name
+            lambda params, part: objective(params, part, key),
+            network.params,
+            batch,
+            axis_name=axis_name,
+            accumulate=accumulate,
         )
         updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
         params = optax.apply_updates(network.params, updates)

@@ -88,13 +88,14 @@ def _convolutional_options(config: configs.DCGAN | configs.WGAN) -> tuple[bool, 
     return config.bias, (config.generator_norm, config.discriminator_norm), config.spectral_norm
 
 
-def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None = None) -> Method:
+def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None = None, accumulate: int = 1) -> Method:
     """Builds a method from its config.
 
     Args:
       config: the method's config.
       image_shape: height, width and channels of an image.
       axis_name: the mapped axis over which devices share a batch; None on one device.
+      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
 
     Returns:
       The method's functions.
@@ -102,25 +103,24 @@ def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None =
     modules = {
         name: module for name, (module, _) in networks(config, image_shape=image_shape, axis_name=axis_name).items()
     }
-    adversarial = partial(gan, **modules, image_shape=image_shape, axis_name=axis_name)
+    shared = {"image_shape": image_shape, "axis_name": axis_name, "accumulate": accumulate}
+    adversarial = partial(gan, **modules, **shared)
     match config:
         case configs.Autoencoder():
             return autoencoder(
                 **modules,
                 **_one_adam(config),
-                image_shape=image_shape,
+                **shared,
                 bernoulli=config.loss == "bernoulli",
-                axis_name=axis_name,
             )
         case configs.VAE():
             return vae(
                 **modules,
                 **_one_adam(config),
-                image_shape=image_shape,
+                **shared,
                 beta=config.beta,
                 binarized=config.targets == "binarized",
                 ema_decay=config.ema_decay,
-                axis_name=axis_name,
             )
         case configs.VanillaGAN():
             return adversarial(**_latents(config), **_adam_each(config))

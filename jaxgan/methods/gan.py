@@ -1,8 +1,9 @@
 """Generative adversarial networks: a generator and a discriminator that learn from each other, as one pure step."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ def gan(
     critic_steps: int = 1,
     ema_decay: float = 0.0,
     axis_name: str | None = None,
+    accumulate: int = 1,
 ) -> Method:
     """Builds a GAN; without further arguments the chapter's, with cross-entropy and the non-saturating loss.
 
@@ -64,6 +66,8 @@ def gan(
       ema_decay: decay of the averaged generator that samples are drawn from; 0 for none. Its running statistics are
         the generator's own, which are averages already.
       axis_name: the mapped axis that the batch is split over; None on one device.
+      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
+        Batch statistics are then those of a part.
 
     Returns:
       The method. Its metrics are both losses, the discriminator's by term, the penalties, and what the game shows of
@@ -76,6 +80,7 @@ def gan(
     # What each example's row of words goes to: latents of both passes; dropout for real, fake and the generator's pass;
     # and what the penalties draw.
     dropout_words, pixels = discriminator.noise_offsets[-1], math.prod(image_shape)
+    value_and_grad = partial(value_and_mean_grad, axis_name=axis_name, accumulate=accumulate)
     word_counts = (latent_size,) * 2 + (dropout_words,) * 3 + tuple(penalty.words(pixels) for penalty in penalties)
 
     def init(key: Key[Array, ""]) -> GANState:
@@ -96,7 +101,8 @@ def gan(
     def update_discriminator(
         network: NetworkState, real: Images, fake: Images, dropout: Sequence[Array], words: Sequence[Array]
     ) -> tuple[NetworkState, Metrics]:
-        def objective(params: PyTree):
+        def objective(params: PyTree, examples: PyTree):
+            real, fake, dropout, words = examples
             now = network.replace(params=params)
             (real_logits, fake_logits), recorded = discriminator.apply(
                 _variables(now), real, fake, *dropout[:2], method="judge_pair", mutable=["batch_stats"]
@@ -114,7 +120,8 @@ def gan(
                 metrics["generator_loss"] = loss.generator(real_logits, fake_logits)
             return total, (metrics, recorded)
 
-        (_, (metrics, recorded)), gradients = value_and_mean_grad(objective, network.params, axis_name=axis_name)
+        examples = (real, fake, dropout, words)
+        (_, (metrics, recorded)), gradients = value_and_grad(objective, network.params, examples)
         network = _update(network, gradients, recorded, discriminator_optimizer)
         return network.replace(params=constrain(network.params)), metrics
 
@@ -126,13 +133,14 @@ def gan(
         latents: Float[Array, "batch latent"],
         dropout: Sequence[Array],
     ) -> tuple[NetworkState, PyTree | None, Metrics]:
-        def objective(params: PyTree):
+        def objective(params: PyTree, examples: PyTree):
+            real, latents, dropout = examples
             variables = _variables(network.replace(params=params))
             images, recorded = generator.apply(variables, latents, train=True, mutable=["batch_stats"])
             real_logits = discriminator.apply(_variables(judge), real, dropout[0]) if loss.paired else None
             return loss.generator(real_logits, discriminator.apply(_variables(judge), images, dropout[2])), recorded
 
-        (value, recorded), gradients = value_and_mean_grad(objective, network.params, axis_name=axis_name)
+        (value, recorded), gradients = value_and_grad(objective, network.params, (real, latents, dropout))
         network = _update(network, gradients, recorded, generator_optimizer)
         if averaged is not None:
             averaged = optax.incremental_update(network.params, averaged, 1 - ema_decay)
@@ -140,7 +148,7 @@ def gan(
 
     def step(state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple[GANState, Metrics]:
         bits = noise.words(key, batch.index, count=sum(word_counts))
-        first, second, *rest = jnp.split(bits, list(accumulate(word_counts))[:-1], axis=1)
+        first, second, *rest = jnp.split(bits, list(itertools.accumulate(word_counts))[:-1], axis=1)
         dropout, words = rest[:3], rest[3:]
 
         fake = generate(state.generator, latent_law(first))

@@ -57,6 +57,7 @@ def vae(
     binarized: bool = False,
     ema_decay: float = 0.0,
     axis_name: str | None = None,
+    accumulate: int = 1,
 ) -> Method:
     """Builds a variational autoencoder with Bernoulli pixels and the prior N(0, I).
 
@@ -71,6 +72,7 @@ def vae(
         probability; otherwise they see the values themselves.
       ema_decay: decay of the averaged parameters that are evaluated and drawn from; 0 for none.
       axis_name: the mapped axis that the batch is split over; None on one device.
+      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
 
     Returns:
       The method. Its metrics, all in nats per image, are the loss ``reconstruction + beta kl_divergence``, both terms,
@@ -120,7 +122,7 @@ def vae(
     networks = {"encoder": (encoder, image_shape), "decoder": (decoder, (latent_size,))}
     return Method(
         init=initializer(networks, optimizer, ema_decay=ema_decay),
-        step=descent(objective, optimizer, ema_decay=ema_decay, axis_name=axis_name),
+        step=descent(objective, optimizer, ema_decay=ema_decay, axis_name=axis_name, accumulate=accumulate),
         sample=sample,
         evaluate=measure(objective),
         exhibits=exhibits,

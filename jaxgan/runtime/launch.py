@@ -155,6 +155,8 @@ def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, data.
     """
     run, folder = config.run, workdir.Workdir(config.run.workdir)
     devices = select_devices(platform=run.platform, count=run.devices, batch_size=run.batch_size)
+    if (share := run.batch_size // len(devices)) % run.accumulate:
+        raise UserError(f"--accumulate: {run.accumulate} is not allowed, it must divide a device's {share} images")
     started = workdir.load_config(folder)
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)

@@ -73,7 +73,9 @@ def train(
     run, folder = config.run, workdir.Workdir(config.run.workdir)
     image_shape = dataset.images.shape[1:]
     program = compile_program(
-        lambda axis_name: methods.build(config.method, image_shape=image_shape, axis_name=axis_name),
+        lambda axis_name: methods.build(
+            config.method, image_shape=image_shape, axis_name=axis_name, accumulate=run.accumulate
+        ),
         devices,
         image_shape=image_shape,
         batch_size=run.batch_size,

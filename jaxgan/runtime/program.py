@@ -52,20 +52,24 @@ def to_bytes(images: Array) -> UInt8[Array, "*shape"]:
     return jnp.clip(jnp.round((images + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
 
-def initial_carry(method: Method, seed: UInt32[Array, ""], *, image_shape: tuple[int, int, int]) -> Carry:
+def initial_carry(
+    method: Method, seed: UInt32[Array, ""], *, image_shape: tuple[int, int, int], batch_size: int = 1
+) -> Carry:
     """Builds the carry of step 0; run it compiled, so that it begins where its output sharding says.
 
     Args:
       method: what is trained, built for one device.
       seed: the run's seed.
       image_shape: height, width and channels of an image.
+      batch_size: images that the method can make a step with.
 
     Returns:
       The method's initial state, with no step counted.
     """
     state = method.init(role_key(seed, INIT_ROLE))
-    example = Batch(jnp.zeros((1, *image_shape)), jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32))
-    _, metrics = jax.eval_shape(method.step, state, example, role_key(seed, STEP_ROLE))
+    index = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    batch = Batch(jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.float32), index, index)
+    _, metrics = jax.eval_shape(method.step, state, batch, role_key(seed, STEP_ROLE))
     zeros = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
     return Carry(state, zeros, jnp.zeros((), jnp.int32))
 
@@ -187,7 +191,9 @@ def compile_program(
         return to_bytes(alone.sample(state, role_key(seed, SAMPLE_ROLE), count))
 
     return Program(
-        init=jax.jit(partial(initial_carry, alone, image_shape=image_shape), out_shardings=everywhere),
+        init=jax.jit(
+            partial(initial_carry, alone, image_shape=image_shape, batch_size=batch_size), out_shardings=everywhere
+        ),
         forget=jax.jit(forget_sums, donate_argnums=0, out_shardings=everywhere),
         advance=spread(steps(build(axis_name), batch_size=batch_size, axis_name=axis_name), devices, parallel=parallel),
         sample=jax.jit(sample, static_argnums=2, out_shardings=everywhere),

@@ -33,11 +33,11 @@ def sgd(monkeypatch):
     monkeypatch.setattr(optax, "adam", lambda *args: optax.sgd(1.0))
 
 
-def run(count, parallel, *, steps, config=CONFIG):
+def run(count, parallel, *, steps, config=CONFIG, accumulate=1):
     """Losses of each step, and the parameters before and after the first, as NumPy arrays."""
     devices = jax.devices()[:count]
     program = compile_program(
-        lambda axis: build(config, image_shape=SHAPE, axis_name=axis),
+        lambda axis: build(config, image_shape=SHAPE, axis_name=axis, accumulate=accumulate),
         devices,
         image_shape=SHAPE,
         batch_size=BATCH,
@@ -88,6 +88,11 @@ def test_many_devices_have_the_gradients_of_one(count, parallel, sgd, gradients_
     assert_close(first_gradients(run(count, parallel, steps=1)[1]), gradients_of_one)
 
 
+@pytest.mark.parametrize(("count", "parallel"), [(1, "auto"), (2, "shard_map"), (2, "pmap")])
+def test_a_batch_in_parts_has_the_gradients_of_a_whole_one(count, parallel, sgd, gradients_of_one):
+    assert_close(first_gradients(run(count, parallel, steps=1, accumulate=4)[1]), gradients_of_one)
+
+
 @pytest.mark.parametrize(("name", "count", "parallel"), TIED_COUNTS)
 def test_networks_with_batch_statistics_penalties_and_critic_steps_are_the_same_on_many_devices(
     name, count, parallel, monkeypatch
@@ -104,15 +109,15 @@ def test_networks_with_batch_statistics_penalties_and_critic_steps_are_the_same_
     jax.tree.map(close, *moves)
 
 
-def summed(loss, params, *, axis_name):
+def summed(loss, params, examples, *, axis_name, accumulate):
     """The mean gradient, too large by the number of devices."""
-    value, gradient = gradients.value_and_mean_grad(loss, params, axis_name=axis_name)
+    value, gradient = gradients.value_and_mean_grad(loss, params, examples, axis_name=axis_name)
     return value, jax.tree.map(lambda g: g * jax.lax.axis_size(axis_name), gradient)
 
 
-def unmarked(loss, params, *, axis_name):
+def unmarked(loss, params, examples, *, axis_name, accumulate):
     """The mean over devices of gradients that shard_map has summed already."""
-    return jax.lax.pmean(jax.value_and_grad(loss, has_aux=True)(params), axis_name)
+    return jax.lax.pmean(jax.value_and_grad(loss, has_aux=True)(params, examples), axis_name)
 
 
 @pytest.mark.parametrize(("wrong", "parallel"), [(summed, "pmap"), (summed, "shard_map"), (unmarked, "shard_map")])
@@ -121,7 +126,7 @@ def test_a_gradient_of_the_wrong_scale_is_caught(wrong, parallel, sgd, gradients
     monkeypatch.setattr(
         gan,
         "value_and_mean_grad",
-        lambda *args, axis_name: (wrong if axis_name else right)(*args, axis_name=axis_name),
+        lambda *args, axis_name, **how: (wrong if axis_name else right)(*args, axis_name=axis_name, **how),
     )
     with pytest.raises(AssertionError):
         assert_close(first_gradients(run(2, parallel, steps=1)[1]), gradients_of_one)
