@@ -91,6 +91,7 @@ def run(options: Options) -> dict[str, Any]:
         print(f"{name} ...", flush=True)
         results["parts"][name] = importlib.import_module(f"comparing.{name}").measure(options)
         results["about"][name] = machine(options)
+        report.keep(results, out=options.out)
     return results
 
 

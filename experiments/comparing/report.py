@@ -11,6 +11,7 @@ from benchmarking.competitors import CASES
 from comparing import speed, trajectories
 from comparing.designs import DESIGNS, FUNCTIONAL, PYTORCH, Row
 from jaxgan import figures
+from jaxgan.errors import UserError
 
 Results = Mapping[str, Any]  # what numbers.json holds: ``about`` and ``parts``
 NUMBERS = "numbers.json"
@@ -56,9 +57,30 @@ def _table(rows: list[Row]) -> list[str]:
 
 
 def read(out: Path) -> dict[str, Any]:
-    """Reads the numbers of earlier runs into a folder, by ``about`` and ``parts``; none if there are none."""
+    """Reads the numbers of earlier runs into a folder, by ``about`` and ``parts``; none if there are none.
+
+    Args:
+      out: the folder.
+
+    Returns:
+      The numbers.
+
+    Raises:
+      UserError: if the file is damaged.
+    """
     path = out / NUMBERS
-    return json.loads(path.read_text()) if path.exists() else {"about": {}, "parts": {}}
+    try:
+        found = json.loads(path.read_text()) if path.exists() else {"about": {}, "parts": {}}
+        return {"about": dict(found["about"]), "parts": dict(found["parts"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"--out: {str(path)!r} is damaged ({error!r}); delete it to start afresh") from error
+
+
+def keep(results: Results, *, out: Path) -> Path:
+    """Writes the numbers, at one stroke."""
+    path = out / NUMBERS
+    path.with_suffix(".new").write_text(json.dumps(results, indent=1) + "\n")
+    return path.with_suffix(".new").replace(path)
 
 
 def write(results: Results, parts: Mapping[str, ModuleType], *, out: Path) -> list[Path]:
@@ -72,10 +94,9 @@ def write(results: Results, parts: Mapping[str, ModuleType], *, out: Path) -> li
     Returns:
       The files written.
     """
-    text, numbers = out / "report.md", out / NUMBERS
+    text = out / "report.md"
     text.write_text(markdown(results, parts))
-    numbers.write_text(json.dumps(results, indent=1) + "\n")
-    files = [text, numbers]
+    files = [text, keep(results, out=out)]
     if found := results["parts"].get("trajectories"):
         picture = figures.trajectories(
             trajectories.pairs(found), names=(FUNCTIONAL, PYTORCH), title="The same training in both designs"

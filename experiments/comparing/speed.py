@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from benchmarking.competitors import CASES, EAGER, OURS, TWINS, competitors
+from benchmarking.competitors import CASES, COMPILED, EAGER, OURS, TWINS, competitors
 from benchmarking.turns import Run, take_turns
 
 from comparing import starts
@@ -33,11 +33,9 @@ def measure(options: Options) -> Measured:
     Returns:
       ``turns`` by method (see :func:`compare`), and ``starts`` (see :func:`starts.measure`).
     """
-    return {
-        "threads": options.threads,
-        "turns": {method: apart(compare, method, options, threads=options.threads) for method in options.methods},
-        "starts": starts.measure(options),
-    }
+    turns = {method: apart(compare, method, options, threads=options.threads) for method in options.methods}
+    compiled = [method for method, found in turns.items() if COMPILED in found["rates"]]
+    return {"threads": options.threads, "turns": turns, "starts": starts.measure(options, compiled=compiled)}
 
 
 def compare(method: str, options: Options, *, twins: Mapping[str, Mapping[str, bool]] = TWINS) -> Measured:

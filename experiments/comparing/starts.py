@@ -1,6 +1,7 @@
 """How long a command takes to its first training step, and how much memory it needs."""
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ from comparing.processes import Watched, watch
 
 MEMORY_STEPS = 50  # steps after which the peak is read
 COMPILED = f"{PYTORCH}, torch.compile"
-NOT_COMPILED = ("wgan",)  # torch.compile cannot differentiate twice
 
 
-def measure(options: Options) -> dict[str, dict[str, dict[str, list[Any]]]]:
+def measure(options: Options, *, compiled: Collection[str]) -> dict[str, dict[str, dict[str, list[Any]]]]:
     """Starts the scripts of every method and design, each time in a fresh process and folder.
 
     Args:
       options: which methods, how often, and on how many threads.
+      compiled: methods that are started with ``torch.compile`` as well.
 
     Returns:
       By method and design: ``cold`` and ``warm`` (seconds until the first step, with an empty cache of compiled
@@ -26,7 +27,7 @@ def measure(options: Options) -> dict[str, dict[str, dict[str, list[Any]]]]:
     found: dict[str, dict[str, dict[str, list[Any]]]] = {}
     for method in options.methods if options.starts else ():
         found[method] = {}
-        for design in (*designs_of(method), *(() if method in NOT_COMPILED else (COMPILED,))):
+        for design in (*designs_of(method), *((COMPILED,) if method in compiled else ())):
             kinds: dict[str, list[Any]] = {"cold": [], "warm": [], "peak_bytes": []}
             for _ in range(options.starts):
                 with tempfile.TemporaryDirectory() as cache:

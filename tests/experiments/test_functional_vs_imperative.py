@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxgan import figures
+from jaxgan.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 
@@ -232,3 +233,6 @@ def test_numbers_are_read_back_as_they_were_written(torch, tmp_path: Path):
     written(results, tmp_path)
     assert report.read(tmp_path) == json.loads(json.dumps(results))
     assert report.read(tmp_path / "elsewhere") == {"about": {}, "parts": {}}
+    (tmp_path / "numbers.json").write_text('{"about"')
+    with pytest.raises(UserError, match=r"--out: '.*numbers.json' is damaged"):
+        report.read(tmp_path)
