@@ -10,7 +10,8 @@ Results = Mapping[str, Any]  # what compile_for.json holds
 CLAIMS = {
     "tpu": "Compiled by the TPU compiler, not run.",
     "cuda": "Compiled by XLA's CUDA compiler, not run; weaker than for TPU: kernels are not tuned to the chip, which "
-    "takes one, and XLA counts neither the operations of the compiled program nor says what runs on tensor cores.",
+    "takes one; XLA neither counts the operations of the compiled program nor says what runs on tensor cores; and the "
+    "memory's time supposes that the cache keeps nothing from one kernel to the next, so that it is no least time.",
 }
 COLUMNS = ("recipe", "chips", "front end", "images a chip", "MFLOP", "arguments", "temporaries", "state aliased")
 COLUMNS += ("sums over chips", "of them gradients", "products", "roofline", "kilocycles", "holds")
@@ -56,7 +57,7 @@ def _cells(row: Results) -> list[str]:
         f"{exchanges}, {megabytes(row['collective_bytes'])}" if exchanges else "none",
         megabytes(row["gradient_bytes"]) if exchanges else "",
         "unknown" if row["products"] is None else f"{row['products']}{apart}",
-        f"{times['seconds'] * 1e6:.2g} µs, {times['bound']}",
+        f"{float(format(times['seconds'] * 1e6, '.2g')):g} µs, {times['bound']}",
         f"{row['cycles'] / 1e3:,.0f}" if row["cycles"] else "unknown",
         "no: " + "; ".join(row["failures"]) if row["failures"] else "yes",
     ]
