@@ -48,6 +48,8 @@ def parameters(way, steps):
 
 @KINDS
 def test_in_single_precision_losses_stay_within_a_thousandth_for_a_hundred_steps(kind):
+    # Of small networks. At the recipe's size PyTorch's own DCGAN in single precision is 2% away from itself in double
+    # precision after a hundred steps.
     a, b = theirs(kind, "float32"), ours(kind, "float32")
     assert_same_curves(b.metrics, a.metrics, tolerance=1e-3)
     assert all(curve.dtype == np.float32 for curve in b.metrics.values())
