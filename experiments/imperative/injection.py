@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
+from imperative.agreement import Arrays
 from imperative.dcgan import dcgan
-from imperative.parity import Arrays, Draws, Setting, Trajectory, columns, draws, sizes
+from imperative.parity import Draws, Setting, Trajectory, columns, draws, sizes
 from imperative.requirements import torch
 from imperative.training import optimizers
 from imperative.vae import VAE

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
+from imperative.agreement import Arrays, differences, growth
 from jaxgan import config as configs
 from jaxgan import interop
 from jaxgan.config import Method as Config
@@ -30,7 +31,20 @@ from jaxgan.methods import Batch, GANState, Method, NetworkState, build
 from jaxgan.methods.factory import LATENT_LAWS
 from jaxgan.nn import noise
 
-Arrays = dict[str, np.ndarray]
+__all__ = ["Setting", "Trajectory", "arithmetic", "differences", "drawn_weights", "draws", "functional", "growth"]
+__all__ += ["imperative", "sizes"]
+    "Draws",
+    "Setting",
+    "Trajectory",
+    "arithmetic",
+    "differences",
+    "draws",
+    "functional",
+    "growth",
+    "imperative",
+    "sizes",
+]
+
 Precision = Literal["float32", "float64"]
 
 # What a twin can be told; in all else it is as these configs are by default, without averaged parameters.
@@ -271,41 +285,3 @@ def drawn_weights(setting: Setting) -> Arrays:
 def columns(rows: list[dict[str, Any]]) -> Arrays:
     """Turns the metrics of each step into a curve for each metric."""
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
-
-
-def differences(ours: Arrays, theirs: Arrays) -> dict[str, float]:
-    """Measures how far arrays lie apart, as a share of the largest magnitude in each.
-
-    Args:
-      ours: arrays by name.
-      theirs: those to hold them against, of the same names and shapes.
-
-    Returns:
-      The largest difference of each array; infinite where theirs is all zero and ours is not.
-
-    Raises:
-      ValueError: if names or shapes differ.
-    """
-    if ours.keys() != theirs.keys():
-        raise ValueError(f"only in one of both: {', '.join(sorted(ours.keys() ^ theirs.keys()))}")
-    return {name: float(np.max(_shares(ours[name], theirs[name], np.max(np.abs(theirs[name]))))) for name in theirs}
-
-
-def growth(ours: Arrays, theirs: Arrays) -> Arrays:
-    """Measures how far curves lie apart at each step, as a share of the largest magnitude up to there.
-
-    Args:
-      ours: a number for each step, by name.
-      theirs: those to hold them against, of the same names.
-
-    Returns:
-      The difference at each step, by name.
-    """
-    return {name: _shares(ours[name], theirs[name], np.maximum.accumulate(np.abs(theirs[name]))) for name in theirs}
-
-
-def _shares(ours: np.ndarray, theirs: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    if ours.shape != theirs.shape:
-        raise ValueError(f"shapes differ: {ours.shape} and {theirs.shape}")
-    apart = np.abs(ours.astype(np.float64) - theirs)
-    return np.where(apart == 0, 0.0, np.divide(apart, scale, out=np.full_like(apart, np.inf), where=scale > 0))

@@ -1,7 +1,8 @@
 """When two trajectories agree."""
 
 import numpy as np
-from imperative.parity import Arrays, Trajectory, differences, growth
+from imperative.agreement import Arrays, differences, growth
+from imperative.parity import Trajectory
 
 
 def assert_agree(ours: Arrays, theirs: Arrays, *, tolerance: float) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 
-from imperative.parity import Arrays, Setting, Trajectory
+from imperative.agreement import Arrays
+from imperative.parity import Setting, Trajectory
 
 from jaxgan import config as configs
 
