@@ -55,8 +55,8 @@ class Options:
     out: Path = Path("runs/compile_for")  # folder for the table and the numbers
 
 
-def check(options: Options) -> list[targets.Target]:
-    """Reads the targets, and raises UserError for the first field that is out of bounds."""
+def check(options: Options) -> list[tuple[targets.Target, Sequence[jax.Device]]]:
+    """Finds the targets and their devices, and raises UserError for the first field that is out of bounds."""
     for flag, given, allowed in (("recipes", options.recipes, RECIPES), ("parallel", options.parallel, FRONT_ENDS)):
         for name in given:
             if name not in allowed:
@@ -68,8 +68,9 @@ def check(options: Options) -> list[targets.Target]:
         targets.require_compiler(target.chip.platform)
         for name in options.recipes:
             proof.fitted(RECIPES[name], target, batch_size=options.batch_size)
+    devices = [targets.devices(target) for target in found]
     options.out.mkdir(parents=True, exist_ok=True)
-    return found
+    return list(zip(found, devices, strict=True))
 
 
 def run(options: Options) -> proof.Results:
@@ -83,8 +84,7 @@ def run(options: Options) -> proof.Results:
     """
     jax.config.update("jax_enable_compilation_cache", False)  # what is compiled for a topology cannot be stored
     results = {"about": about(), "programs": [], "too_large": {}}
-    for target in check(options):
-        devices = targets.devices(target)
+    for target, devices in check(options):
         for name in options.recipes:
             config = proof.fitted(RECIPES[name], target, batch_size=options.batch_size)
             for parallel in options.parallel if target.count > 1 else options.parallel[:1]:

@@ -139,8 +139,10 @@ def devices(target: Target) -> Sequence[jax.Device]:
             options = {"topology": f"1x1x{target.count}", "target_config": config}
             return topologies.get_topology_desc(platform="cuda", topology_name="", **options).devices
         os.environ.update({name: os.environ.get(name, value) for name, value in NO_TPU_HERE.items()})
-        alone = {"chips_per_host_bounds": (1, 1, 1)} if target.count == 1 else {}
+        options = {"chips_per_host_bounds": (1, 1, 1)} if target.count == 1 else {}
         kind = target.name.partition(":")[0]
-        return topologies.get_topology_desc(platform="tpu", topology_name=f"{kind}:{shape}", **alone).devices
+        if kind == "v4":
+            options["chip_config_name"] = "megacore"  # a chip's two cores as one device, as on Cloud TPU
+        return topologies.get_topology_desc(platform="tpu", topology_name=f"{kind}:{shape}", **options).devices
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         raise UserError(f"--target: {target.name!r} is not known to the compiler ({error})") from error
