@@ -33,17 +33,6 @@ from jaxgan.nn import noise
 
 __all__ = ["Setting", "Trajectory", "arithmetic", "differences", "drawn_weights", "draws", "functional", "growth"]
 __all__ += ["imperative", "sizes"]
-    "Draws",
-    "Setting",
-    "Trajectory",
-    "arithmetic",
-    "differences",
-    "draws",
-    "functional",
-    "growth",
-    "imperative",
-    "sizes",
-]
 
 Precision = Literal["float32", "float64"]
 
