@@ -16,7 +16,7 @@ class Options:
     threads: int = 1  # CPU threads that every program has
     steps: int = 100  # steps of a trajectory
     repeats: int = 5  # turns of every program when steps per second are measured
-    seconds: float = 1.0  # length of a turn
+    seconds: float = 0.5  # length of a turn
     starts: int = 1  # times to measure the time to the first step of every program, cold and warm; 0 leaves it out
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     out: Path = Path("runs/functional_vs_imperative")  # folder for the report, the numbers and the figures

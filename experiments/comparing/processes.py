@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from benchmarking.processors import confined
+from benchmarking.processors import confined, cpus
 
 T = TypeVar("T")
 
@@ -34,6 +34,26 @@ def apart(measure: Callable[..., T], *args: object, threads: int) -> T:
     context = multiprocessing.get_context("spawn")
     with confined(threads), ProcessPoolExecutor(1, mp_context=context) as process:
         return process.submit(measure, *args).result()
+
+
+def all_apart(measure: Callable[..., T], calls: Sequence[Sequence[object]], *, threads: int) -> list[T]:
+    """Calls a function with each of the arguments in fresh processes, as many at once as there are CPUs for.
+
+    Args:
+      measure: what does not depend on how fast it is.
+      calls: the arguments.
+      threads: how many threads XLA has in each process.
+
+    Returns:
+      What it returned.
+    """
+    kept, context = os.environ.get("NPROC"), multiprocessing.get_context("spawn")
+    os.environ["NPROC"] = str(threads)
+    try:
+        with ProcessPoolExecutor(max(1, len(cpus()) // threads), mp_context=context) as pool:
+            return list(pool.map(measure, *zip(*calls, strict=True)))
+    finally:
+        os.environ.pop("NPROC") if kept is None else os.environ.update(NPROC=kept)
 
 
 def watch(

@@ -9,7 +9,7 @@ from imperative import parity
 
 from comparing.designs import Row
 from comparing.options import Options
-from comparing.processes import apart
+from comparing.processes import all_apart
 from jaxgan import data
 from jaxgan.data.order import epoch_order
 from jaxgan.figures.trajectories import Pair
@@ -34,18 +34,9 @@ def measure(options: Options) -> Measured:
     Returns:
       By method and precision: see :func:`side_by_side`.
     """
-    return apart(all_of, options, threads=options.threads)
-
-
-def all_of(options: Options) -> Measured:
-    """Trains all of them; this is what a fresh process does."""
-    import torch
-
-    torch.set_num_threads(options.threads)
-    return {
-        method: {precision: side_by_side(method, precision, options) for precision in PRECISIONS}
-        for method in options.methods
-    }
+    calls = [(method, precision, options) for method in options.methods for precision in PRECISIONS]
+    found = iter(all_apart(side_by_side, calls, threads=options.threads))
+    return {method: {precision: next(found) for precision in PRECISIONS} for method in options.methods}
 
 
 def side_by_side(method: str, precision: str, options: Options) -> Measured:
@@ -54,13 +45,16 @@ def side_by_side(method: str, precision: str, options: Options) -> Measured:
     Args:
       method: what trains, with the sizes of its recipe.
       precision: of all numbers.
-      options: how many steps, and on what.
+      options: how many steps, on what, and on how many threads.
 
     Returns:
       ``losses`` (of the functional and of the imperative design at each step, by metric), ``apart`` (the largest
       relative difference of a loss at each step) and ``weights`` (the largest relative difference of an array of
       weights or statistics after the last one).
     """
+    import torch
+
+    torch.set_num_threads(options.threads)
     config = CASES[method].config
     images, size = data.load(config.run.data, data_dir=options.data_dir).images, config.run.batch_size
     order = epoch_order(len(images), seed=0, epoch=0)
