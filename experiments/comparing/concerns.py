@@ -55,6 +55,7 @@ FUNCTIONAL_TABLE = {
     "jaxgan/methods/losses.py": {"*": LOSS},
     "jaxgan/methods/penalties.py": {"*": LOSS},
     "jaxgan/methods/reconstruction.py": {"*": LOSS},
+    "jaxgan/methods/adam.py": {"*": UPDATE},
     "jaxgan/methods/gradients.py": {"*": UPDATE},
     "jaxgan/methods/method.py": {"*": UPDATE},
     "jaxgan/methods/state.py": {"*": UPDATE},

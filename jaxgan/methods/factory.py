@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxgan import config as configs
 from jaxgan.methods import losses, penalties
+from jaxgan.methods.adam import adam
 from jaxgan.methods.autoencoder import autoencoder
 from jaxgan.methods.gan import gan
 from jaxgan.methods.method import Method
@@ -143,7 +144,7 @@ def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None =
 
 
 def _one_adam(config: configs.Autoencoder | configs.VAE) -> dict:
-    optimizer = optax.adam(config.learning_rate, config.beta1, config.beta2)
+    optimizer = adam(config.learning_rate, config.beta1, config.beta2)
     return {"latent_size": config.latent_size, "optimizer": optimizer}
 
 
@@ -157,7 +158,7 @@ def _latents(config: configs.VanillaGAN | configs.DCGAN | configs.WGAN) -> dict:
 
 def _adam_each(config: configs.VanillaGAN | configs.DCGAN) -> dict:
     return {
-        f"{network}_optimizer": optax.adam(rate, config.beta1, config.beta2)
+        f"{network}_optimizer": adam(rate, config.beta1, config.beta2)
         for network, rate in (
             ("generator", config.generator_learning_rate),
             ("discriminator", config.discriminator_learning_rate),
@@ -173,6 +174,6 @@ def _wasserstein(config: configs.WGAN) -> dict:
         constraint = {"constrain": partial(optax.tree.clip, min_value=-config.clip, max_value=config.clip)}
     else:
         rate = 2e-4 if config.learning_rate is None else config.learning_rate
-        optimizer = optax.adam(rate, config.beta1, config.beta2)
+        optimizer = adam(rate, config.beta1, config.beta2)
         constraint = {"penalties": [penalties.gradient_penalty(config.penalty_weight)]}
     return {"generator_optimizer": optimizer, "discriminator_optimizer": optimizer, **constraint}

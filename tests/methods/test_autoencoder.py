@@ -8,7 +8,7 @@ import pytest
 
 from jaxgan import data
 from jaxgan.config import Autoencoder
-from jaxgan.methods import Batch, build
+from jaxgan.methods import Batch, build, factory
 from jaxgan.methods.autoencoder import autoencoder, colour, pca_squared_error
 from jaxgan.methods.exhibits import Plane, Rows
 from jaxgan.methods.factory import networks
@@ -175,6 +175,6 @@ def test_exhibits_hold_inputs_over_reconstructions_and_decoded_noise_beside_real
 
 def test_the_optimizer_is_adam_with_the_rate_and_decays_of_the_config(monkeypatch):
     made = []
-    monkeypatch.setattr(optax, "adam", lambda *args: made.append(args) or optax.sgd(args[0]))
+    monkeypatch.setattr(factory, "adam", lambda *args: made.append(args) or optax.sgd(args[0]))
     build(Autoencoder(learning_rate=0.5, beta1=0.3, beta2=0.7), image_shape=SHAPE)
     assert made == [(0.5, 0.3, 0.7)]

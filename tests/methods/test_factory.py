@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from jaxgan.config import VanillaGAN
-from jaxgan.methods import Batch, build
+from jaxgan.methods import Batch, build, factory
 from jaxgan.methods.factory import networks
 from jaxgan.nn import noise
 
@@ -15,7 +15,7 @@ KEY = jax.random.key(0)
 
 def test_each_network_is_updated_by_adam_with_the_rates_and_decays_of_the_config(monkeypatch):
     made = []
-    monkeypatch.setattr(optax, "adam", lambda *args: made.append(args) or optax.sgd(args[0]))
+    monkeypatch.setattr(factory, "adam", lambda *args: made.append(args) or optax.sgd(args[0]))
     config = VanillaGAN(generator_learning_rate=0.5, discriminator_learning_rate=0.25, beta1=0.3, beta2=0.7)
     method = build(config, image_shape=SHAPE)
     assert made == [(0.5, 0.3, 0.7), (0.25, 0.3, 0.7)]

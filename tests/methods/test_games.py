@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 
 from jaxgan.config import DCGAN, WGAN
-from jaxgan.methods import Batch, build, gan, losses, penalties
+from jaxgan.methods import Batch, build, factory, gan, losses, penalties
 from jaxgan.methods.factory import networks
 from jaxgan.nn import fully_connected, noise
 
@@ -146,9 +146,9 @@ def test_clipping_bounds_every_weight_of_the_critic_and_none_of_the_generator():
 @pytest.mark.parametrize(("constraint", "rate"), [("clip", 5e-5), ("gradient-penalty", 2e-4)])
 def test_the_optimizer_of_each_constraint_has_its_authors_step_size(constraint, rate, monkeypatch):
     made = []
-    for name in ("adam", "rmsprop"):
+    for module, name in ((factory, "adam"), (optax, "rmsprop")):
         monkeypatch.setattr(
-            optax, name, lambda *args, name=name, **kwargs: made.append((name, args[0])) or optax.sgd(args[0])
+            module, name, lambda *args, name=name, **kwargs: made.append((name, args[0])) or optax.sgd(args[0])
         )
     build(WGAN(constraint=constraint), image_shape=SHAPE)
     assert made == [("rmsprop" if constraint == "clip" else "adam", rate)]

@@ -7,7 +7,7 @@ import pytest
 
 from jaxgan.config import DCGAN, WGAN, VanillaGAN
 from jaxgan.data.order import epoch_order
-from jaxgan.methods import build, gan, gradients
+from jaxgan.methods import build, factory, gan, gradients
 from jaxgan.runtime.devices import replicated
 from jaxgan.runtime.program import Inputs, compile_program
 
@@ -30,7 +30,7 @@ TIED_COUNTS += [("wgan", 2, "pmap"), ("wgan", 8, "shard_map"), ("clip", 4, "pmap
 @pytest.fixture
 def sgd(monkeypatch):
     """Replaces Adam, which hides a wrong scale of the gradient, by plain descent with step size 1."""
-    monkeypatch.setattr(optax, "adam", lambda *args: optax.sgd(1.0))
+    monkeypatch.setattr(factory, "adam", lambda *args: optax.sgd(1.0))
 
 
 def run(count, parallel, *, steps, config=CONFIG, accumulate=1):
@@ -73,7 +73,7 @@ def losses_of_one():
 @pytest.fixture(scope="module")
 def gradients_of_one():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(optax, "adam", lambda *args: optax.sgd(1.0))
+        patch.setattr(factory, "adam", lambda *args: optax.sgd(1.0))
         return first_gradients(run(1, "auto", steps=1)[1])
 
 
@@ -98,7 +98,7 @@ def test_networks_with_batch_statistics_penalties_and_critic_steps_are_the_same_
     name, count, parallel, monkeypatch
 ):
     # Plain descent again, since adaptive step sizes hide a wrong scale; small, so that two steps stay near the start.
-    monkeypatch.setattr(optax, "adam", lambda *args: optax.sgd(0.1))
+    monkeypatch.setattr(factory, "adam", lambda *args: optax.sgd(0.1))
     monkeypatch.setattr(optax, "rmsprop", lambda *args, **kwargs: optax.sgd(0.1))
     rows, params = run(count, parallel, steps=2, config=TIED[name])
     expected_rows, expected_params = run(1, "auto", steps=2, config=TIED[name])
