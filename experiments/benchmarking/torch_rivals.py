@@ -35,7 +35,7 @@ def trainer(
     Raises:
       NotImplementedError: if the twin cannot be compiled.
     """
-    twin = twin_of(config.kind, config.method, device=device, tuned=tuned, compiled=compiled)
+    twin = twin_of(config.method, device=device, tuned=tuned, compiled=compiled)
     if tuned:
         twin.to(memory_format=torch.channels_last)
     data, size, done = on_device(images, device), config.run.batch_size, 0

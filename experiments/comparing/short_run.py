@@ -101,7 +101,7 @@ def pytorch(run: ShortRun, digits: Dataset, *, batch_size: int) -> None:
     options = loops.Options(Path(run.folder), run.epochs, batch_size=batch_size, checkpoint_every=STEPS_PER_EPOCH)
     torch.manual_seed(SEED)
     images = loops.on_device(digits.images, "cpu")
-    training = loops.Training(twin_of(run.method, CASES[run.method].config.method), images, options)
+    training = loops.Training(twin_of(CASES[run.method].config.method), images, options)
     options.workdir.mkdir(parents=True, exist_ok=True)
     if (options.workdir / PT).exists():
         saved, fresh = torch.load(options.workdir / PT, weights_only=True), copy.deepcopy(training.state_dict())

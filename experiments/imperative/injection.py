@@ -6,19 +6,13 @@ import jax
 import numpy as np
 
 from imperative.agreement import Arrays
-from imperative.dcgan import dcgan
 from imperative.parity import Draws, Setting, Trajectory, columns, draws, sizes
 from imperative.requirements import torch
 from imperative.training import optimizers
-from imperative.vae import VAE
-from imperative.vanilla_gan import vanilla_gan
-from imperative.wgan import WGAN
+from imperative.twins import twin_of
 from jaxgan import config as configs
 
 nn, Tensor = torch.nn, torch.Tensor
-
-FULLY_CONNECTED = {configs.VanillaGAN: vanilla_gan, configs.VAE: VAE}
-CONVOLUTIONAL = {configs.DCGAN: dcgan, configs.WGAN: WGAN}
 
 
 def make_twin(config: configs.Method, *, image_shape: tuple[int, int, int]) -> nn.Module:
@@ -31,10 +25,10 @@ def make_twin(config: configs.Method, *, image_shape: tuple[int, int, int]) -> n
     Returns:
       The twin, with weights of its own.
     """
+    sizes(config)  # refuses what no twin is like
     *size, channels = image_shape
-    if make := FULLY_CONNECTED.get(type(config)):
-        return make(**sizes(config), image_shape=(channels, *size))
-    return CONVOLUTIONAL[type(config)](**sizes(config), channels=channels)
+    flat = isinstance(config, configs.VanillaGAN | configs.VAE)
+    return twin_of(config, **({"image_shape": (channels, *size)} if flat else {"channels": channels}))
 
 
 def inject(twin: nn.Module, drawn: Draws, dtype: torch.dtype) -> None:

@@ -1,8 +1,8 @@
 """The vanilla GAN in PyTorch, as an object that trains itself; its functional twin is `experiments/vanilla_gan.py`.
 
 Run:       python experiments/imperative/vanilla_gan.py        (--help lists every flag)
-Time:      TIME
-Expect:    EXPECT
+Time:      5 min on two CPU cores, 100 epochs at 3.2 ms a step
+Expect:    as `experiments/vanilla_gan.py`, from other random numbers
 Writes:    runs/imperative/vanilla_gan/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
 

@@ -1,8 +1,8 @@
 """The Wasserstein GAN with gradient penalty in PyTorch; its functional twin is `experiments/wgan.py`.
 
 Run:       python experiments/imperative/wgan.py        (--help lists every flag)
-Time:      TIME
-Expect:    EXPECT
+Time:      15 min on two CPU cores, 15 epochs at 64 ms a step
+Expect:    as `experiments/wgan.py`, from other random numbers
 Writes:    runs/imperative/wgan/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
 

@@ -96,7 +96,7 @@ def make_twin(kind: str, **how: bool):
     pytest.importorskip("torch").set_num_threads(1)  # threads that spin suffer from other tests
     from imperative.twins import twin_of
 
-    twin = twin_of(kind, METHODS[kind], **how)
+    twin = twin_of(METHODS[kind], **how)
     if kind == "vanilla_gan":
         twin.discriminator.dropout.p = METHODS[kind].dropout_rate
     return twin
