@@ -107,10 +107,9 @@ def section(measured: Measured) -> str:
             note = " (CPUs shared with other programs)" * (crowding(found["others"][name]) > CROWDED)
             lines.append(f"| {method} | {name}{note} | {_short(statistics.median(rates))} | {spread} | {times} |")
         lines += [f"| {method} | {name} | {reason} | | |" for name, reason in found["absent"].items()]
+    lines += ["", "![Steps per second](speed.png)"]
     if measured["starts"]:
         lines += [
-            "",
-            "![Steps per second](speed.png)",
             "",
             "Seconds from typing the command of the script to its first training step, in a fresh process: with an "
             "empty cache of compiled programs, and with what the run before left in it (eager PyTorch compiles "
