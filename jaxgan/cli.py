@@ -130,16 +130,20 @@ def prepare_data(
 
 def export_run(
     workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")],
-    format: Literal["torch"],
+    format: Literal["stablehlo", "onnx", "torch"],
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
     """Write the networks of a run, as they were saved last, to a file that other programs read.
 
+    Beside it goes a manifest, FILE.json: the model, the latents to draw and the images to expect, and the run.
+
     Args:
         workdir: The run's folder.
-        format: torch: a safetensors file of all networks, for load_state_dict of a module with the same layer names.
-        out: The file to write; without one, WORKDIR/export/weights.safetensors.
+        format: stablehlo: from latents to images in [-1, 1], for jax.export; onnx: the same, for ONNX runtimes; torch:
+            a safetensors file of all networks, for load_state_dict of a module with the same layer names.
+        out: The file to write; without one, generator.stablehlo, generator.onnx or weights.safetensors in
+            WORKDIR/export.
         last: Take the parameters of the last step, although the run keeps averaged ones for its samples.
     """
     # JAX is slow to import, and the data commands do not need it.

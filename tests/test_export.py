@@ -13,7 +13,7 @@ from jaxgan import cli, interop
 from jaxgan.config import Config, Run, VanillaGAN, from_json
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
-from jaxgan.export import FORMATS, torch_weights
+from jaxgan.export import FORMATS
 from jaxgan.methods import networks
 from jaxgan.runtime import finished
 from jaxgan.runtime.loop import train
@@ -98,7 +98,8 @@ def test_the_last_parameters_are_written_where_they_are_asked_for(run, folder, t
     assert not (folder / "export").exists()
     plain = finished.load(folder)
     without_average = tmp_path / "plain.safetensors"
-    without_average.write_bytes(torch_weights(plain._replace(state=plain.state.replace(averaged=None)), True))
+    never_averaged = plain._replace(state=plain.state.replace(averaged=None))
+    without_average.write_bytes(FORMATS["torch"].encode(never_averaged, True).content)
     for path in (out, without_average):
         with safetensors.safe_open(path, framework="np") as file:
             assert file.metadata()["parameters"] == "last"

@@ -93,7 +93,7 @@ class ConvTranspose(nn.Module):
             bias = self.param("bias", self.initialization.bias(math.prod(shape[:3])), (self.features,))
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         if x.shape[1:3] == (1, 1) and self.padding == self.output_padding == (0, 0):  # one pixel: a matrix product
-            y = matmul(x.reshape(len(x), -1), kernel.reshape(-1, x.shape[-1]).T).reshape(len(x), *shape[:3])
+            y = matmul(x.reshape(x.shape[0], -1), kernel.reshape(-1, x.shape[-1]).T).reshape(x.shape[0], *shape[:3])
         else:
             y = transposed_convolution(
                 x, kernel, strides=self.strides, padding=self.padding, output_padding=self.output_padding

@@ -1,0 +1,96 @@
+"""From the folder of a run to a file and its manifest."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from jaxgan.config import to_json
+from jaxgan.errors import UserError, unknown_choice
+from jaxgan.export.formats import FORMATS, Encoded
+from jaxgan.export.generator import parameters_taken
+from jaxgan.runtime import finished
+from jaxgan.runtime.finished import Finished
+from jaxgan.runtime.workdir import write_atomically
+
+
+def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool = True) -> Path:
+    """Writes a run's networks to a file, whole or not at all, and a manifest of the same name and ``.json``.
+
+    Args:
+      folder: the run's.
+      format: one of ``FORMATS``.
+      out: the file; None for one in the folder ``export`` of the run.
+      averaged: whether to take the averaged parameters, with which samples are drawn, where the run keeps any.
+
+    Returns:
+      The file.
+
+    Raises:
+      UserError: if the format is unknown or its packages are missing, if there is no run to read, or the file cannot
+        be written.
+    """
+    if format not in FORMATS:
+        raise unknown_choice("--format", format, FORMATS)
+    chosen = FORMATS[format]
+    if missing := [name for name in chosen.needs if find_spec(name) is None]:
+        raise UserError(
+            f"--format: {format!r} needs {' and '.join(missing)}, not installed; "
+            "run python -m pip install 'jaxgan[export]'"
+        )
+    if out is not None:
+        _require_file(out, name=chosen.file_name)
+    run = finished.load(folder)
+    encoded = chosen.encode(run, averaged)
+    try:
+        if out is None:
+            out = folder / "export" / chosen.file_name
+            out.parent.mkdir(exist_ok=True)
+        about = {"file": out.name, "format": format, "parameters": parameters_taken(run, averaged=averaged)}
+        write_atomically(_manifest_of(out), json.dumps(about | manifest(run, encoded), indent=2) + "\n")
+        write_atomically(out, encoded.content)
+    except OSError as error:
+        raise UserError(f"--out: {str(out)!r} cannot be written ({error.strerror or error})") from error
+    return out
+
+
+def manifest(run: Finished, encoded: Encoded) -> dict[str, object]:
+    """Tells what a file holds, to those who have nothing else of the run.
+
+    Args:
+      run: the run.
+      encoded: what was made of it.
+
+    Returns:
+      A tree for JSON: the file's checksum, its model with the latents it takes and the images it gives, and the
+      config, the step and the versions that it comes from.
+    """
+    versions = {name: version(name) for name in ("jaxgan", "jax", "flax")} | encoded.about.get("versions", {})
+    return {
+        "sha256": hashlib.sha256(encoded.content).hexdigest(),
+        "model": run.config.method.title,
+        **encoded.about,
+        "run": {"step": run.step, "config": json.loads(to_json(run.config))},
+        "versions": versions,
+    }
+
+
+def _manifest_of(out: Path) -> Path:
+    return out.with_name(f"{out.name}.json")
+
+
+def _require_file(out: Path, *, name: str) -> None:
+    """Refuses a path that cannot become such a file, before any work is done for it."""
+    suffix = Path(name).suffix
+    if out.is_dir():
+        raise UserError(f"--out: {str(out)!r} is a folder, name a file in it, such as {str(out / name)!r}")
+    if out.suffix.lower() != suffix:
+        raise UserError(
+            f"--out: {str(out)!r} has the suffix {out.suffix!r}, it must be {suffix!r}, "
+            f"such as {str(out.with_suffix(suffix))!r}"
+        )
+    if not out.parent.is_dir():
+        raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
+    if _manifest_of(out).is_dir():
+        raise UserError(f"--out: {str(_manifest_of(out))!r}, where its manifest would lie, is a folder")

@@ -1,0 +1,185 @@
+"""The function from latents to images in a file: what it draws, for whom, and what its manifest says."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgan import cli
+from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder, Config, Run, VanillaGAN, from_json
+from jaxgan.errors import UserError
+from jaxgan.export import FORMATS, export
+from jaxgan.methods import build
+from jaxgan.nn import noise
+from jaxgan.runtime import finished
+from jaxgan.runtime.finished import Finished
+
+SHAPE, LATENT, COUNT = (28, 28, 1), 3, 5
+SMALL = {"latent_size": LATENT, "ema_decay": 0.9}
+METHODS = {
+    "autoencoder": Autoencoder(encoder="linear", latent_size=LATENT),
+    "autoencoder of logits": Autoencoder(hidden_units=4, latent_size=LATENT, loss="bernoulli"),
+    "vae": VAE(encoder="conv", width=2, **SMALL),
+    "vanilla_gan": VanillaGAN(hidden_units=4, **SMALL),
+    "dcgan": DCGAN(width=2, latent_law="uniform", **SMALL),
+    "wgan": WGAN(width=2, latent_size=LATENT),
+}
+LAWS = {"normal": noise.normal, "uniform": noise.uniform}
+
+# What a stranger runs, who has neither Flax nor this package.
+STRANGER = """
+import sys
+sys.modules["flax"] = sys.modules["jaxgan"] = None
+import numpy as np
+from jax import export
+folder, *names = sys.argv[1:]
+for name in names:
+    with open(f"{folder}/{name}.stablehlo", "rb") as file:
+        exported = export.deserialize(bytearray(file.read()))
+    latents = np.load(f"{folder}/{name}.npy")
+    np.savez(f"{folder}/{name}.npz", all=exported.call(latents), first=exported.call(latents[:1]))
+"""
+
+
+def made(method):
+    """A run that never was, with numbers of ordinary size in every place of its state."""
+    functions, rng = build(method, image_shape=SHAPE), np.random.default_rng(0)
+    abstract = jax.eval_shape(functions.init, jax.random.key(0))
+    state = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 1, leaf.shape), leaf.dtype), abstract)
+    signed = jax.tree.map(lambda leaf: leaf - 0.5 if leaf.ndim > 1 else leaf, state)
+    return Finished(Config(method=method, run=Run()), functions, signed, 7)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return {name: made(method) for name, method in METHODS.items()}
+
+
+def drawn(run):
+    """The latents that sampling draws, and the samples."""
+    key, law = jax.random.key(3), LAWS[getattr(run.config.method, "latent_law", "normal")]
+    latents = law(noise.words(key, jnp.arange(COUNT), count=LATENT))
+    return np.asarray(latents), np.asarray(jax.jit(run.method.sample, static_argnums=2)(run.state, key, COUNT))
+
+
+def content(root):
+    return {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_a_stranger_with_jax_alone_draws_the_samples_of_every_method(runs, tmp_path):
+    pytest.importorskip("flatbuffers")
+    samples = {}
+    for name, run in runs.items():
+        latents, samples[name] = drawn(run)
+        np.save(tmp_path / f"{name}.npy", latents)
+        (tmp_path / f"{name}.stablehlo").write_bytes(FORMATS["stablehlo"].encode(run, True).content)
+    subprocess.run([sys.executable, "-c", STRANGER, tmp_path, *runs], check=True)
+    for name, expected in samples.items():
+        assert np.ptp(expected) > 0.1, name
+        with np.load(tmp_path / f"{name}.npz") as found:
+            np.testing.assert_allclose(found["all"], expected, atol=2e-6, err_msg=name)
+            np.testing.assert_allclose(found["first"], expected[:1], atol=2e-6, err_msg=name)
+
+
+def test_the_artefact_is_for_every_platform_and_any_batch(runs):
+    pytest.importorskip("flatbuffers")
+    exported = jax.export.deserialize(bytearray(FORMATS["stablehlo"].encode(runs["dcgan"], True).content))
+    assert exported.platforms == ("cpu", "cuda", "rocm", "tpu")
+    assert [str(aval) for aval in exported.in_avals] == [f"float32[batch,{LATENT}]"]
+    assert [str(aval) for aval in exported.out_avals] == ["float32[batch,28,28,1]"]
+
+
+@pytest.mark.parametrize("name", ["dcgan", "vae"])
+def test_the_last_parameters_are_taken_where_they_are_asked_for(name, runs):
+    pytest.importorskip("flatbuffers")
+    run = runs[name]
+    latents, samples = drawn(run._replace(state=run.state.replace(averaged=None)))
+    exported = jax.export.deserialize(bytearray(FORMATS["stablehlo"].encode(run, False).content))
+    np.testing.assert_allclose(exported.call(latents), samples, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_onnx_runtime_draws_the_samples_of_every_method(name, runs):
+    pytest.importorskip("jax2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    latents, samples = drawn(runs[name])
+    content, about = FORMATS["onnx"].encode(runs[name], True)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    assert [given.name for given in session.get_inputs()] == ["latents"]
+    for count in (COUNT, 1):
+        (images,) = session.run(["images"], {"latents": latents[:count]})
+        np.testing.assert_allclose(images, samples[:count], atol=1e-5)
+    assert about["largest_difference"] <= 1e-5
+
+
+def test_onnx_computes_in_float32_whatever_the_run_did(runs):
+    pytest.importorskip("jax2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    config = Config(method=DCGAN(width=2, latent_law="uniform", compute_dtype="bfloat16", **SMALL), run=Run())
+    content, about = FORMATS["onnx"].encode(runs["dcgan"]._replace(config=config), True)
+    latents, samples = drawn(runs["dcgan"])
+    (images,) = onnxruntime.InferenceSession(content).run(None, {"latents": latents})
+    np.testing.assert_allclose(images, samples, atol=1e-5)
+    assert about["compute_dtype"] == "float32"
+
+
+def test_a_conversion_that_makes_other_images_is_refused(runs, monkeypatch):
+    jax2onnx = pytest.importorskip("jax2onnx")
+    convert = jax2onnx.to_onnx
+    monkeypatch.setattr(jax2onnx, "to_onnx", lambda f, *args, **named: convert(lambda z: f(z) + 2e-5, *args, **named))
+    with pytest.raises(UserError, match=r"differ from JAX's by 2\.0e-05, allowed is 1e-05"):
+        FORMATS["onnx"].encode(runs["vanilla_gan"], True)
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "onnx"])
+def test_the_manifest_says_what_the_file_takes_and_gives_and_where_it_is_from(format, runs, tmp_path, monkeypatch):
+    pytest.importorskip("flatbuffers")
+    monkeypatch.setattr(finished, "load", lambda folder: runs["dcgan"])
+    out = export(tmp_path, format=format, out=tmp_path / f"any{FORMATS[format].file_name[-12:]}")
+    found = json.loads((tmp_path / f"{out.name}.json").read_text())
+    assert found["file"] == out.name
+    assert found["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert (found["format"], found["model"], found["network"]) == (format, "DCGAN", "generator")
+    assert found["parameters"] == "averaged"
+    assert (found["latents"]["shape"], found["latents"]["law"]) == (["batch", LATENT], "uniform")
+    assert (found["images"]["shape"], found["images"]["range"]) == (["batch", *SHAPE], [-1, 1])
+    assert found["run"]["step"] == 7
+    assert from_json(json.dumps(found["run"]["config"]), source="manifest") == runs["dcgan"].config
+    assert found["versions"]["jax"] == jax.__version__
+
+
+def refused(capsys, root, *argv):
+    before = content(root)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["export", *map(str, argv)])
+    output = capsys.readouterr()
+    assert caught.value.code == 2
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    assert content(root) == before
+    return output.err
+
+
+def test_an_unknown_format_is_refused_with_the_nearest(tmp_path, capsys):
+    assert "did you mean 'onnx'?" in refused(capsys, tmp_path, tmp_path, "--format", "onx")
+    with pytest.raises(UserError, match="did you mean 'stablehlo'"):
+        export(tmp_path, format="stable-hlo")
+
+
+@pytest.mark.parametrize("name", ["stablehlo", "onnx"])
+def test_a_missing_package_is_named_with_what_to_install_before_the_run_is_read(name, tmp_path, capsys, monkeypatch):
+    for package in FORMATS[name].needs:
+        monkeypatch.setitem(sys.modules, package, None)
+    line = refused(capsys, tmp_path, tmp_path / "absent", "--format", name)
+    assert f"{name!r} needs {' and '.join(FORMATS[name].needs)}, not installed" in line
+    assert "pip install 'jaxgan[export]'" in line
+
+
+def test_a_folder_in_the_place_of_the_manifest_is_refused(tmp_path, capsys):
+    (tmp_path / "weights.safetensors.json").mkdir()
+    out = tmp_path / "weights.safetensors"
+    assert "is a folder" in refused(capsys, tmp_path, tmp_path, "--format", "torch", "--out", out)
