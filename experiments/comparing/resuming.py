@@ -195,14 +195,15 @@ def section(measured: Measured) -> str:
         "anew; all of these runs went to their end without an error. In PyTorch's loop each item has a line of its own "
         "that can be forgotten; the state of the other two is one value, of which the item was replaced on purpose. "
         "Weights: norm of the difference to the unbroken run at the end, over the norm of the weights; losses: largest "
-        "relative difference in a row of metrics.",
+        "relative difference in a row of metrics. Running batch statistics are read by samples, not by training.",
         "",
-        "| method | design | left out | weights | losses |",
-        "|---|---|---|---:|---:|",
+        "| method | design | left out | weights | losses | not the same at the end |",
+        "|---|---|---|---:|---:|---|",
     ]
     for method, design, found in cells:
         for item, changed in found["without"].items():
-            lines.append(f"| {method} | {design} | {item} | {changed['weights']:.1e} | {changed['losses']:.1e} |")
+            sizes = f"{changed['weights']:.1e} | {changed['losses']:.1e}"
+            lines.append(f"| {method} | {design} | {item} | {sizes} | {', '.join(changed['differ'])} |")
     return "\n".join([*lines, ""])
 
 

@@ -85,6 +85,7 @@ def test_the_report_answers_every_question_before_it_goes_into_detail(torch, tmp
     assert "| vae | torch.compile | no compiler | | |" in text
     assert "| vae | imperative PyTorch | yes | no: parameters, metrics |" in text
     assert "| vae | imperative PyTorch | 4,000 | 5,056 | 9,056 |" in text
+    assert "| vae | imperative PyTorch | random state | 1.2e-01 | 5.0e-01 | parameters, metrics |" in text
     assert "| resuming | a Tuesday: `python x.py` |" in text
     assert text.count("an abacus") == 1
     assert [file.name for file in files] == ["report.md", "numbers.json", "trajectories.png", "speed.png"]
