@@ -41,7 +41,8 @@ def failures(text: str, carry: Carry) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "parallel"), [("vanilla_gan", "pmap"), ("vanilla_gan", "shard_map"), ("wgan", "pmap")]
+    ("name", "parallel"),
+    [("vanilla_gan", "pmap"), ("vanilla_gan", "shard_map"), pytest.param("wgan", "pmap", marks=pytest.mark.slow)],
 )
 def test_the_chunk_sums_each_gradient_once_and_donates_its_state(name, parallel):
     text, carry = compiled(name, parallel)

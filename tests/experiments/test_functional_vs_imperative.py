@@ -133,6 +133,7 @@ def test_without_torch_it_says_in_one_line_what_to_install(capsys, tmp_path: Pat
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_both_designs_lose_alike_and_the_precision_shows(torch, mnist_dir):
     from comparing import trajectories
 
@@ -145,6 +146,7 @@ def test_both_designs_lose_alike_and_the_precision_shows(torch, mnist_dir):
     assert len(ours) == 2
 
 
+@pytest.mark.slow
 def test_every_design_of_a_method_takes_its_turns(torch, mnist_dir):
     from benchmarking.competitors import EAGER
     from comparing import speed

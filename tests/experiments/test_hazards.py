@@ -56,6 +56,7 @@ def shown(design: str, name: str) -> list[dict]:
     return [observe(pair, SETTING) for pair in hazards.pairs(design)[name]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hazards.HAZARDS)
 @pytest.mark.parametrize(("design", "expected"), [(FUNCTIONAL, IN_JAX), (PYTORCH, IMPERATIVE)])
 def test_a_mistake_is_silent_or_raises_or_has_nothing_to_reach_and_is_shown(name: str, design: str, expected: dict):

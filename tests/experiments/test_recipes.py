@@ -71,6 +71,7 @@ def test_a_recipe_has_every_flag_of_the_run(name, capsys):
         assert f"--{flag}" in words
 
 
+@pytest.mark.slow
 def test_the_page_of_the_chapter_takes_finished_runs_and_makes_the_others(small, tmp_path, capsys):
     launch.main(dcgan.CONFIG, [])
     before = Workdir(dcgan.CONFIG.run.workdir).metrics.read_bytes()

@@ -263,6 +263,7 @@ def losses(count, parallel):
     return sums
 
 
+@pytest.mark.slow
 def test_many_devices_have_the_losses_of_one(monkeypatch):
     monkeypatch.setattr(factory, "adam", lambda *args: optax.sgd(0.03))
     expected = losses(1, "auto")

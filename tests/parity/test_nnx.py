@@ -138,6 +138,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("twin", "config", "sizes"), CASES, ids=["vanilla_gan", "dcgan"])
 def test_a_killed_and_resumed_nnx_run_equals_an_unbroken_one_to_the_bit(tmp_path, monkeypatch, twin, config, sizes):
     images = np.random.default_rng(0).integers(0, 256, (3 * BATCH + 1, *SHAPE), dtype=np.uint8)

@@ -72,6 +72,7 @@ def test_every_epoch_s_row_has_the_held_out_metrics_and_the_baseline(toy_config,
     assert [row["test_baseline"] for row in rows if "test_baseline" in row] == pytest.approx([expected] * 3)
 
 
+@pytest.mark.slow
 def test_several_devices_measure_what_one_does(toy_config, toy_dataset, held_out, with_measures, tmp_path):
     found = []
     for count in (1, 4):
