@@ -20,9 +20,14 @@ class Run:
     batch_size: int = number(64)  # images in a step, over all devices
     accumulate: int = number(1)  # parts that a device's share is split into to save memory; batch norm is by part
     seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
-    devices: int | None = number(None)  # local devices to train on; None: as many as divide the batch
-    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap
+    devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
+    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap in one process
     platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best one present
+    coordinator: str | None = (
+        None  # HOST:PORT of process 0; None: found on Cloud TPU, Slurm and Open MPI, or not needed
+    )
+    process_count: int | None = number(None)  # processes in the run; None: as found; 1: this one alone
+    process_index: int | None = number(None, low=0)  # which of them this is; None: as found
     checkpoint_every: int = number(10)  # epochs between checkpoints; the last epoch always has one
     resume: Literal["auto", "never", "must"] = "auto"  # go on from the workdir's checkpoint; never: start afresh
     log_every: int | None = number(None)  # steps between rows of metrics.jsonl; None: one row an epoch
@@ -42,6 +47,7 @@ class Run:
 # A finished part of a run does not depend on these, so they may differ when it goes on.
 FREE_FIELDS = frozenset(
     {"workdir", "data_dir", "epochs", "devices", "parallel", "platform"}
+    | {"coordinator", "process_count", "process_index"}
     | {"checkpoint_every", "resume", "log_every", "sample_epochs", "dry_run"}
 )
 

@@ -22,7 +22,8 @@ def checkpoint_manager(directory: Path, *, read_only: bool = False) -> Iterator[
     """Opens a run's checkpoints; on leaving, waits until all of them are on disk.
 
     Args:
-      directory: the folder of the checkpoints, one folder a step; the latest two are kept.
+      directory: the folder of the checkpoints, one folder a step; the latest two are kept. Of many processes all open
+        it, and all call what follows: one writes what is replicated, and all agree that it is written.
       read_only: whether to change nothing in the folder, which must then exist.
 
     Yields:
@@ -37,6 +38,8 @@ def checkpoint_manager(directory: Path, *, read_only: bool = False) -> Iterator[
         read_only=read_only,
     )
     with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
+        # Orbax would ask at each save, with a count of its own, and many processes must all count alike to agree.
+        manager.reached_preemption = lambda step: False
         yield manager
 
 
@@ -44,6 +47,12 @@ def latest_step(directory: Path) -> int | None:
     """Finds the newest complete checkpoint without opening, or creating, anything."""
     finished = [int(p.name) for p in directory.glob("*") if p.name.isdigit() and p.is_dir()]
     return max(finished, default=None)
+
+
+def latest_words(directory: Path) -> str:
+    """Says which checkpoint a run that failed can go on from."""
+    kept = latest_step(directory)
+    return "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
 
 
 def save(manager: ocp.CheckpointManager, carry: Carry, *, step: int) -> None:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from jaxgan.runtime import loop
+from jaxgan.runtime.devices import front_end
 from jaxgan.runtime.inspection import Cost, Layer
 
 # The metrics that the progress bar has room for, on a terminal of 80 columns: the losses of both networks first.
@@ -93,8 +94,10 @@ def show_files(console: Console, files: Sequence[Path]) -> None:
 
 def show_devices(console: Console, devices: Sequence[jax.Device], *, parallel: str) -> None:
     """Prints what a run will train on."""
-    front_end = "jit" if len(devices) == 1 else {"auto": "pmap"}.get(parallel, parallel)
-    console.print(f"Devices: {len(devices)} {devices[0].device_kind} under {front_end}", highlight=False)
+    means = "jit" if len(devices) == 1 else front_end(parallel)
+    processes = len({device.process_index for device in devices})
+    where = f" in {processes} processes" * (processes > 1)
+    console.print(f"Devices: {len(devices)} {devices[0].device_kind} under {means}{where}", highlight=False)
 
 
 def show_cost(console: Console, cost: Cost) -> None:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
 
@@ -20,15 +21,15 @@ AXIS = "data"  # the one mapped axis: devices share a batch along it
 
 
 def select_devices(*, platform: str = "auto", count: int | None = None, batch_size: int = 1) -> tuple[jax.Device, ...]:
-    """Chooses the local devices of a run; call it before anything else touches JAX's backends.
+    """Chooses the devices of a run; call it before anything else touches JAX's backends.
 
     Args:
       platform: ``auto``, ``cpu``, ``gpu`` or ``tpu``.
-      count: how many devices; None for as many as divide the batch.
+      count: how many devices of each process; None for as many as divide the batch.
       batch_size: images in a step, over all devices.
 
     Returns:
-      The devices, in JAX's order.
+      The devices, process by process, equally many of each.
 
     Raises:
       UserError: if the platform is absent, has fewer devices, or their number does not divide the batch.
@@ -45,16 +46,20 @@ def select_devices(*, platform: str = "auto", count: int | None = None, batch_si
             f"--platform: no {platform!r} device here, JAX finds {', '.join(sorted({d.platform for d in found}))} "
             f"(for gpu and tpu install jax[cuda12] or jax[tpu])"
         ) from error
+    processes = jax.process_count()
+    by_process = [[d for d in jax.devices(present[0].platform) if d.process_index == i] for i in range(processes)]
+    most = min(map(len, by_process))
     if count is None:
-        count = next(n for n in range(len(present), 0, -1) if batch_size % n == 0)
-    if count > len(present):
+        count = next((n for n in range(most, 0, -1) if batch_size % (n * processes) == 0), 1)
+    if count > most:
         kind = present[0].platform
         hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={count} makes {count} of a CPU" * (kind == "cpu")
-        raise UserError(f"--devices: {count} is more than the {len(present)} {kind} devices present{hint}")
-    if batch_size % count:
-        raise UserError(f"--batch-size: {batch_size} is not allowed, it must be a multiple of the {count} devices")
+        raise UserError(f"--devices: {count} is more than the {most} {kind} devices present{hint}")
+    if batch_size % (count * processes):
+        together = f"{count * processes} devices" + f" of {processes} processes" * (processes > 1)
+        raise UserError(f"--batch-size: {batch_size} is not allowed, it must be a multiple of the {together}")
     jax.config.update("jax_default_device", present[0])  # for what is computed outside of the compiled program
-    return tuple(present[:count])
+    return tuple(device for devices in by_process for device in devices[:count])
 
 
 def replicated(devices: Sequence[jax.Device]) -> Sharding:
@@ -62,6 +67,16 @@ def replicated(devices: Sequence[jax.Device]) -> Sharding:
     if len(devices) == 1:
         return SingleDeviceSharding(devices[0])
     return NamedSharding(_mesh(devices), PartitionSpec())
+
+
+def place(array: ArrayLike, sharding: Sharding) -> jax.Array:
+    """Puts an array that each process has, whole and the same, where a sharding replicates it; nothing is sent."""
+    return jax.make_array_from_process_local_data(sharding, np.asarray(array))
+
+
+def front_end(parallel: str) -> str:
+    """What ``auto`` stands for: pmap, and between processes shard_map, whose results need no gathering."""
+    return ("shard_map" if jax.process_count() > 1 else "pmap") if parallel == "auto" else parallel
 
 
 def _mesh(devices: Sequence[jax.Device]) -> Mesh:
@@ -79,14 +94,14 @@ def spread(
     Args:
       function: from (carry, inputs) to the next carry; on one device it is compiled without a mapped axis.
       devices: where to run.
-      parallel: the front end for more than one device, ``pmap`` or ``shard_map``; ``auto`` is ``pmap``.
+      parallel: the front end for more than one device, ``pmap`` or ``shard_map``; see :func:`front_end`.
 
     Returns:
       The compiled function. Its carry is donated.
     """
     if len(devices) == 1:
         return jax.jit(function, donate_argnums=0)
-    if parallel == "shard_map":
+    if front_end(parallel) == "shard_map":
         everywhere = PartitionSpec()
         mapped = jax.shard_map(function, mesh=_mesh(devices), in_specs=everywhere, out_specs=everywhere)
         return jax.jit(mapped, donate_argnums=0)
@@ -99,7 +114,21 @@ def spread(
         devices=devices,
         donate_argnums=1,
     )
-    return functools.partial(mapped, np.arange(len(devices)))
+    if jax.process_count() == 1:
+        return functools.partial(mapped, np.arange(len(devices)))
+    mine = sum(device.process_index == jax.process_index() for device in devices)
+    everywhere = replicated(devices)
+
+    def run(carry: Carry, inputs: Inputs) -> Carry:
+        # What pmap returns lies on the devices of this process only; to see it with the others', nothing is copied.
+        return jax.tree.map(
+            lambda x: jax.make_array_from_single_device_arrays(
+                x.shape, everywhere, [shard.data for shard in x.addressable_shards]
+            ),
+            mapped(np.arange(mine), carry, inputs),
+        )
+
+    return run
 
 
 def enable_compilation_cache() -> None:

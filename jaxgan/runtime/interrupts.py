@@ -1,9 +1,13 @@
 """Stopping a run at a step boundary when the user or the system asks for it."""
 
+import itertools
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from jax.experimental import multihost_utils
 
 from jaxgan.errors import fail
 
@@ -44,6 +48,36 @@ def graceful_signals() -> Iterator[Stop]:
     finally:
         for s in signals:
             signal.signal(s, before[s])
+
+
+@contextmanager
+def agreed_signals() -> Iterator[Stop]:
+    """Turns SIGTERM to one process of many into a request that all of them see at the same call.
+
+    JAX catches the signal from the moment on that the processes have met, and Ctrl-C is passed on to it.
+
+    Yields:
+      A function that tells in all processes at once that the signal has come; all must call it equally often.
+    """
+    calls = itertools.count()
+
+    def stop() -> int | None:
+        return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(next(calls)) else None
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def pass_on(_signum: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """From an experiment's default config and a command line to a finished run."""
 
+import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +18,11 @@ from jaxgan.config import Config
 from jaxgan.errors import UserError, fail, one_line_errors, parse
 from jaxgan.methods import Batch, build, networks
 from jaxgan.methods.exhibits import Exhibit
-from jaxgan.runtime import checkpoints, tracking, workdir
+from jaxgan.runtime import checkpoints, processes, tracking, workdir
 from jaxgan.runtime import console as consoles
 from jaxgan.runtime.devices import enable_compilation_cache, select_devices
 from jaxgan.runtime.inspection import layers, step_cost
-from jaxgan.runtime.interrupts import Interrupted, graceful_signals, sigterm_ends
+from jaxgan.runtime.interrupts import Interrupted, agreed_signals, graceful_signals, sigterm_ends
 from jaxgan.runtime.loop import Diverged, train
 from jaxgan.runtime.program import EXHIBIT_ROLE, role_key, to_unit_range
 
@@ -35,7 +37,8 @@ def main(default: Config, argv: Sequence[str] | None = None) -> None:
       argv: the flags; None for those of the process.
 
     Raises:
-      SystemExit: with 2 after a mistake of the user, 1 if training diverged, 130 or 143 after Ctrl-C or SIGTERM.
+      SystemExit: with 2 after a mistake of the user, 1 if training diverged, 130 or 143 after Ctrl-C or SIGTERM (which
+        end many processes with 0, all saved at one step: a scheduler that takes a machine back asks for no more).
     """
     name = default.kind
     with one_line_errors(name), sigterm_ends(name):
@@ -59,10 +62,12 @@ def stopped_in_words(program: str, config: Config) -> Iterator[None]:
         yield
     except Interrupted as stopped:
         message = f"{stopped} and saved; to go on, run the same command with --resume auto"
-        fail(program, message, code=128 + stopped.signum)
+        if not jax.distributed.is_initialized():
+            fail(program, message, code=128 + stopped.signum)
+        if processes.leads():
+            print(f"{program}: {message}", file=sys.stderr)
     except Diverged as failure:
-        kept = checkpoints.latest_step(workdir.Workdir(config.run.workdir).checkpoints)
-        kept_text = "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
+        kept_text = checkpoints.latest_words(workdir.Workdir(config.run.workdir).checkpoints)
         advice = "try smaller learning rates or another --seed"
         fail(program, f"stopped, {failure}; {kept_text}; {advice}", code=1)
     except jax.errors.JaxRuntimeError as failure:
@@ -105,20 +110,31 @@ def run(config: Config, *, console: Console | None = None) -> Path:
       Diverged: if a loss stopped being finite; the last checkpoint is from before.
     """
     configs.validate(config)
-    console = console or Console()
-    with consoles.show_log(console):
+    place = processes.join(config)
+    console = console or Console(quiet=bool(place and place.index))
+    with consoles.show_log(console), contextlib.ExitStack() as held:
         enable_compilation_cache()
-        devices, dataset, held_out, resume = prepare(config)
+        if place:
+            processes.require_same_flags(config)
+        devices, dataset, held_out, resume = processes.together("prepare", lambda: prepare(config))
         describe(config, dataset, devices, console=console)
         folder = workdir.Workdir(config.run.workdir)
         if config.run.dry_run:
             return folder.root
-        if not resume and tracking.read_rows(folder.metrics):
+        if not resume and processes.leads() and tracking.read_rows(folder.metrics):
             console.print("Starting at step 0, in place of the run that is there.")
-        with workdir.alone(folder), graceful_signals() as stop, consoles.progress_bar(console) as report:
+        processes.together("lock", lambda: processes.leads() and held.enter_context(workdir.alone(folder)))
+        if place:
+            processes.require_shared(folder.root)
+            resume = bool(processes.agree(resume))
+        stopping = agreed_signals() if place else graceful_signals()
+        with stopping as stop, consoles.progress_bar(console) as report:
             state = train(config, dataset, devices, resume=resume, held_out=held_out, stop=stop, report=report)
-        tracking.draw(folder, title=config.method.title, exhibits=exhibits(config, state, held_out))
-        consoles.show_files(console, folder.files())
+        held.close()
+        if processes.leads():
+            tracking.draw(folder, title=config.method.title, exhibits=exhibits(config, state, held_out))
+            consoles.show_files(console, folder.files())
+        processes.exchange("end")  # the others wait for the pictures, lest they be missed
         return folder.root
 
 

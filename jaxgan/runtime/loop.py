@@ -1,8 +1,10 @@
 """The training loop: run a stretch of steps, write down what came of it, save, and go on."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +18,8 @@ from jaxgan.config import Config
 from jaxgan.data import Dataset
 from jaxgan.data.order import epoch_order
 from jaxgan.errors import UserError
-from jaxgan.runtime import checkpoints, tracking, workdir
-from jaxgan.runtime.devices import replicated
+from jaxgan.runtime import checkpoints, processes, tracking, workdir
+from jaxgan.runtime.devices import place, replicated
 from jaxgan.runtime.interrupts import Interrupted, Stop
 from jaxgan.runtime.program import Carry, Inputs, Program, compile_program
 from jaxgan.runtime.schedule import Schedule
@@ -52,6 +54,9 @@ def train(
 ) -> Any:
     """Trains a method from where its folder stands to its last epoch.
 
+    Of many processes all call this. Each has all images and the order of each epoch on its devices, and each device
+    takes its own part of a batch from them, by its index on the mesh over all; process 0 alone writes.
+
     Args:
       config: the experiment, validated.
       dataset: the training images.
@@ -83,35 +88,36 @@ def train(
     )
     schedule = Schedule(len(dataset.images) // run.batch_size, run)
     everywhere = replicated(devices)
-    seed = jax.device_put(np.uint32(run.seed), everywhere)
+    seed = place(np.uint32(run.seed), everywhere)
+    leads = processes.leads()
     if not resume:
-        workdir.begin(folder, config, resume=False)
-    with checkpoints.checkpoint_manager(folder.checkpoints) as manager:
+        processes.together("begin", lambda: leads and workdir.begin(folder, config, resume=False))
+    with checkpoints.checkpoint_manager(folder.checkpoints) as manager, _failures(config):
         if resume:
-            step = manager.latest_step()
+            step = processes.agree(manager.latest_step())
             if step > schedule.total_steps:
                 done = step / schedule.steps_per_epoch
                 raise UserError(f"--epochs: {run.epochs} is not allowed, the run stands at epoch {done:g} already")
             abstract = jax.eval_shape(program.init, seed)
             carry = checkpoints.restore(manager, abstract, step=step, sharding=everywhere)
-            workdir.begin(folder, config, resume=True)
+            processes.together("begin", lambda: leads and workdir.begin(folder, config, resume=True))
         else:
             step, carry = 0, program.init(seed)
 
         if step == schedule.total_steps:
             return carry.state
         measure = _measure(config, dataset, held_out, program, everywhere)
-        images, labels = (jax.device_put(np.asarray(x), everywhere) for x in (dataset.images, dataset.labels))
+        images, labels = (place(x, everywhere) for x in (dataset.images, dataset.labels))
         order, order_epoch = None, None
         first, began, speed = step, time.perf_counter(), 0.0
-        with tracking.tracker(folder, step=step) as out:
+        with tracking.tracker(folder, step=step) if leads else contextlib.nullcontext() as out:
             while step < schedule.total_steps:
                 epoch = step // schedule.steps_per_epoch
                 if epoch != order_epoch:
-                    order = jax.device_put(epoch_order(len(images), seed=run.seed, epoch=epoch), everywhere)
+                    order = place(epoch_order(len(images), seed=run.seed, epoch=epoch), everywhere)
                     order_epoch = epoch
                 start = step
-                step = min(step + max(1, math.ceil(speed * seconds_a_call)), schedule.row_end(step))
+                step = processes.agree(min(step + max(1, math.ceil(speed * seconds_a_call)), schedule.row_end(step)))
                 carry = program.advance(carry, Inputs(images, labels, order, seed, np.int32(step)))
                 means = _means(carry)
                 if start == first:  # this call compiled the program: the clock starts after it
@@ -124,11 +130,13 @@ def train(
                     row = {"step": step, "epoch": step / schedule.steps_per_epoch, **means}
                     if schedule.ends_epoch(step):
                         row |= measure(carry.state, seed)
-                    tracking.log(out, row, steps_per_second=speed)
+                    if leads:
+                        tracking.log(out, row, steps_per_second=speed)
                     carry = program.forget(carry)
                 if schedule.samples(step):
                     pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
-                    tracking.save_samples(folder, pictures, epoch=epoch + 1)
+                    if leads:
+                        tracking.save_samples(folder, pictures, epoch=epoch + 1)
                 if (signum := stop()) or schedule.saves(step):
                     if not finite(carry.state):
                         raise Diverged(f"a parameter is not finite after step {step - 1}")
@@ -146,13 +154,19 @@ def _measure(
         return lambda state, seed: {}
     method = methods.build(config.method, image_shape=dataset.images.shape[1:])
     known = method.baseline(dataset.images, held_out.images) if method.baseline else {}
-    images, labels = (jax.device_put(np.asarray(x), sharding) for x in (held_out.images, held_out.labels))
+    images, labels = (place(x, sharding) for x in (held_out.images, held_out.labels))
 
     def measure(state: Any, seed: Array) -> dict[str, float]:
         found = jax.device_get(program.evaluate(state, images, labels, seed))
         return {f"test_{name}": float(value) for name, value in found.items()} | known
 
     return measure
+
+
+def _failures(config: Config) -> contextlib.AbstractContextManager[None]:
+    """Ends a process of many at once where it fails for itself."""
+    kept = partial(checkpoints.latest_words, workdir.Workdir(config.run.workdir).checkpoints)
+    return processes.end_at_once(config.kind, common=(Interrupted, Diverged, UserError), kept=kept)
 
 
 def _means(carry: Carry) -> dict[str, float]:
