@@ -23,9 +23,7 @@ class Run:
     devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
     parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap in one process
     platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best one present
-    coordinator: str | None = (
-        None  # HOST:PORT of process 0; None: found on Cloud TPU, Slurm and Open MPI, or not needed
-    )
+    coordinator: str | None = None  # HOST:PORT of process 0; None: as Cloud TPU, Slurm or Open MPI say
     process_count: int | None = number(None)  # processes in the run; None: as found; 1: this one alone
     process_index: int | None = number(None, low=0)  # which of them this is; None: as found
     checkpoint_every: int = number(10)  # epochs between checkpoints; the last epoch always has one

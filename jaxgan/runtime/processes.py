@@ -14,6 +14,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import secrets
 import sys
 import threading
@@ -48,6 +49,7 @@ class Place(NamedTuple):
     count: int
     index: int
     coordinator: str  # HOST:PORT at which process 0 is met
+    detection: str | None = None  # what JAX has to ask for the devices of this process, where it does not so unasked
 
 
 def join(config: Config) -> Place | None:
@@ -79,6 +81,7 @@ def join(config: Config) -> Place | None:
                 place.coordinator,
                 place.count,
                 place.index,
+                cluster_detection_method=place.detection,
                 initialization_timeout=2 * MEETING_SECONDS,  # when it is over JAX aborts: we speak first
                 heartbeat_timeout_seconds=SILENT_SECONDS,
                 shutdown_timeout_seconds=SILENT_SECONDS,
@@ -120,7 +123,7 @@ def find(run: Run) -> Place | None:
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UserError(f"--coordinator: {coordinator!r} is not allowed, it must be HOST:PORT, such as 10.0.0.2:1234")
-    return Place(count, index, coordinator)
+    return Place(count, index, coordinator, cluster.name if cluster and cluster.opt_in_only_method else None)
 
 
 def _cluster() -> type[ClusterEnv] | None:
@@ -285,7 +288,7 @@ def end_at_once(program: str, *, common: tuple[type[Exception], ...], kept: Call
             raise
         place = distributed.global_state
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        if isinstance(error, jax.errors.JaxRuntimeError):
+        if re.match("[A-Z_]+: ", reason):  # a status of XLA's: jit raises it under several types
             lost = "out of memory" if "RESOURCE_EXHAUSTED" in reason else "another process or a device is gone"
             reason = f"{lost} ({reason})"
         elif not isinstance(error, OSError | KeyboardInterrupt):

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,7 +160,7 @@ def alone(workdir: Workdir) -> Iterator[None]:
     Raises:
       UserError: if another run holds the folder, or it cannot be made.
     """
-    path = workdir.root / ".lock"
+    path, made = workdir.root / ".lock", not workdir.root.exists()
     try:
         workdir.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path).acquire(timeout=0)
@@ -173,6 +173,9 @@ def alone(workdir: Workdir) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):  # what the run wrote stays
+                    workdir.root.rmdir()
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -1,0 +1,26 @@
+"""A recipe as one process of several runs it, on data of its own: small, and here without preparing anything."""
+
+import sys
+
+import numpy as np
+
+from jaxgan import data
+from jaxgan.config import Config, VanillaGAN
+from jaxgan.data import Dataset
+from jaxgan.runtime import launch, processes
+
+
+def toy(name, split="train", data_dir=None):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (70, 6, 5, 1), dtype=np.uint8)
+    return Dataset("toy", images, rng.integers(0, 10, 70).astype(np.int32), tuple("0123456789"))
+
+
+def main(argv):
+    data.load = toy
+    processes.MEETING_SECONDS, processes.SILENT_SECONDS = 20, 10  # nobody here has to wait for a slow network
+    launch.main(Config(method=VanillaGAN(latent_size=3, hidden_units=8, ema_decay=0.9)), argv)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,92 @@
+import os
+
+import jax
+import pytest
+
+from jaxgan.config import Config, Run
+from jaxgan.errors import UserError
+from jaxgan.runtime import processes
+from jaxgan.runtime.processes import Place, find
+
+SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "node[001-002]", "SLURM_NTASKS": "2"}
+SLURM |= {"SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
+OPEN_MPI_4 = {"OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1,10.148.0.1:34911", "OMPI_COMM_WORLD_SIZE": "4"}
+OPEN_MPI_4 |= {"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Sets the variables of a launcher, and none of another that these tests may run under."""
+    for name in [n for n in os.environ if n.startswith(("SLURM_", "OMPI_", "PMI", "JAX_COORD", "KUBERNETES_"))]:
+        monkeypatch.delenv(name)
+    return lambda variables: [monkeypatch.setenv(*item) for item in variables.items()]
+
+
+def test_without_flags_and_launcher_a_process_is_alone_and_nothing_is_initialized(environment):
+    environment({})
+    assert processes.join(Config()) is None
+    assert not jax.distributed.is_initialized()
+    assert processes.leads()
+
+
+def test_flags_say_which_process_this_is(environment):
+    environment({})
+    assert find(Run(coordinator="10.0.0.2:1234", process_count=3, process_index=2)) == Place(3, 2, "10.0.0.2:1234")
+
+
+@pytest.mark.parametrize(
+    ("variables", "count", "index", "host"), [(SLURM, 2, 1, "node001"), (OPEN_MPI_4, 4, 3, "10.96.0.1")]
+)
+def test_slurm_and_open_mpi_say_it_too_and_flags_win_over_them(variables, count, index, host, environment):
+    environment(variables)
+    found = find(Run())
+    assert found[:2] == (count, index)
+    assert found.coordinator.startswith(f"{host}:")
+    assert find(Run(coordinator="here:99")) == Place(count, index, "here:99")
+    assert find(Run(process_index=0)).index == 0
+
+
+@pytest.mark.parametrize("alone", [{"process_count": 1}, {}])
+def test_one_task_of_a_launcher_is_alone(alone, environment):
+    environment(SLURM if alone else SLURM | {"SLURM_NTASKS": "1", "SLURM_PROCID": "0"})
+    assert find(Run(**alone)) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"process_count": 2}, "--coordinator: must be given with --process-count and --process-index"),
+        ({"process_index": 0}, "--coordinator: must be given with --process-count and --process-index"),
+        ({"coordinator": "a:1", "process_count": 2}, "--process-index: must be given with --coordinator and"),
+        ({"coordinator": "a:1", "process_count": 2, "process_index": 2}, "--process-index: 2 is not allowed, 2 proc"),
+        ({"coordinator": "a", "process_count": 2, "process_index": 1}, "--coordinator: 'a' is not allowed, it must be"),
+        ({"coordinator": "a:x", "process_count": 2, "process_index": 1}, "HOST:PORT, such as 10.0.0.2:1234"),
+        ({"coordinator": "a:99999", "process_count": 2, "process_index": 1}, "--coordinator: 'a:99999' is not allowed"),
+    ],
+)
+def test_flags_that_say_too_little_or_too_much_are_refused(flags, words, environment):
+    environment({})
+    with pytest.raises(UserError) as error:
+        find(Run(**flags))
+    assert words in str(error.value)
+
+
+def test_processes_that_jax_cannot_tell_apart_are_refused(environment, monkeypatch):
+    environment({"OMPI_COMM_WORLD_SIZE": "2"})
+    monkeypatch.setattr(processes.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="mpirun started 2 processes"):
+        find(Run())
+
+
+def test_a_cluster_that_does_not_answer_leaves_the_process_alone_and_is_told(environment, monkeypatch, caplog):
+    class Silent:
+        opt_in_only_method = False
+
+        @classmethod
+        def is_env_present(cls):
+            raise ConnectionError("no metadata server")
+
+    environment({})
+    monkeypatch.setattr(processes.ClusterEnv, "_cluster_types", [Silent])
+    assert find(Run()) is None
+    assert "no metadata server" in caplog.text
