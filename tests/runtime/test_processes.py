@@ -1,11 +1,13 @@
 import os
 
 import jax
+import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
-from jaxgan.runtime import processes
+from jaxgan.runtime import checkpoints, processes
 from jaxgan.runtime.processes import Place, find
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "node[001-002]", "SLURM_NTASKS": "2"}
@@ -90,3 +92,12 @@ def test_a_cluster_that_does_not_answer_leaves_the_process_alone_and_is_told(env
     monkeypatch.setattr(processes.ClusterEnv, "_cluster_types", [Silent])
     assert find(Run()) is None
     assert "no metadata server" in caplog.text
+
+
+def test_saving_does_not_count_in_the_agreement_on_a_signal(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", asked.append)
+    with checkpoints.checkpoint_manager(tmp_path) as manager:
+        checkpoints.save(manager, {"x": np.zeros(2)}, step=3)
+    assert checkpoints.latest_step(tmp_path) == 3
+    assert asked == []
