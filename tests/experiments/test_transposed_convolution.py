@@ -16,6 +16,7 @@ def test_the_three_ways_agree_and_a_difference_is_told(monkeypatch):
         explained.prove(seed=3)
 
 
+@pytest.mark.slow
 def test_the_figures_are_written(tmp_path, capsys):
     explained.main(["--out", str(tmp_path)])
     assert {p.name for p in tmp_path.iterdir()} == {

@@ -83,7 +83,10 @@ def test_a_linear_autoencoder_approaches_pca_from_above():
     ("config", "steps"),
     [
         (Autoencoder(encoder="mlp", hidden_layers=1, initialization="lecun", learning_rate=2e-3), 450),
-        (Autoencoder(encoder="conv", width=8, initialization="lecun", learning_rate=4e-3), 300),
+        pytest.param(
+            *(Autoencoder(encoder="conv", width=8, initialization="lecun", learning_rate=4e-3), 300),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["mlp", "conv"],
 )

@@ -28,7 +28,7 @@ from imperative.nnx_vanilla_gan import VanillaGAN
 SHAPE, BATCH, STEPS = (28, 28, 1), 8, 20
 CASES = [
     (VanillaGAN, configs.VanillaGAN, {"latent_size": 5, "hidden_units": 12}),
-    (DCGAN, configs.DCGAN, {"latent_size": 6, "width": 4}),
+    pytest.param(DCGAN, configs.DCGAN, {"latent_size": 6, "width": 4}, marks=pytest.mark.slow),
 ]
 
 

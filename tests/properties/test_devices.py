@@ -23,8 +23,12 @@ TIED = {
     "wgan": WGAN(width=2, latent_size=5, critic_steps=2),
     "clip": WGAN(width=2, latent_size=5, constraint="clip", critic_norm="layer", critic_steps=1),
 }
-TIED_COUNTS = [("dcgan", 2, "shard_map"), ("dcgan", 8, "pmap"), ("spectral", 4, "shard_map")]
-TIED_COUNTS += [("wgan", 2, "pmap"), ("wgan", 8, "shard_map"), ("clip", 4, "pmap")]
+TIED_COUNTS = [
+    ("dcgan", 2, "shard_map"),
+    pytest.param("dcgan", 8, "pmap", marks=pytest.mark.slow),
+    ("spectral", 4, "shard_map"),
+]
+TIED_COUNTS += [("wgan", 2, "pmap"), pytest.param("wgan", 8, "shard_map", marks=pytest.mark.slow), ("clip", 4, "pmap")]
 
 
 @pytest.fixture
