@@ -2,8 +2,9 @@
 
 Run:       python experiments/functional_vs_imperative.py          (needs PyTorch: pip install -e '.[imperative]')
            python experiments/functional_vs_imperative.py --methods vae --parts trajectories speed
-Time:      TIME
-Expect:    EXPECT
+Time:      28 min on two CPU cores: 8 for the speeds, on an idle machine, and 20 for all else, beside other work
+Expect:    losses of 100 steps equal to 1e-11 in double precision; 1.3 to 3.2 times the steps a second of eager PyTorch
+           on one thread, for four times its lines and twice its memory; every killed run ends with the same bytes
 Writes:    runs/functional_vs_imperative/ with report.md, numbers.json, trajectories.png and speed.png
 
 Each part can be measured again on its own; the report then keeps the other parts' numbers, and says of each when and
