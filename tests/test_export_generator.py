@@ -177,7 +177,7 @@ def test_a_missing_package_is_named_with_what_to_install_before_the_run_is_read(
         monkeypatch.setitem(sys.modules, package, None)
     line = refused(capsys, tmp_path, tmp_path / "absent", "--format", name)
     assert f"{name!r} needs {' and '.join(FORMATS[name].needs)}, not installed" in line
-    assert "pip install 'jaxgan[export]'" in line
+    assert "pip install -e '.[export]'" in line
 
 
 def test_a_folder_in_the_place_of_the_manifest_is_refused(tmp_path, capsys):

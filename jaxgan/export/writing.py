@@ -37,7 +37,7 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
     if missing := [name for name in chosen.needs if find_spec(name) is None]:
         raise UserError(
             f"--format: {format!r} needs {' and '.join(missing)}, not installed; "
-            "run python -m pip install 'jaxgan[export]'"
+            "run python -m pip install -e '.[export]'"
         )
     if out is not None:
         _require_file(out, name=chosen.file_name)
