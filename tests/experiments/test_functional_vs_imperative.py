@@ -164,7 +164,9 @@ def run_of(design: str, folder: Path, data_dir: Path, **how) -> short_run.ShortR
 @pytest.mark.parametrize(
     ("design", "moved", "saved"),
     [
-        (PYTORCH, items.RANDOM, {items.RANDOM: 5056, items.ORDER: 5056, items.STEP: 8}),
+        pytest.param(
+            *(PYTORCH, items.RANDOM, {items.RANDOM: 5056, items.ORDER: 5056, items.STEP: 8}), marks=pytest.mark.slow
+        ),
         pytest.param(FUNCTIONAL, items.OPTIMIZERS, {items.STEP: 4, items.SUMS: 7 * 4}, marks=pytest.mark.slow),
         pytest.param(NNX, items.RANDOM, {items.RANDOM: 24, items.STEP: 8}, marks=pytest.mark.slow),
     ],

@@ -40,7 +40,7 @@ def test_products_are_in_bfloat16_and_states_and_metrics_stay_in_single_precisio
     assert all(x.dtype in (jnp.float32, jnp.int32) for x in jax.tree.leaves((state, metrics)))
 
 
-@pytest.mark.parametrize("kind", ["vae", "wgan"])
+@pytest.mark.parametrize("kind", ["vae", pytest.param("wgan", marks=pytest.mark.slow)])
 def test_losses_in_bfloat16_are_close_to_those_in_single_precision(kind):
     (step, args), (narrow, same) = (a_step(METHODS[kind], dtype) for dtype in ("float32", "bfloat16"))
     exact, close = step(*args)[1], narrow(*same)[1]
