@@ -79,14 +79,12 @@ def test_a_linear_autoencoder_approaches_pca_from_above():
     assert 1 - 1e-4 < errors[2] < 1.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "steps"),
     [
         (Autoencoder(encoder="mlp", hidden_layers=1, initialization="lecun", learning_rate=2e-3), 450),
-        pytest.param(
-            *(Autoencoder(encoder="conv", width=8, initialization="lecun", learning_rate=4e-3), 300),
-            marks=pytest.mark.slow,
-        ),
+        (Autoencoder(encoder="conv", width=8, initialization="lecun", learning_rate=4e-3), 300),
     ],
     ids=["mlp", "conv"],
 )

@@ -273,6 +273,7 @@ def test_many_devices_have_the_losses_of_one(monkeypatch):
             assert found == pytest.approx(wanted, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_few_steps_on_digits_leave_the_elbo_of_independent_pixels_far_behind(mnist_dir):
     train, held_out = (data.load("mnist", split=split, data_dir=mnist_dir) for split in ("train", "test"))
     config = VAE(initialization="lecun", learning_rate=3e-3, ema_decay=0.9)
