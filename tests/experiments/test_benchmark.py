@@ -109,6 +109,7 @@ def a_batch():
 
 
 # What the tests of parity compare with noise of many values; here with one for all, since the point is `tuned`.
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", METHODS)
 def test_a_tuned_twin_with_our_parameters_and_noise_records_what_we_record(kind: str, monkeypatch: pytest.MonkeyPatch):
     torch = pytest.importorskip("torch")
