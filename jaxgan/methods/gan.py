@@ -77,10 +77,10 @@ def gan(
       Goodfellow et al., Generative Adversarial Networks, 2014, algorithm 1.
     """
     loss = loss or non_saturating()
+    value_and_grad = partial(value_and_mean_grad, axis_name=axis_name, accumulate=accumulate)
     # What each example's row of words goes to: latents of both passes; dropout for real, fake and the generator's pass;
     # and what the penalties draw.
     dropout_words, pixels = discriminator.noise_offsets[-1], math.prod(image_shape)
-    value_and_grad = partial(value_and_mean_grad, axis_name=axis_name, accumulate=accumulate)
     word_counts = (latent_size,) * 2 + (dropout_words,) * 3 + tuple(penalty.words(pixels) for penalty in penalties)
 
     def init(key: Key[Array, ""]) -> GANState:
