@@ -14,10 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder, Config, Run, VanillaGAN
+    from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder, Classifier, Config, Run, VanillaGAN
     from jaxgan.data import Dataset, load
     from jaxgan.errors import UserError
-    from jaxgan.methods import AutoencoderState, Batch, GANState, Method, NetworkState, build
+    from jaxgan.methods import AutoencoderState, Batch, ClassifierState, GANState, Method, NetworkState, build
     from jaxgan.methods.autoencoder import autoencoder
     from jaxgan.methods.gan import gan
     from jaxgan.methods.vae import vae
@@ -30,6 +30,8 @@ _HOMES = {
     "Autoencoder": "jaxgan.config",
     "AutoencoderState": "jaxgan.methods",
     "Batch": "jaxgan.methods",
+    "Classifier": "jaxgan.config",
+    "ClassifierState": "jaxgan.methods",
     "Config": "jaxgan.config",
     "DCGAN": "jaxgan.config",
     "Dataset": "jaxgan.data",
@@ -56,6 +58,8 @@ __all__ = [
     "Autoencoder",
     "AutoencoderState",
     "Batch",
+    "Classifier",
+    "ClassifierState",
     "Config",
     "Dataset",
     "GANState",

@@ -5,7 +5,7 @@ holds, and what :func:`jaxgan.methods.build` makes a method from. The comment be
 """
 
 from jaxgan.config.files import changed_fields, from_json, to_json
-from jaxgan.config.methods import DCGAN, METHODS, VAE, WGAN, Autoencoder, Method, VanillaGAN
+from jaxgan.config.methods import DCGAN, METHODS, VAE, WGAN, Autoencoder, Classifier, Method, VanillaGAN
 from jaxgan.config.run import FREE_FIELDS, Config, Run
 from jaxgan.config.validation import validate
 
@@ -16,6 +16,7 @@ __all__ = [
     "VAE",
     "WGAN",
     "Autoencoder",
+    "Classifier",
     "Config",
     "Method",
     "Run",

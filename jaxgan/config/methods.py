@@ -93,10 +93,12 @@ class DCGAN:
     r1_weight: float = weight(0.0)  # gamma of the penalty on the discriminator's gradient at real images
     r2_weight: float = weight(0.0)  # gamma of the same at generated images
     dragan_weight: float = weight(0.0)  # lambda of the gradient penalty around real images
+    penalty_every: int = number(1)  # steps between penalties, which then weigh so many times more
     initialization: Initialization = "torch"  # weights: U(+-1/sqrt(fan_in)), biases too; LeCun normal; or N(0, 0.02)
     compute_dtype: ComputeType = "float32"  # what products are computed in; parameters and all else stay float32
     generator_learning_rate: float = weight(3e-4)  # Adam step size of the generator
     discriminator_learning_rate: float = weight(2e-4)  # Adam step size of the discriminator
+    decay_steps: int = number(0, low=0)  # steps in which both fall to nothing along a cosine; 0: they stay
     beta1: float = share(0.9)  # Adam decay of the gradient's mean; the DCGAN paper has 0.5
     beta2: float = share(0.999)  # Adam decay of the squared gradient's mean
     ema_decay: float = share(0.0)  # decay of the averaged generator; 0 keeps none
@@ -125,7 +127,25 @@ class WGAN:
     ema_decay: float = share(0.0)  # decay of the averaged generator; 0 keeps none
 
 
-Method = Autoencoder | VAE | VanillaGAN | DCGAN | WGAN  # each is one `kind` in config.json
+@dataclass(frozen=True)
+class Classifier:
+    """A small convolutional classifier, whose features the quality of samples is measured by."""
+
+    title: ClassVar[str] = "Digit classifier"
+
+    width: int = number(32)  # channels at the image's full size; three times as many in the last features
+    augment: bool = True  # turn, shear, scale and shift training images a little, anew every time
+    label_smoothing: float = share(0.1)  # share of a label's weight that goes to all classes alike
+    initialization: Initialization = "torch"  # weights: U(+-1/sqrt(fan_in)), biases too; LeCun normal; or N(0, 0.02)
+    compute_dtype: ComputeType = "float32"  # what products are computed in; parameters and all else stay float32
+    learning_rate: float = weight(4e-3)  # Adam step size at the start, or at its peak
+    decay_steps: int = number(0, low=0)  # steps in which it rises to its peak and falls to nothing; 0: it stays
+    beta1: float = share(0.9)  # Adam decay of the gradient's mean
+    beta2: float = share(0.999)  # Adam decay of the squared gradient's mean
+
+
+Method = Autoencoder | VAE | VanillaGAN | DCGAN | WGAN | Classifier  # each is one `kind` in config.json
 METHODS: Mapping[str, type[Method]] = types.MappingProxyType(
     {"autoencoder": Autoencoder, "vae": VAE, "vanilla_gan": VanillaGAN, "dcgan": DCGAN, "wgan": WGAN}
+    | {"classifier": Classifier}
 )

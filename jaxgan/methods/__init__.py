@@ -2,6 +2,16 @@
 
 from jaxgan.methods.factory import build, networks
 from jaxgan.methods.method import Batch, Method, Metrics
-from jaxgan.methods.state import AutoencoderState, GANState, NetworkState
+from jaxgan.methods.state import AutoencoderState, ClassifierState, GANState, NetworkState
 
-__all__ = ["AutoencoderState", "Batch", "GANState", "Method", "Metrics", "NetworkState", "build", "networks"]
+__all__ = [
+    "AutoencoderState",
+    "Batch",
+    "ClassifierState",
+    "GANState",
+    "Method",
+    "Metrics",
+    "NetworkState",
+    "build",
+    "networks",
+]

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 
 def adam(
-    learning_rate: float, b1: float = 0.9, b2: float = 0.999, *, eps: float = 1e-8
+    learning_rate: float | optax.Schedule, b1: float = 0.9, b2: float = 0.999, *, eps: float = 1e-8
 ) -> optax.GradientTransformation:
     """Builds ``optax.adam`` with the same state, but for a rounding error.
 
@@ -18,7 +18,7 @@ def adam(
     corrections go into one step size and one epsilon, which saves two divisions an element.
 
     Args:
-      learning_rate: step size.
+      learning_rate: step size, or what it is after so many steps.
       b1: decay of the gradient's mean.
       b2: decay of the squared gradient's mean.
       eps: added to the root of the latter, after its correction.
@@ -35,7 +35,8 @@ def adam(
         _, state = plain.update(gradients, state, params)  # its moments and count; its updates are not used
         moments, *_ = state
         root = jnp.sqrt(_correction(b2, moments.count))
-        size, epsilon = learning_rate * root / _correction(b1, moments.count), eps * root
+        rate = learning_rate(moments.count - 1) if callable(learning_rate) else learning_rate
+        size, epsilon = rate * root / _correction(b1, moments.count), eps * root
 
         def step(mean: Array, square: Array) -> Array:
             return -size.astype(mean.dtype) * mean / (jnp.sqrt(square) + epsilon.astype(mean.dtype))

@@ -12,10 +12,12 @@ from jaxgan import config as configs
 from jaxgan.methods import losses, penalties
 from jaxgan.methods.adam import adam
 from jaxgan.methods.autoencoder import autoencoder
+from jaxgan.methods.classifier import classifier
 from jaxgan.methods.gan import gan
 from jaxgan.methods.method import Method
 from jaxgan.methods.vae import vae
 from jaxgan.nn import autoencoders, convolutional, fully_connected, initializers, noise
+from jaxgan.nn.classifier import Classifier
 
 LATENT_LAWS = {"uniform": noise.uniform, "normal": noise.normal}
 INITIALIZATIONS = {"torch": initializers.torch_default, "lecun": initializers.lecun, "dcgan": initializers.dcgan}
@@ -50,6 +52,8 @@ def networks(
             features = config.latent_size * (2 if isinstance(config, configs.VAE) else 1)
             encoder, decoder = _encoder_and_decoder(config, image_shape, features, weights)
             return {"encoder": (encoder, image_shape), "decoder": (decoder, (config.latent_size,))}
+        case configs.Classifier():
+            return {"network": (Classifier(width=config.width, axis_name=axis_name, **weights), image_shape)}
         case configs.VanillaGAN():
             widths = (config.hidden_units,) * config.hidden_layers
             slope = config.negative_slope
@@ -123,6 +127,17 @@ def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None =
                 binarized=config.targets == "binarized",
                 ema_decay=config.ema_decay,
             )
+        case configs.Classifier():
+            rate = config.learning_rate
+            if config.decay_steps:
+                rate = optax.cosine_onecycle_schedule(config.decay_steps, rate, pct_start=0.2)
+            return classifier(
+                **modules,
+                **shared,
+                optimizer=adam(rate, config.beta1, config.beta2),
+                label_smoothing=config.label_smoothing,
+                augment=config.augment,
+            )
         case configs.VanillaGAN():
             return adversarial(**_latents(config), **_adam_each(config))
         case configs.DCGAN():
@@ -133,6 +148,7 @@ def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None =
                 **_adam_each(config),
                 loss=LOSSES[config.loss](),
                 penalties=[penalty(weight) for weight, penalty in weights if weight],
+                penalty_every=config.penalty_every,
             )
         case configs.WGAN():
             return adversarial(
@@ -157,8 +173,11 @@ def _latents(config: configs.VanillaGAN | configs.DCGAN | configs.WGAN) -> dict:
 
 
 def _adam_each(config: configs.VanillaGAN | configs.DCGAN) -> dict:
+    decay_steps = config.decay_steps if isinstance(config, configs.DCGAN) else 0
     return {
-        f"{network}_optimizer": adam(rate, config.beta1, config.beta2)
+        f"{network}_optimizer": adam(
+            optax.cosine_decay_schedule(rate, decay_steps) if decay_steps else rate, config.beta1, config.beta2
+        )
         for network, rate in (
             ("generator", config.generator_learning_rate),
             ("discriminator", config.discriminator_learning_rate),

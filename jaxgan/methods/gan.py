@@ -33,6 +33,7 @@ def gan(
     discriminator_optimizer: optax.GradientTransformation,
     loss: AdversarialLoss | None = None,
     penalties: Sequence[Penalty] = (),
+    penalty_every: int = 1,
     constrain: Callable[[PyTree], PyTree] = lambda params: params,
     critic_steps: int = 1,
     ema_decay: float = 0.0,
@@ -61,6 +62,8 @@ def gan(
       discriminator_optimizer: optimizer of the discriminator.
       loss: the game; None for :func:`jaxgan.methods.losses.non_saturating`.
       penalties: what is added to the discriminator's loss.
+      penalty_every: steps between penalties, each then so many times as heavy; what the metrics show of them is
+        their mean over all steps still (Karras et al. 2020, section 3.1, without its correction of Adam's decays).
       constrain: applied to the discriminator's parameters after each update.
       critic_steps: updates of the discriminator for one of the generator.
       ema_decay: decay of the averaged generator that samples are drawn from; 0 for none. Its running statistics are
@@ -99,7 +102,13 @@ def gan(
         return generator.apply(_variables(network), latents, train=True)
 
     def update_discriminator(
-        network: NetworkState, real: Images, fake: Images, dropout: Sequence[Array], words: Sequence[Array]
+        network: NetworkState,
+        real: Images,
+        fake: Images,
+        dropout: Sequence[Array],
+        words: Sequence[Array],
+        *,
+        penalised: bool = True,
     ) -> tuple[NetworkState, Metrics]:
         def objective(params: PyTree, examples: PyTree):
             real, fake, dropout, words = examples
@@ -112,7 +121,8 @@ def gan(
                 return discriminator.apply(_variables(now), images, dropout[0])
 
             terms = loss.discriminator(real_logits, fake_logits)
-            extra = {p.name: p.value(critic, real, fake, bits) for p, bits in zip(penalties, words, strict=True)}
+            due = zip(penalties, words, strict=True) if penalised else ()
+            extra = {p.name: penalty_every * p.value(critic, real, fake, bits) for p, bits in due}
             total = sum(terms.values()) + sum(extra.values())
             metrics = {"discriminator_loss": total, **extra, **loss.metrics(real_logits, fake_logits)}
             metrics |= {f"discriminator_loss_{name}": term for name, term in terms.items()}
@@ -152,7 +162,21 @@ def gan(
         dropout, words = rest[:3], rest[3:]
 
         fake = generate(state.generator, latent_law(first))
-        judge, metrics = update_discriminator(state.discriminator, batch.images, fake, dropout, words)
+        examples = (batch.images, fake, dropout, words)
+
+        def without_penalties(network: NetworkState) -> tuple[NetworkState, Metrics]:
+            network, metrics = update_discriminator(network, *examples, penalised=False)
+            return network, metrics | {p.name: jnp.zeros_like(metrics["discriminator_loss"]) for p in penalties}
+
+        if penalty_every == 1:
+            judge, metrics = update_discriminator(state.discriminator, *examples)
+        else:
+            judge, metrics = lax.cond(
+                state.step % penalty_every == 0,
+                lambda network: update_discriminator(network, *examples),
+                without_penalties,
+                state.discriminator,
+            )
 
         def update(network: NetworkState, averaged: PyTree | None) -> tuple[NetworkState, PyTree | None, Metrics]:
             return update_generator(network, averaged, judge, batch.images, latent_law(second), dropout)

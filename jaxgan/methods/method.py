@@ -32,7 +32,7 @@ class Method(NamedTuple):
       step: from (state, batch, key) to the next state and the step's metrics, with no side effects. The same (state,
         batch, key) give the same result; on several devices it averages over the axis the method was built for.
       sample: from (state, key, count) to images in [-1, 1], in evaluation mode. The same key gives the same latents,
-        so one row of digits can be followed through training.
+        so one row of digits can be followed through training. None for a classifier, which draws nothing.
       evaluate: from (state, batch, key) to metrics of held-out images, means over the batch, in evaluation mode.
       baseline: from the bytes of the training and the held-out images to what an independent method reaches on the
         latter, under names of its own beside those of ``evaluate``.
@@ -42,7 +42,7 @@ class Method(NamedTuple):
 
     init: Callable[[Key[Array, ""]], Any]
     step: Callable[[Any, Batch, Key[Array, ""]], tuple[Any, Metrics]]
-    sample: Callable[[Any, Key[Array, ""], int], Float[Array, "count height width channels"]]
+    sample: Callable[[Any, Key[Array, ""], int], Float[Array, "count height width channels"]] | None
     evaluate: Callable[[Any, Batch, Key[Array, ""]], Metrics] | None = None
     baseline: Callable[[Pixels, Pixels], dict[str, float]] | None = None
     exhibits: Callable[[Any, Batch, Key[Array, ""]], dict[str, Exhibit]] | None = None

@@ -24,6 +24,14 @@ class AutoencoderState:
 
 
 @struct.dataclass
+class ClassifierState:
+    """Everything a classifier carries from step to step."""
+
+    step: Int[Array, ""]
+    network: NetworkState
+
+
+@struct.dataclass
 class GANState:
     """Everything a GAN carries from step to step, in one pytree; no random key, since keys follow from the step."""
 

@@ -133,7 +133,7 @@ def train(
                     if leads:
                         tracking.log(out, row, steps_per_second=speed)
                     carry = program.forget(carry)
-                if schedule.samples(step):
+                if program.sample and schedule.samples(step):
                     pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
                     if leads:
                         tracking.save_samples(folder, pictures, epoch=epoch + 1)

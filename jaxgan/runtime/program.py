@@ -159,7 +159,7 @@ class Program(NamedTuple):
     init: Callable[[UInt32[Array, ""]], Carry]  # from the seed
     advance: Callable[[Carry, Inputs], Carry]  # donates the carry
     forget: Callable[[Carry], Carry]  # sets the sums back to zero; donates the carry
-    sample: Callable[[Any, UInt32[Array, ""], int], UInt8[Array, "count height width channels"]]  # state, seed, count
+    sample: Callable[[Any, UInt32[Array, ""], int], UInt8[Array, "n height width channels"]] | None  # state, seed, n
     evaluate: Callable[[Any, Array, Array, UInt32[Array, ""]], Metrics] | None  # state, images, labels, seed
 
 
@@ -196,6 +196,6 @@ def compile_program(
         ),
         forget=jax.jit(forget_sums, donate_argnums=0, out_shardings=everywhere),
         advance=spread(steps(build(axis_name), batch_size=batch_size, axis_name=axis_name), devices, parallel=parallel),
-        sample=jax.jit(sample, static_argnums=2, out_shardings=everywhere),
+        sample=jax.jit(sample, static_argnums=2, out_shardings=everywhere) if alone.sample else None,
         evaluate=jax.jit(held_out_means(alone), out_shardings=everywhere) if alone.evaluate else None,
     )

@@ -1,0 +1,62 @@
+"""A small convolutional classifier of digits, whose last features are what the quality of samples is measured by."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxgan.nn.convolution import Geometry
+from jaxgan.nn.convolution_layers import Conv
+from jaxgan.nn.dense import Dense
+from jaxgan.nn.initializers import Initialization, torch_default
+from jaxgan.nn.normalization import BatchNorm
+from jaxgan.nn.precision import widened
+
+# The first layer widens at once; each halving is followed by a layer that stays at its size.
+KEEP, HALVE = Geometry((3, 3), padding=(1, 1)), Geometry((4, 4), (2, 2), (1, 1))
+LAYERS = ((KEEP, 2), (HALVE, 3), (KEEP, 3), (HALVE, 6), (KEEP, 6))  # geometry, channels in units of half the width
+
+
+class Classifier(nn.Module):
+    """Convolutions with batch normalization, the mean over all places, and one linear layer.
+
+    Attributes:
+      classes: classes to tell apart.
+      width: channels at the image's full size; three times as many at the end.
+      initialization: the laws of all weights.
+      axis_name: the mapped axis that a batch is split over; None on one device.
+      dtype: what products are computed in; None for the parameters' own type.
+    """
+
+    classes: int = 10
+    width: int = 32
+    initialization: Initialization = torch_default()
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @property
+    def features(self) -> int:
+        """Numbers in the last features."""
+        return self.width * LAYERS[-1][1] // 2
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width channels"], *, train: bool = False
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
+        """Classifies each image.
+
+        Args:
+          images: values in [-1, 1].
+          train: whether batch normalization takes the statistics of the batch.
+
+        Returns:
+          Logits of the classes, and the features that they are linear in, which are not negative.
+        """
+        x = images
+        for i, (geometry, half_widths) in enumerate(LAYERS):
+            channels = self.width * half_widths // 2
+            x = Conv(channels, *geometry, False, False, self.initialization, self.dtype, name=f"conv_{i}")(x)
+            x = nn.relu(BatchNorm(self.axis_name, name=f"norm_{i}")(x, train=train))
+        features = jnp.mean(widened(x), axis=(1, 2))
+        logits = Dense(self.classes, initialization=self.initialization, dtype=self.dtype, name="output")(features)
+        return widened(logits), features
