@@ -31,6 +31,10 @@ def with_fields(**fields):
         ({"devices": 0}, "--devices: 0"),
         ({"log_every": 0}, "--log-every: 0"),
         ({"sample_epochs": (1, 0)}, "--sample-epochs: 0"),
+        ({"profile": "a:b"}, "--profile: 'a:b' is not allowed, it must be START:STOP"),
+        ({"profile": "5:2"}, "such as 2:5"),
+        ({"profile": "-1:3"}, "--profile: '-1:3' is not allowed"),
+        ({"profile": "4:4"}, "such as 4:14"),
         ({"latent_law": "unifrom"}, "did you mean 'uniform'?"),
         ({"parallel": "pmapp"}, "did you mean 'pmap'?"),
         ({"epochs": True}, "--epochs: True"),
@@ -91,7 +95,7 @@ def test_paths_may_be_text_and_begin_with_a_tilde():
 
 def test_changed_fields_names_what_the_numbers_depend_on_and_nothing_else():
     old = Config()
-    free = {"epochs": 5, "log_every": 3, "devices": 2, "resume": "must", "sample_epochs": (7,), "parallel": "pmap"}
+    free = {"epochs": 5, "log_every": 3, "devices": 2, "resume": "must", "sample_epochs": (7,), "profile": "1:2"}
     assert configs.changed_fields(old, with_fields(**free)) == []
     changes = configs.changed_fields(old, with_fields(seed=1, latent_size=9))
     assert changes == ["--latent-size (20 in the run, 9 asked for)", "--seed (0 in the run, 1 asked for)"]

@@ -91,6 +91,7 @@ FUNCTIONAL_TABLE = {
     "jaxgan/runtime/launch.py": {"exhibits": RECORDS, "*": COMMAND},
     "jaxgan/runtime/loop.py": {"*": LOOP},
     "jaxgan/runtime/processes.py": {"*": DEVICES},
+    "jaxgan/runtime/profiling.py": {"*": RECORDS},
     "jaxgan/runtime/program.py": {"*": LOOP},
     "jaxgan/runtime/schedule.py": {"*": LOOP},
     "jaxgan/runtime/tracking.py": {"*": RECORDS},

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from jaxgan.config.fields import number
+from jaxgan.config.fields import number, steps_between
 from jaxgan.config.methods import METHODS, Method, VanillaGAN
 
 
@@ -30,6 +30,7 @@ class Run:
     resume: Literal["auto", "never", "must"] = "auto"  # go on from the workdir's checkpoint; never: start afresh
     log_every: int | None = number(None)  # steps between rows of metrics.jsonl; None: one row an epoch
     sample_epochs: tuple[int, ...] = (1, 2, 4, 10, 50, 100)  # epochs after which the same latents are drawn
+    profile: str | None = None  # START:STOP, steps to trace with jax.profiler, into the workdir's folder profile
     dry_run: bool = False  # print the resolved config, the networks and the cost of a step, and stop
 
     def __post_init__(self) -> None:
@@ -41,11 +42,16 @@ class Run:
                     object.__setattr__(self, name, Path(path).expanduser())
         object.__setattr__(self, "sample_epochs", tuple(self.sample_epochs))
 
+    @property
+    def profiled(self) -> range:
+        """The steps that ``profile`` names, none without; raises UserError if it is no such thing."""
+        return range(0) if self.profile is None else steps_between("--profile", self.profile)
+
 
 # A finished part of a run does not depend on these, so they may differ when it goes on.
 FREE_FIELDS = frozenset(
     {"workdir", "data_dir", "epochs", "devices", "parallel", "platform"}
-    | {"coordinator", "process_count", "process_index"}
+    | {"coordinator", "process_count", "process_index", "profile"}
     | {"checkpoint_every", "resume", "log_every", "sample_epochs", "dry_run"}
 )
 

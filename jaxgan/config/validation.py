@@ -23,6 +23,7 @@ def validate(config: Config) -> None:
         hints = typing.get_type_hints(type(part))
         for f in dataclasses.fields(part):
             _check(f"--{f.name.replace('_', '-')}", getattr(part, f.name), hints[f.name], f.metadata)
+    _ = config.run.profiled  # raises for what is no stretch of steps
     for epoch in config.run.sample_epochs:
         _check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
 

@@ -25,6 +25,7 @@ from jaxgan.runtime.inspection import layers, step_cost
 from jaxgan.runtime.interrupts import Interrupted, agreed_signals, graceful_signals, sigterm_ends
 from jaxgan.runtime.loop import Diverged, train
 from jaxgan.runtime.program import EXHIBIT_ROLE, role_key, to_unit_range
+from jaxgan.runtime.schedule import Schedule
 
 EXHIBITED = 10_000  # held-out images that a method may show
 
@@ -179,6 +180,9 @@ def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, data.
     dataset, held_out = (data.load(run.data, split=split, data_dir=run.data_dir) for split in ("train", "test"))
     if run.batch_size > (size := len(dataset.images)):
         raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
+    total = Schedule(size // run.batch_size, run).total_steps
+    if run.profiled.stop > total:
+        raise UserError(f"--profile: {run.profile!r} is not allowed, the run ends with step {total}")
     return devices, dataset, held_out, resume
 
 

@@ -18,7 +18,7 @@ from jaxgan.config import Config
 from jaxgan.data import Dataset
 from jaxgan.data.order import epoch_order
 from jaxgan.errors import UserError
-from jaxgan.runtime import checkpoints, processes, tracking, workdir
+from jaxgan.runtime import checkpoints, processes, profiling, tracking, workdir
 from jaxgan.runtime.devices import place, replicated
 from jaxgan.runtime.interrupts import Interrupted, Stop
 from jaxgan.runtime.program import Carry, Inputs, Program, compile_program
@@ -110,16 +110,21 @@ def train(
         images, labels = (place(x, everywhere) for x in (dataset.images, dataset.labels))
         order, order_epoch = None, None
         first, began, speed = step, time.perf_counter(), 0.0
-        with tracking.tracker(folder, step=step) if leads else contextlib.nullcontext() as out:
+        traced = run.profiled if leads else range(0)
+        with (
+            tracking.tracker(folder, step=step) if leads else contextlib.nullcontext() as out,
+            profiling.recorder(folder.profile, traced, step=step) as recorded,
+        ):
             while step < schedule.total_steps:
                 epoch = step // schedule.steps_per_epoch
                 if epoch != order_epoch:
                     order = place(epoch_order(len(images), seed=run.seed, epoch=epoch), everywhere)
                     order_epoch = epoch
                 start = step
-                step = processes.agree(min(step + max(1, math.ceil(speed * seconds_a_call)), schedule.row_end(step)))
-                carry = program.advance(carry, Inputs(images, labels, order, seed, np.int32(step)))
-                means = _means(carry)
+                step = processes.agree(min(step + max(1, math.ceil(speed * seconds_a_call)), schedule.call_end(step)))
+                with recorded(start, step):
+                    carry = program.advance(carry, Inputs(images, labels, order, seed, np.int32(step)))
+                    means = _means(carry)
                 if start == first:  # this call compiled the program: the clock starts after it
                     began = time.perf_counter()
                 else:

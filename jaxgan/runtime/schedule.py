@@ -28,6 +28,11 @@ class Schedule:
         start = step - step % self.steps_per_epoch
         return start + min(((step - start) // every + 1) * every, self.steps_per_epoch)
 
+    def call_end(self, step: int) -> int:
+        """The last step that a call of the program which begins here may reach: a row's end, or an end of the trace."""
+        traced = self.run.profiled
+        return min(bound for bound in (self.row_end(step), traced.start, traced.stop) if bound > step)
+
     def row_ends(self, step: int) -> bool:
         """Whether a row of metrics is complete at this step; step 0 begins the first."""
         return step == 0 or self.row_end(step - 1) == step

@@ -54,14 +54,20 @@ class Workdir(NamedTuple):
         """Arrays of generated images, one file for each epoch that was sampled."""
         return self.root / "samples"
 
+    @property
+    def profile(self) -> Path:
+        """Traces of some steps, for TensorBoard and Perfetto."""
+        return self.root / "profile"
+
     def written(self) -> list[Path]:
         """What a run writes besides its config."""
-        return [self.metrics, self.timings, self.tensorboard, self.checkpoints, self.figures, self.samples]
+        logs = [self.metrics, self.timings, self.tensorboard, self.profile]
+        return [*logs, self.checkpoints, self.figures, self.samples]
 
     def files(self) -> list[Path]:
         """Every file of the run; a checkpoint, a folder of Orbax's, counts as one."""
-        folders = (self.tensorboard, self.figures, self.samples)
-        inside = [p for folder in folders for p in folder.glob("*") if p.is_file()]
+        folders = (self.tensorboard, self.profile, self.figures, self.samples)
+        inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
         saved = [p for p in self.checkpoints.glob("*") if p.name.isdigit()]
         return sorted([p for p in (self.config, self.metrics, self.timings, *inside, *saved) if p.exists()])
 

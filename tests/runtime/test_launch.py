@@ -76,6 +76,7 @@ def test_a_dry_run_shows_config_parameters_flops_and_memory_and_writes_nothing(s
         (("--devices", "3"), "--batch-size: 20 is not allowed, it must be a multiple of the 3 devices"),
         (("--devices", "9"), "--devices: 9 is more than the 8 cpu devices present"),
         (("--platform", "tpu"), "--platform: no 'tpu' device here, JAX finds cpu"),
+        (("--profile", "5:10"), "--profile: '5:10' is not allowed, the run ends with step 9"),
         (("--resume", "must"), "--resume: 'must' needs a checkpoint"),
         (("--workdir", "/dev/null/run"), "--workdir: '/dev/null/run"),
         (("--workdir", __file__), "is a file, it must be a folder"),

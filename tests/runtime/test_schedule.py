@@ -18,6 +18,11 @@ def test_the_end_of_a_row_is_the_next_step_at_which_one_ends(steps_per_epoch, lo
     assert schedule.row_end(step) == next(s for s in range(step + 1, step + 200) if schedule.row_ends(s))
 
 
+def test_a_call_ends_with_a_row_and_where_a_trace_begins_or_ends():
+    schedule = Schedule(10, Run(log_every=4, profile="2:9"))
+    assert [schedule.call_end(step) for step in range(11)] == [2, 2, 4, 4, 8, 8, 8, 8, 9, 10, 14]
+
+
 def test_samples_and_checkpoints_come_after_the_chosen_epochs_and_the_last():
     schedule = Schedule(10, Run(epochs=7, checkpoint_every=3, sample_epochs=(1, 4)))
     assert [s for s in range(71) if schedule.samples(s)] == [10, 40, 70]
