@@ -12,9 +12,9 @@ from jaxgan.nn.initializers import Initialization, torch_default
 from jaxgan.nn.normalization import BatchNorm
 from jaxgan.nn.precision import widened
 
-# The first layer widens at once; each halving is followed by a layer that stays at its size.
+# It halves at once: at an image's full size a layer is slow for what it adds.
 KEEP, HALVE = Geometry((3, 3), padding=(1, 1)), Geometry((4, 4), (2, 2), (1, 1))
-LAYERS = ((KEEP, 2), (HALVE, 3), (KEEP, 3), (HALVE, 6), (KEEP, 6))  # geometry, channels in units of half the width
+LAYERS = ((HALVE, 1), (KEEP, 2), (HALVE, 3), (KEEP, 3))  # geometry, channels in units of the width
 
 
 class Classifier(nn.Module):
@@ -22,7 +22,7 @@ class Classifier(nn.Module):
 
     Attributes:
       classes: classes to tell apart.
-      width: channels at the image's full size; three times as many at the end.
+      width: channels at half of the image's size; three times as many at the end.
       initialization: the laws of all weights.
       axis_name: the mapped axis that a batch is split over; None on one device.
       dtype: what products are computed in; None for the parameters' own type.
@@ -37,7 +37,7 @@ class Classifier(nn.Module):
     @property
     def features(self) -> int:
         """Numbers in the last features."""
-        return self.width * LAYERS[-1][1] // 2
+        return self.width * LAYERS[-1][1]
 
     @nn.compact
     def __call__(
@@ -53,9 +53,8 @@ class Classifier(nn.Module):
           Logits of the classes, and the features that they are linear in, which are not negative.
         """
         x = images
-        for i, (geometry, half_widths) in enumerate(LAYERS):
-            channels = self.width * half_widths // 2
-            x = Conv(channels, *geometry, False, False, self.initialization, self.dtype, name=f"conv_{i}")(x)
+        for i, (geometry, widths) in enumerate(LAYERS):
+            x = Conv(self.width * widths, *geometry, False, False, self.initialization, self.dtype, name=f"conv_{i}")(x)
             x = nn.relu(BatchNorm(self.axis_name, name=f"norm_{i}")(x, train=train))
         features = jnp.mean(widened(x), axis=(1, 2))
         logits = Dense(self.classes, initialization=self.initialization, dtype=self.dtype, name="output")(features)
