@@ -1,7 +1,8 @@
 """Where images come from.
 
 Everything enters through ``load``: a directory prepared by TFDS (any TFDS reads it) is decoded once into a cache of
-plain arrays, which later runs map into memory without importing TFDS.
+plain arrays, which later runs map into memory without importing TFDS. ``stream`` opens the same directory to be read
+while a run goes on.
 """
 
 import dataclasses
@@ -10,11 +11,11 @@ from pathlib import Path
 
 from jaxgan.data import pipeline
 from jaxgan.data.catalog import Spec, find, names
-from jaxgan.data.dataset import Dataset
+from jaxgan.data.dataset import Dataset, Stream
 from jaxgan.data.prepared import default_data_dir, directory_of, expand, inspect, require_reachable
 from jaxgan.errors import UserError
 
-__all__ = ["Dataset", "Description", "describe", "load", "names", "prepare"]
+__all__ = ["Dataset", "Description", "Stream", "describe", "load", "names", "prepare", "stream"]
 
 PathLike = str | os.PathLike[str]
 
@@ -51,6 +52,23 @@ def load(name: str, *, split: str = "train", data_dir: PathLike | None = None) -
       UserError: if the name or split is unknown, the directory is damaged or unwritable, or no source can be reached.
     """
     return pipeline.load(find(name), split, data_dir=_root(data_dir))
+
+
+def stream(name: str, *, split: str = "train", data_dir: PathLike | None = None) -> Stream:
+    """Opens one split of a data set to be read in any order, preparing it first where that has not been done.
+
+    Args:
+      name: one of ``names()``.
+      split: the name of a split, such as ``"train"``.
+      data_dir: the root of prepared data sets; default: where TFDS looks.
+
+    Returns:
+      The split, whose records have the order of ``load``.
+
+    Raises:
+      UserError: as ``load``.
+    """
+    return pipeline.stream(find(name), split, data_dir=_root(data_dir))
 
 
 def prepare(name: str, *, data_dir: PathLike | None = None, source: PathLike | None = None) -> Path:
@@ -90,7 +108,7 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
         state = "prepared" if inspect(spec, root) else "not prepared"
     except UserError as error:
         state = str(error)
-    sources = ("built in",) * (spec.archive is not None) + ("--from", "network")
+    sources = ("built in",) * (spec.archive is not None) + (("--from", "network") if spec.idx else ("TFDS",))
     return Description(spec, directory_of(spec, root), state, sources)
 
 

@@ -28,6 +28,10 @@ class Spec:
       image_shape: height, width and channels.
       md5: checksums of the uncompressed IDX files that are known; a file that is not listed is checked by shape only.
       archive: a tar.xz of the four IDX files that comes with the package, if there is one.
+      idx: whether it is published as IDX files, which this package prepares; others are prepared by TFDS itself.
+      label: the feature of its records that is the label; None: they have none, and every label is 0.
+      resized: whether images of other sizes are cropped to the aspect of ``image_shape`` and resized to it.
+      stream_only: whether it is too large to be held as arrays.
     """
 
     name: str
@@ -39,6 +43,10 @@ class Spec:
     image_shape: tuple[int, int, int] = (28, 28, 1)
     md5: Mapping[str, str] = dataclasses.field(default_factory=dict)
     archive: Traversable | None = None
+    idx: bool = True
+    label: str | None = "label"
+    resized: bool = False
+    stream_only: bool = False
 
 
 MNIST = Spec(
@@ -80,7 +88,32 @@ KMNIST = Spec(
     class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 )
 
-CATALOG: Mapping[str, Spec] = {spec.name: spec for spec in (MNIST, FASHION_MNIST, KMNIST)}
+CIFAR10 = Spec(
+    name="cifar10",
+    version="3.0.2",
+    title="CIFAR-10 photographs of animals and vehicles",
+    licence="not stated",
+    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    examples={"train": 50_000, "test": 10_000},
+    image_shape=(32, 32, 3),
+    idx=False,
+)
+
+CELEB_A = Spec(
+    name="celeb_a",
+    version="2.1.0",
+    title="CelebA faces of celebrities",
+    licence="non-commercial research",
+    class_names=("face",),  # it has forty attributes to a face, and no classes
+    examples={"train": 162_770, "validation": 19_867, "test": 19_962},
+    image_shape=(64, 64, 3),
+    idx=False,
+    label=None,
+    resized=True,
+    stream_only=True,
+)
+
+CATALOG: Mapping[str, Spec] = {spec.name: spec for spec in (MNIST, FASHION_MNIST, KMNIST, CIFAR10, CELEB_A)}
 
 
 def names() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The one input path: source -> prepared TFDS directory -> ``.npy`` cache -> mapped arrays."""
+"""The one input path: source -> prepared TFDS directory -> ``.npy`` cache -> mapped arrays; a stream has no cache."""
 
 import contextlib
 import logging
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from jaxgan.data import cache, sources, tfds_directory
 from jaxgan.data.catalog import Spec
-from jaxgan.data.dataset import Dataset
-from jaxgan.data.prepared import Prepared, directory_of, inspect
+from jaxgan.data.dataset import Dataset, Stream
+from jaxgan.data.prepared import Prepared, directory_of, how_to_build, inspect
 from jaxgan.errors import UserError, unknown_choice
 
 _log = logging.getLogger("jaxgan.data")
@@ -26,26 +26,47 @@ _STAGING_SECONDS = 24 * 60 * 60  # by then it is abandoned, on whatever machine 
 
 def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
     """Loads a split, preparing the data set first where that has not been done."""
-    if split not in spec.examples:
-        raise unknown_choice("--split", split, spec.examples)
+    _require_split(spec, split)
+    if spec.stream_only:
+        raise UserError(f"--data: {spec.name!r} is too large to be held in memory; train on it with --input stream")
     prepared = prepare(spec, data_dir=data_dir)
     if data := cache.read(spec, split, prepared=prepared):
         return data
     data = tfds_directory.read(spec, split, data_dir=data_dir)
-    if len(data.images) != spec.examples[split]:
-        raise UserError(f"{prepared.directory}: damaged, only {len(data.images):,} {split} images; remove it")
+    _require_whole(spec, split, data, prepared=prepared)
     cache.write(spec, split, data, prepared=prepared)
     return cache.read(spec, split, prepared=prepared) or data
 
 
+def stream(spec: Spec, split: str, *, data_dir: Path) -> Stream:
+    """Opens a split to be read in any order, preparing the data set first where that has not been done."""
+    _require_split(spec, split)
+    prepared = prepare(spec, data_dir=data_dir)
+    data = tfds_directory.open_split(spec, split, data_dir=data_dir)
+    _require_whole(spec, split, data, prepared=prepared)
+    return data
+
+
+def _require_split(spec: Spec, split: str) -> None:
+    if split not in spec.examples:
+        raise unknown_choice("--split", split, spec.examples)
+
+
+def _require_whole(spec: Spec, split: str, data: Dataset | Stream, *, prepared: Prepared) -> None:
+    if data.size != spec.examples[split]:
+        raise UserError(f"{prepared.directory}: damaged, only {data.size:,} {split} images; remove it")
+
+
 def prepare(spec: Spec, *, data_dir: Path, source: Path | None = None) -> Prepared:
     """Makes sure that a data set is prepared, all of it or nothing."""
-    if source is not None:
+    if source is not None and spec.idx:
         sources.require_folder(source, spec=spec)
     if prepared := inspect(spec, data_dir):
         if source is not None:
             _log.warning("%s is already prepared, --from %s was not read", spec.name, source)
         return prepared
+    if not spec.idx:
+        raise UserError(f"--data: {spec.name!r} is not prepared in {str(data_dir)!r}; {how_to_build(spec, data_dir)}")
     _log.info("preparing %s in %s, which takes some seconds, once", spec.name, data_dir)
     with _staging(data_dir) as staging:
         splits = sources.fetch(spec, source=source, scratch=staging / "downloads")

@@ -98,9 +98,10 @@ def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
             f"{directory}: not a prepared data set, remove it or name another --data-dir ({error})"
         ) from error
     if _READABLE_FORMAT not in formats:
+        way_out = f"name another --data-dir to have it prepared as {_READABLE_FORMAT} there"
         raise UserError(
             f"{directory}: prepared as {', '.join(sorted(formats))}, which cannot be read without TensorFlow; "
-            f"name another --data-dir to have it prepared as {_READABLE_FORMAT} there"
+            + (way_out if spec.idx else f"remove it, and {how_to_build(spec, data_dir)}")
         )
     shards = []
     for split, count in spec.examples.items():
@@ -109,6 +110,12 @@ def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
             raise UserError(f"{directory}: has {found:,} {split} images where {spec.name} has {count:,}; remove it")
         shards += [f"{spec.name}-{split}.{_READABLE_FORMAT}-{i:05d}-of-{total:05d}" for i in range(total)]
     return Prepared(directory, _fingerprint(directory, metadata, shards))
+
+
+def how_to_build(spec: Spec, data_dir: Path) -> str:
+    """Says how TFDS prepares a data set that this package does not."""
+    command = f"tfds build {spec.name} --file_format={_READABLE_FORMAT} --data_dir={data_dir}"
+    return f"let TFDS prepare it, which needs network and tensorflow: {command}"
 
 
 def _fingerprint(directory: Path, metadata: list[bytes], shards: list[str]) -> str:

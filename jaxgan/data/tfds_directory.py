@@ -5,16 +5,18 @@ This is the only module that knows TFDS. It imports it when first needed, becaus
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
 from jaxgan.data.catalog import Spec
-from jaxgan.data.dataset import Dataset
+from jaxgan.data.dataset import Dataset, Stream
+from jaxgan.data.prepared import directory_of
 from jaxgan.errors import UserError
 
 FILE_FORMAT = "array_record"
@@ -51,25 +53,48 @@ def read(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
     Raises:
       UserError: if a record is missing, damaged or of another shape.
     """
-    tfds = _tfds()
-    # A damaged file can surface as any exception of the record reader, protobuf or the image decoder.
-    try:
-        builder = tfds.builder(f"{spec.name}:{spec.version}", data_dir=data_dir)
-        source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()}, file_format=FILE_FORMAT)
-        # One call for all rows: it reads whole chunks, where a loop would decompress a chunk for every row.
-        rows = source.__getitems__(range(len(source)))
+    return open_split(spec, split, data_dir=data_dir).everything()
+
+
+def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
+    """Opens a split of a prepared directory, of which nothing is read yet.
+
+    Args:
+      spec: the data set.
+      split: the name of a split of it.
+      data_dir: the root of prepared data sets.
+
+    Returns:
+      The split, whose ``read`` may be called by many threads, and raises UserError like ``read`` above.
+
+    Raises:
+      UserError: if the directory is not what TFDS would have written.
+    """
+    directory = directory_of(spec, data_dir)
+    wanted = ("image", spec.label) if spec.label else ("image",)
+    with _damage_named(directory, split):
+        tfds = _tfds()
+        builder = tfds.builder_from_directory(directory)
+        source = builder.as_data_source(
+            split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES, file_format=FILE_FORMAT
+        )
+        size = len(source)
+        # Only these are decoded: a face has forty attributes, which take longer than its pixels.
+        features = tfds.features.FeaturesDict({name: builder.info.features[name] for name in wanted})
+
+    def read_rows(rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         images = np.empty((len(rows), *spec.image_shape), np.uint8)
-        for image, row in zip(images, rows, strict=True):
-            image[...] = _decode_png(row["image"]).reshape(spec.image_shape)
-        labels = np.array([row["label"] for row in rows], np.int32)
-    except (ImportError, MemoryError):
-        raise  # nothing that removing the directory would mend
-    except Exception as error:
-        directory = data_dir / spec.name / spec.version
-        raise UserError(
-            f"{directory}: damaged, remove it to have it prepared again ({split}: {_first_line(error)})"
-        ) from error
-    return Dataset(spec.name, images, labels, spec.class_names)
+        labels = np.zeros(len(rows), np.int32)
+        with _damage_named(directory, split):
+            # One call for all rows: it reads whole chunks, where a loop would decompress a chunk for every row.
+            for i, record in enumerate(source.__getitems__(list(map(int, rows)))):
+                row = features.deserialize_example_np(record, decoders={"image": tfds.decode.SkipDecoding()})
+                images[i] = decode(row["image"], shape=spec.image_shape, resized=spec.resized)
+                if spec.label:
+                    labels[i] = row[spec.label]
+        return images, labels
+
+    return Stream(spec.name, size, spec.image_shape, spec.class_names, read_rows)
 
 
 def url(spec: Spec) -> str:
@@ -133,8 +158,37 @@ def _encode_png(image: np.ndarray) -> io.BytesIO:
     return stream
 
 
-def _decode_png(content: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(content)))
+def decode(content: bytes, *, shape: tuple[int, int, int], resized: bool) -> UInt8[np.ndarray, "height width channels"]:
+    """Decodes a PNG or JPEG image.
+
+    Args:
+      content: the file.
+      shape: height, width and channels to come out.
+      resized: whether an image of another size is cropped around its middle to the aspect of ``shape``, and resized.
+
+    Returns:
+      The pixels.
+    """
+    image = Image.open(io.BytesIO(content))
+    if resized:
+        height, width, channels = shape
+        mode = "L" if channels == 1 else "RGB"
+        image.draft(mode, (width, height))  # a JPEG is decoded at a half or a quarter, where that is large enough
+        image = ImageOps.fit(image.convert(mode), (width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(shape)
+
+
+@contextlib.contextmanager
+def _damage_named(directory: Path, split: str) -> Iterator[None]:
+    # A damaged file can surface as any exception of the record reader, protobuf or the image decoder.
+    try:
+        yield
+    except (ImportError, MemoryError):
+        raise  # nothing that removing the directory would mend
+    except Exception as error:
+        raise UserError(
+            f"{directory}: damaged, remove it to have it prepared again ({split}: {_first_line(error)})"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
