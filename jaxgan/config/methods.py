@@ -83,6 +83,7 @@ class DCGAN:
 
     latent_size: int = number(100)  # numbers in the latent vector z
     latent_law: LatentLaw = "normal"  # law of each number of z: U[-1, 1] or N(0, 1)
+    conditional: bool = False  # tell both networks the class of each image, so that it can be asked for
     width: int = number(32)  # channels at half of the image's size; they double with every halving
     bias: bool = False  # biases in the convolutions
     negative_slope: float = number(0.2, low=0, high=1)  # slope of LeakyReLU below zero

@@ -34,13 +34,14 @@ Shape = tuple[int, int, int]
 
 
 def networks(
-    config: configs.Method, *, image_shape: Shape, axis_name: str | None = None
+    config: configs.Method, *, image_shape: Shape, classes: int = 10, axis_name: str | None = None
 ) -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     """Makes the networks of a method, for building it and for showing them.
 
     Args:
       config: the method's config.
       image_shape: height, width and channels of an image.
+      classes: classes of images that there are; only what is told of them depends on it.
       axis_name: the mapped axis over which devices share a batch; None on one device.
 
     Returns:
@@ -68,9 +69,15 @@ def networks(
             }
             bias, norms, spectral_norm = _convolutional_options(config)
             up = convolutional.Up(image_shape, bias=bias, norm=norms[0], **ladder)
-            down = convolutional.Down(1, bias=bias, norm=norms[1], spectral_norm=spectral_norm, **ladder)
-            generator, discriminator = convolutional.Generator(up), convolutional.Discriminator(down)
+            told = _classes_told(config, classes)
+            down = convolutional.Down(1 + told, bias=bias, norm=norms[1], spectral_norm=spectral_norm, **ladder)
+            generator, discriminator = convolutional.Generator(up, told), convolutional.Discriminator(down)
     return {"generator": (generator, (config.latent_size,)), "discriminator": (discriminator, image_shape)}
+
+
+def _classes_told(config: configs.Method, classes: int) -> int:
+    """How many classes a GAN's networks are told of; 0 if they are not told."""
+    return classes if isinstance(config, configs.DCGAN) and config.conditional else 0
 
 
 def _encoder_and_decoder(
@@ -93,23 +100,30 @@ def _convolutional_options(config: configs.DCGAN | configs.WGAN) -> tuple[bool, 
     return config.bias, (config.generator_norm, config.discriminator_norm), config.spectral_norm
 
 
-def build(config: configs.Method, *, image_shape: Shape, axis_name: str | None = None, accumulate: int = 1) -> Method:
+def build(
+    config: configs.Method,
+    *,
+    image_shape: Shape,
+    classes: int = 10,
+    axis_name: str | None = None,
+    accumulate: int = 1,
+) -> Method:
     """Builds a method from its config.
 
     Args:
       config: the method's config.
       image_shape: height, width and channels of an image.
+      classes: classes of images that there are; only what is told of them depends on it.
       axis_name: the mapped axis over which devices share a batch; None on one device.
       accumulate: parts that a device's batch is split into, one after the other, to take less memory.
 
     Returns:
       The method's functions.
     """
-    modules = {
-        name: module for name, (module, _) in networks(config, image_shape=image_shape, axis_name=axis_name).items()
-    }
+    made = networks(config, image_shape=image_shape, classes=classes, axis_name=axis_name)
+    modules = {name: module for name, (module, _) in made.items()}
     shared = {"image_shape": image_shape, "axis_name": axis_name, "accumulate": accumulate}
-    adversarial = partial(gan, **modules, **shared)
+    adversarial = partial(gan, **modules, **shared, classes=_classes_told(config, classes))
     match config:
         case configs.Autoencoder():
             return autoencoder(

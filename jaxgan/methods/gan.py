@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax import lax
-from jaxtyping import Array, Float, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
+from jaxgan.methods.exhibits import Exhibit, Rows
 from jaxgan.methods.gradients import value_and_mean_grad
 from jaxgan.methods.losses import AdversarialLoss, non_saturating
 from jaxgan.methods.method import Batch, Method, Metrics
@@ -20,6 +21,9 @@ from jaxgan.methods.state import GANState, NetworkState
 from jaxgan.nn import noise
 
 Images = Float[Array, "batch height width channels"]
+Told = tuple[Int[Array, " batch"], ...]  # what both networks are told of each image: its class, or nothing
+
+ROWS, COLUMNS = 10, 10  # of an exhibit: classes and, of each, images
 
 
 def gan(
@@ -29,6 +33,7 @@ def gan(
     image_shape: tuple[int, int, int],
     latent_size: int,
     latent_law: Callable[[UInt32[Array, "*shape"]], Float[Array, "*shape"]],
+    classes: int = 0,
     generator_optimizer: optax.GradientTransformation,
     discriminator_optimizer: optax.GradientTransformation,
     loss: AdversarialLoss | None = None,
@@ -47,6 +52,9 @@ def gan(
     above 1 only one step in so many comes to the generator's part, so that each update of the discriminator has a
     real batch and latents of its own.
 
+    With ``classes`` both networks are told one for each image: a real one's own label, and the generated image in the
+    same place of the batch is asked for the same. So what pairs them, a loss or a penalty, stays within a class.
+
     Running statistics follow the passes that train a network: the discriminator's those on the real and the generated
     batch of its own update, the generator's the one of its own. All other passes leave them alone.
 
@@ -54,10 +62,11 @@ def gan(
       generator: from latents [batch, latent_size] and ``train`` to images in [-1, 1].
       discriminator: from images and the words of its noise (None in evaluation mode) to logits [batch]; its method
         ``judge_pair`` does so for a real and a generated batch at once, and its property ``noise_offsets`` ends with
-        the number of words it takes an example.
+        the number of words it takes an example. If there are classes, labels come last for both networks.
       image_shape: height, width and channels of an image.
       latent_size: numbers in a latent vector.
       latent_law: from random words to latents, such as :func:`jaxgan.nn.noise.uniform`.
+      classes: how many classes images are drawn and judged by; 0 for none. Samples are of all classes in turn.
       generator_optimizer: optimizer of the generator.
       discriminator_optimizer: optimizer of the discriminator.
       loss: the game; None for :func:`jaxgan.methods.losses.non_saturating`.
@@ -98,27 +107,28 @@ def gan(
         averaged = jax.tree.map(jnp.copy, first.params) if ema_decay else None
         return GANState(jnp.zeros((), jnp.int32), first, second, averaged)
 
-    def generate(network: NetworkState, latents: Float[Array, "batch latent"]) -> Images:
-        return generator.apply(_variables(network), latents, train=True)
+    def generate(network: NetworkState, latents: Float[Array, "batch latent"], told: Told) -> Images:
+        return generator.apply(_variables(network), latents, *told, train=True)
 
     def update_discriminator(
         network: NetworkState,
         real: Images,
         fake: Images,
+        told: Told,
         dropout: Sequence[Array],
         words: Sequence[Array],
         *,
         penalised: bool = True,
     ) -> tuple[NetworkState, Metrics]:
         def objective(params: PyTree, examples: PyTree):
-            real, fake, dropout, words = examples
+            real, fake, told, dropout, words = examples
             now = network.replace(params=params)
             (real_logits, fake_logits), recorded = discriminator.apply(
-                _variables(now), real, fake, *dropout[:2], method="judge_pair", mutable=["batch_stats"]
+                _variables(now), real, fake, *dropout[:2], *told, method="judge_pair", mutable=["batch_stats"]
             )
 
             def critic(images: Images) -> Float[Array, " batch"]:
-                return discriminator.apply(_variables(now), images, dropout[0])
+                return discriminator.apply(_variables(now), images, dropout[0], *told)
 
             terms = loss.discriminator(real_logits, fake_logits)
             due = zip(penalties, words, strict=True) if penalised else ()
@@ -130,7 +140,7 @@ def gan(
                 metrics["generator_loss"] = loss.generator(real_logits, fake_logits)
             return total, (metrics, recorded)
 
-        examples = (real, fake, dropout, words)
+        examples = (real, fake, told, dropout, words)
         (_, (metrics, recorded)), gradients = value_and_grad(objective, network.params, examples)
         network = _update(network, gradients, recorded, discriminator_optimizer)
         return network.replace(params=constrain(network.params)), metrics
@@ -141,16 +151,18 @@ def gan(
         judge: NetworkState,
         real: Images,
         latents: Float[Array, "batch latent"],
+        told: Told,
         dropout: Sequence[Array],
     ) -> tuple[NetworkState, PyTree | None, Metrics]:
         def objective(params: PyTree, examples: PyTree):
-            real, latents, dropout = examples
+            real, latents, told, dropout = examples
             variables = _variables(network.replace(params=params))
-            images, recorded = generator.apply(variables, latents, train=True, mutable=["batch_stats"])
-            real_logits = discriminator.apply(_variables(judge), real, dropout[0]) if loss.paired else None
-            return loss.generator(real_logits, discriminator.apply(_variables(judge), images, dropout[2])), recorded
+            images, recorded = generator.apply(variables, latents, *told, train=True, mutable=["batch_stats"])
+            real_logits = discriminator.apply(_variables(judge), real, dropout[0], *told) if loss.paired else None
+            fake_logits = discriminator.apply(_variables(judge), images, dropout[2], *told)
+            return loss.generator(real_logits, fake_logits), recorded
 
-        (value, recorded), gradients = value_and_grad(objective, network.params, (real, latents, dropout))
+        (value, recorded), gradients = value_and_grad(objective, network.params, (real, latents, told, dropout))
         network = _update(network, gradients, recorded, generator_optimizer)
         if averaged is not None:
             averaged = optax.incremental_update(network.params, averaged, 1 - ema_decay)
@@ -160,9 +172,10 @@ def gan(
         bits = noise.words(key, batch.index, count=sum(word_counts))
         first, second, *rest = jnp.split(bits, list(itertools.accumulate(word_counts))[:-1], axis=1)
         dropout, words = rest[:3], rest[3:]
+        told = (batch.labels,) if classes else ()
 
-        fake = generate(state.generator, latent_law(first))
-        examples = (batch.images, fake, dropout, words)
+        fake = generate(state.generator, latent_law(first), told)
+        examples = (batch.images, fake, told, dropout, words)
 
         def without_penalties(network: NetworkState) -> tuple[NetworkState, Metrics]:
             network, metrics = update_discriminator(network, *examples, penalised=False)
@@ -179,7 +192,7 @@ def gan(
             )
 
         def update(network: NetworkState, averaged: PyTree | None) -> tuple[NetworkState, PyTree | None, Metrics]:
-            return update_generator(network, averaged, judge, batch.images, latent_law(second), dropout)
+            return update_generator(network, averaged, judge, batch.images, latent_law(second), told, dropout)
 
         if critic_steps == 1:
             network, averaged, more = update(state.generator, state.averaged)
@@ -194,11 +207,26 @@ def gan(
         return GANState(state.step + 1, network, judge, averaged), metrics
 
     def sample(state: GANState, key: Key[Array, ""], count: int) -> Float[Array, "count height width channels"]:
+        return draw(state, key, (sampled_labels(count),) if classes else (), count=count)
+
+    def sampled_labels(count: int) -> Int[Array, " count"]:
+        return jnp.arange(count) % classes
+
+    def draw(state: GANState, key: Key[Array, ""], told: Told, *, count: int) -> Images:
         params = state.generator.params if state.averaged is None else state.averaged
         latents = latent_law(noise.words(key, jnp.arange(count), count=latent_size))
-        return generator.apply(_variables(state.generator.replace(params=params)), latents, train=False)
+        return generator.apply(_variables(state.generator.replace(params=params)), latents, *told, train=False)
 
-    return Method(init, step, sample)
+    def exhibits(state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Exhibit]:
+        rows = {
+            str(label): draw(state, key, (jnp.full(COLUMNS, label),), count=COLUMNS)
+            for label in range(min(classes, ROWS))
+        }
+        return {"classes": Rows("Samples by the class that was asked for, each column from the same latents", rows)}
+
+    if not classes:
+        return Method(init, step, sample)
+    return Method(init, step, sample, exhibits=exhibits, sampled_labels=sampled_labels)
 
 
 def _variables(network: NetworkState) -> dict[str, PyTree]:

@@ -38,6 +38,8 @@ class Method(NamedTuple):
         latter, under names of its own beside those of ``evaluate``.
       exhibits: from (state, held-out examples, key) to what there is to see of a trained model besides its samples, by
         name.
+      sampled_labels: from count to the classes that as many samples were asked for, the same in each call of
+        ``sample``; None if its images are of no particular class.
     """
 
     init: Callable[[Key[Array, ""]], Any]
@@ -46,3 +48,4 @@ class Method(NamedTuple):
     evaluate: Callable[[Any, Batch, Key[Array, ""]], Metrics] | None = None
     baseline: Callable[[Pixels, Pixels], dict[str, float]] | None = None
     exhibits: Callable[[Any, Batch, Key[Array, ""]], dict[str, Exhibit]] | None = None
+    sampled_labels: Callable[[int], Int[Array, " count"]] | None = None

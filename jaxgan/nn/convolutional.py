@@ -8,14 +8,16 @@ channels double, from ``width``. The way up is the same ladder, climbed backward
 from collections.abc import Callable
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
 from jaxgan.nn.convolution import Geometry, Pair
 from jaxgan.nn.convolution_layers import Conv, ConvTranspose
-from jaxgan.nn.initializers import Initialization, torch_default
+from jaxgan.nn.dense import Dense
+from jaxgan.nn.initializers import Initialization, torch_default, unit_normal
 from jaxgan.nn.normalization import BatchNorm, ExampleNorm
 from jaxgan.nn.precision import widened
 
@@ -142,28 +144,57 @@ class Up(nn.Module):
 class Generator(nn.Module):
     """Maps latents to images: the ladder up, and tanh.
 
+    What images of a class are drawn from are the latents and, beside them, as many numbers that are learned for the
+    class. So the first layer gives each class an offset of its own, at every place, and leaves the law of the latents
+    as it is (their product would give all classes one image where the latents are zero). Not a gather but a matrix
+    product with indicators takes these numbers: its gradient is another one, and the same on every machine.
+
     Attributes:
       up: the ladder, whose layers become the generator's own.
+      classes: how many classes of images it draws; 0 if it is told none.
     """
 
     up: Up
+    classes: int = 0
 
     def setup(self) -> None:
         """Takes over the ladder's layers."""
         nn.share_scope(self, self.up)
 
+    @nn.compact
     def __call__(
-        self, z: Float[Array, "batch latent"], *, train: bool = False
+        self, z: Float[Array, "batch latent"], labels: Int[Array, " batch"] | None = None, *, train: bool = False
     ) -> Float[Array, "batch height width channels"]:
-        """Draws one image, with values in [-1, 1], from each latent vector."""
+        """Draws one image, with values in [-1, 1], from each latent vector.
+
+        Args:
+          z: the latents.
+          labels: the class of each image; None for all classes in turn, which begin with class 0.
+          train: whether batch statistics are those of this batch.
+
+        Returns:
+          The images.
+        """
+        if self.classes:
+            count, size = z.shape
+            labels = jnp.arange(count) % self.classes if labels is None else labels
+            embedding = Dense(size, False, unit_normal(), self.up.dtype, name="embedding")
+            z = jnp.concatenate([z, embedding(jax.nn.one_hot(labels, self.classes, dtype=z.dtype))], axis=1)
         return jnp.tanh(self.up(z, train=train))
 
 
 class Discriminator(nn.Module):
     """Tells real images from generated ones, or rates them as a critic: the ladder down to one logit.
 
+    Where it is told what class an image should show, the logit is psi(phi) + <embedding of the class, phi>, phi being
+    the activations before the last layer and psi linear. Both are features of that layer: the first is psi, then comes
+    one for each class, whose kernel is the embedding.
+
     Attributes:
-      down: the ladder, with one feature, whose layers become the discriminator's own.
+      down: the ladder, with one feature and one more for each class, whose layers become the discriminator's own.
+
+    References:
+      Miyato and Koyama, cGANs with Projection Discriminator, 2018, equation 4.
     """
 
     down: Down
@@ -174,18 +205,26 @@ class Discriminator(nn.Module):
         nn.share_scope(self, self.down)
 
     def __call__(
-        self, images: Float[Array, "batch height width channels"], bits: UInt32[Array, "batch 0"] | None = None
+        self,
+        images: Float[Array, "batch height width channels"],
+        bits: UInt32[Array, "batch 0"] | None = None,
+        labels: Int[Array, " batch"] | None = None,
     ) -> Float[Array, " batch"]:
         """Judges each image.
 
         Args:
           images: values in [-1, 1].
           bits: no words at all for training mode; None for evaluation mode.
+          labels: the class that each image should show; None to judge it by psi alone.
 
         Returns:
           Logits without a bound: the probability of being real is their sigmoid, a critic's rating the logit itself.
         """
-        return self.down(images, train=bits is not None)[:, 0]
+        features = self.down(images, train=bits is not None)
+        psi, projections = features[:, 0], features[:, 1:]
+        if labels is None:
+            return psi
+        return psi + jnp.sum(projections * jax.nn.one_hot(labels, projections.shape[1], dtype=psi.dtype), axis=1)
 
     def judge_pair(
         self,
@@ -193,6 +232,7 @@ class Discriminator(nn.Module):
         fake: Float[Array, "batch height width channels"],
         real_bits: UInt32[Array, "batch 0"],
         fake_bits: UInt32[Array, "batch 0"],
+        labels: Int[Array, " batch"] | None = None,
     ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
         """Judges a real and a generated batch, one after the other where the statistics of a batch must not mix.
 
@@ -201,11 +241,13 @@ class Discriminator(nn.Module):
           fake: values in [-1, 1].
           real_bits: no words.
           fake_bits: no words.
+          labels: the class that an image of either batch should show; None to judge without.
 
         Returns:
           The logits of both batches.
         """
         if self.down.norm == "batch":
-            return self(real, real_bits), self(fake, fake_bits)
-        both = self(jnp.concatenate([real, fake]), jnp.concatenate([real_bits, fake_bits]))
+            return self(real, real_bits, labels), self(fake, fake_bits, labels)
+        twice = None if labels is None else jnp.concatenate([labels, labels])
+        both = self(jnp.concatenate([real, fake]), jnp.concatenate([real_bits, fake_bits]), twice)
         return tuple(jnp.split(both, [len(real)]))

@@ -39,6 +39,16 @@ def lecun() -> Initialization:
     return Initialization(nn.initializers.lecun_normal(), transposed, bias=lambda fan_in: nn.initializers.zeros)
 
 
+def unit_normal() -> Initialization:
+    """The law of a table of vectors, of which one is taken at a time: N(0, 1), PyTorch's for embeddings; biases zero.
+
+    Returns:
+      The initialization.
+    """
+    kernel = nn.initializers.normal(1.0)
+    return Initialization(kernel, kernel, bias=lambda fan_in: nn.initializers.zeros)
+
+
 def dcgan() -> Initialization:
     """The DCGAN paper's law: kernels from N(0, 0.02), biases zero (Radford et al. 2016, section 4)."""
     kernel = nn.initializers.normal(0.02)

@@ -16,7 +16,7 @@ METHODS = {
     "autoencoder": configs.Autoencoder(encoder="conv", width=4),
     "vae": configs.VAE(hidden_units=16),
     "vanilla_gan": configs.VanillaGAN(hidden_units=16),
-    "dcgan": configs.DCGAN(width=4, bias=True),
+    "dcgan": configs.DCGAN(width=4, bias=True, conditional=True),
     "wgan": configs.WGAN(width=4, critic_steps=1),
 }
 PRODUCT = re.compile(r"stablehlo\.(convolution|dot_general)")

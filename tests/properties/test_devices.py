@@ -18,7 +18,7 @@ COUNTS = [(2, "pmap"), (4, "pmap"), (8, "pmap"), (2, "shard_map"), (4, "shard_ma
 
 # Batch statistics and gradient penalties tie examples and devices together; critic steps put collectives in a branch.
 TIED = {
-    "dcgan": DCGAN(width=2, latent_size=5, r1_weight=1.0, dragan_weight=1.0),
+    "dcgan": DCGAN(width=2, latent_size=5, r1_weight=1.0, dragan_weight=1.0, conditional=True),
     "spectral": DCGAN(width=2, latent_size=5, spectral_norm=True, loss="relativistic"),
     "wgan": WGAN(width=2, latent_size=5, critic_steps=2),
     "clip": WGAN(width=2, latent_size=5, constraint="clip", critic_norm="layer", critic_steps=1),
@@ -48,8 +48,9 @@ def run(count, parallel, *, steps, config=CONFIG, accumulate=1):
         parallel=parallel,
     )
     images = np.random.default_rng(0).integers(0, 256, (BATCH * STEPS, *SHAPE), dtype=np.uint8)
+    labels = np.arange(len(images), dtype=np.int32) % 10
     order = epoch_order(len(images), seed=0, epoch=0)
-    resident = jax.device_put((images, np.zeros(len(images), np.int32), order, np.uint32(3)), replicated(devices))
+    resident = jax.device_put((images, labels, order, np.uint32(3)), replicated(devices))
     carry = program.init(resident[3])
     rows, params = [], [jax.device_get((carry.state.generator.params, carry.state.discriminator.params))]
     for step in range(steps):
