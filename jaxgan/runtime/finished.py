@@ -26,13 +26,14 @@ class Finished(NamedTuple):
     step: int
 
 
-def load(folder: Path) -> Finished:
+def load(folder: Path, *, best: bool = False) -> Finished:
     """Reads a run back from its newest checkpoint, and changes nothing in its folder.
 
     The images are not needed: their shape is known from the catalog.
 
     Args:
       folder: the run's.
+      best: whether to take the checkpoint that was best by a metric instead.
 
     Returns:
       The run, with its state on one device.
@@ -41,23 +42,26 @@ def load(folder: Path) -> Finished:
       UserError: if there is no such folder, no run or no checkpoint in it, or one of them is damaged.
     """
     try:
-        return _load(Workdir(folder))
+        return _load(Workdir(folder), best=best)
     except UserError as error:  # those who train call the folder by a flag
         raise UserError(str(error).removeprefix("--workdir: ")) from error
 
 
-def _load(folder: Workdir) -> Finished:
+def _load(folder: Workdir, *, best: bool) -> Finished:
     root = str(folder.root)
     if not folder.root.exists():
         raise UserError(f"{root!r}: no such folder; give the --workdir of a run")
     if (config := load_config(folder)) is None:
         raise UserError(f"{root!r}: this folder holds no run, it has no {folder.config.name}")
-    if (step := checkpoints.latest_step(folder.checkpoints)) is None:
-        raise UserError(f"{root!r}: this run of {config.kind} has no checkpoint yet")
-    image_shape = find(config.run.data).image_shape
-    method = build(config.method, image_shape=image_shape)
+    saved = folder.best if best else folder.checkpoints
+    if (step := checkpoints.latest_step(saved)) is None:
+        kept = "kept no best checkpoint, train it with --keep-best" if best else "has no checkpoint yet"
+        raise UserError(f"{root!r}: this run of {config.kind} {kept}")
+    spec = find(config.run.data)
+    image_shape = spec.image_shape
+    method = build(config.method, image_shape=image_shape, classes=len(spec.class_names))
     abstract = jax.eval_shape(partial(initial_carry, method, image_shape=image_shape), np.uint32(config.run.seed))
     sharding = replicated(select_devices(count=1))
-    with checkpoints.checkpoint_manager(folder.checkpoints, read_only=True) as manager:
+    with checkpoints.checkpoint_manager(saved, read_only=True) as manager:
         carry = checkpoints.restore(manager, abstract, step=step, sharding=sharding)
     return Finished(config, method, carry.state, step)

@@ -150,7 +150,7 @@ def exhibits(config: Config, state: Any, held_out: data.Dataset) -> dict[str, Ex
     Returns:
       Exhibits by name; none for a method without.
     """
-    method = build(config.method, image_shape=held_out.images.shape[1:])
+    method = build(config.method, image_shape=held_out.images.shape[1:], classes=len(held_out.class_names))
     if method.exhibits is None:
         return {}
     images, labels = (jnp.asarray(x[:EXHIBITED]) for x in (held_out.images, held_out.labels))
@@ -180,6 +180,8 @@ def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, data.
     dataset, held_out = (data.load(run.data, split=split, data_dir=run.data_dir) for split in ("train", "test"))
     if run.batch_size > (size := len(dataset.images)):
         raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
+    if getattr(config.method, "conditional", False) and len(dataset.class_names) < 2:
+        raise UserError(f"--conditional: the images of {run.data} are of no classes, leave it out or take other --data")
     total = Schedule(size // run.batch_size, run).total_steps
     if run.profiled.stop > total:
         raise UserError(f"--profile: {run.profile!r} is not allowed, the run ends with step {total}")
@@ -195,11 +197,11 @@ def describe(config: Config, dataset: data.Dataset, devices: Sequence[jax.Device
       devices: where it will run.
       console: where to print.
     """
-    run, image_shape = config.run, dataset.images.shape[1:]
-    for name, (module, input_shape) in networks(config.method, image_shape=image_shape).items():
+    run, image_shape, classes = config.run, dataset.images.shape[1:], len(dataset.class_names)
+    for name, (module, input_shape) in networks(config.method, image_shape=image_shape, classes=classes).items():
         consoles.show_network(console, name, layers(module, input_shape, batch_size=run.batch_size))
     consoles.show_devices(console, devices, parallel=run.parallel)
     if run.dry_run:
         console.print(configs.to_json(config), highlight=False, markup=False, emoji=False, soft_wrap=True, end="")
-        method = build(config.method, image_shape=image_shape)
+        method = build(config.method, image_shape=image_shape, classes=classes)
         consoles.show_cost(console, step_cost(method, image_shape=image_shape, batch_size=run.batch_size))

@@ -76,10 +76,14 @@ def train(
       UserError: if the newest checkpoint is damaged, or beyond the last epoch asked for.
     """
     run, folder = config.run, workdir.Workdir(config.run.workdir)
-    image_shape = dataset.images.shape[1:]
+    image_shape = dataset.image_shape
     program = compile_program(
         lambda axis_name: methods.build(
-            config.method, image_shape=image_shape, axis_name=axis_name, accumulate=run.accumulate
+            config.method,
+            image_shape=image_shape,
+            classes=len(dataset.class_names),
+            axis_name=axis_name,
+            accumulate=run.accumulate,
         ),
         devices,
         image_shape=image_shape,
