@@ -128,6 +128,31 @@ def test_onnx_computes_in_float32_whatever_the_run_did(runs):
     assert about["compute_dtype"] == "float32"
 
 
+def test_labels_of_a_conditional_run_are_a_second_input():
+    pytest.importorskip("flatbuffers")
+    run = made(DCGAN(width=2, latent_law="uniform", conditional=True, **SMALL))
+    content, about = FORMATS["stablehlo"].encode(run, True)
+    exported = jax.export.deserialize(bytearray(content))
+    assert [str(aval) for aval in exported.in_avals] == [f"float32[batch,{LATENT}]", "int32[batch]"]
+    assert about["labels"] == {"name": "labels", "shape": ["batch"], "dtype": "int32", "classes": 10}
+    latents, samples = drawn(run)
+    np.testing.assert_allclose(exported.call(latents, np.arange(COUNT, dtype=np.int32)), samples, atol=2e-6)
+    others = exported.call(latents, np.arange(COUNT, dtype=np.int32) + 1)
+    assert np.abs(others - samples).max(axis=(1, 2, 3)).min() > 1e-3
+
+
+def test_onnx_takes_labels_as_well():
+    pytest.importorskip("jax2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    run = made(DCGAN(width=2, latent_law="uniform", conditional=True, **SMALL))
+    content, about = FORMATS["onnx"].encode(run, True)
+    latents, samples = drawn(run)
+    given = {"latents": latents, "labels": np.arange(COUNT, dtype=np.int32)}
+    (images,) = onnxruntime.InferenceSession(content).run(["images"], given)
+    np.testing.assert_allclose(images, samples, atol=1e-5)
+    assert about["largest_difference"] <= 1e-5
+
+
 def test_a_conversion_that_makes_other_images_is_refused(runs, monkeypatch):
     jax2onnx = pytest.importorskip("jax2onnx")
     convert = jax2onnx.to_onnx

@@ -28,6 +28,7 @@ CONFIGS = {
     "vanilla_gan": VanillaGAN(hidden_units=7, latent_size=LATENT, ema_decay=0.9),
     "dcgan": DCGAN(width=WIDTH, latent_size=LATENT),
     "dcgan with spectral normalization": SPECTRAL,
+    "conditional dcgan": DCGAN(width=WIDTH, latent_size=LATENT, conditional=True),
     "dcgan with other norms": DCGAN(width=WIDTH, generator_norm="instance", discriminator_norm="layer", bias=True),
     "wgan": WGAN(width=WIDTH, latent_size=LATENT),
 }

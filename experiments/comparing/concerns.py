@@ -71,7 +71,9 @@ FUNCTIONAL_TABLE = {
         "gan": ASSEMBLY,
         "gan.init*": ASSEMBLY,
         "gan.*.objective*": LOSS,
-        "gan.sample": MODEL,
+        "gan.sample*": MODEL,
+        "gan.draw": MODEL,
+        "gan.exhibits": RECORDS,
         "*": UPDATE,
     },
     "jaxgan/methods/vae.py": {

@@ -42,7 +42,8 @@ class Format(NamedTuple):
 def stablehlo(run: Finished, averaged: bool) -> Encoded:
     """Encodes the function from latents to images as an artefact of ``jax.export``, for a batch of any size.
 
-    The parameters are in it: a file without them is a hundredth of the size, and of no use by itself.
+    A conditional run's takes labels as well. The parameters are in it: a file without them is a hundredth of the size,
+    and of no use by itself.
 
     Args:
       run: the run.
@@ -53,8 +54,9 @@ def stablehlo(run: Finished, averaged: bool) -> Encoded:
     """
     made = generator(run, averaged=averaged)
     (batch,) = export.symbolic_shape("batch")
-    latents = jax.ShapeDtypeStruct((batch, made.latent_size), jnp.float32)
-    exported = export.export(jax.jit(made.images), platforms=PLATFORMS)(latents)
+    given = [jax.ShapeDtypeStruct((batch, made.latent_size), jnp.float32)]
+    given += [jax.ShapeDtypeStruct((batch,), jnp.int32)] * bool(made.classes)
+    exported = export.export(jax.jit(made.images), platforms=PLATFORMS)(*given)
     about = {"platforms": PLATFORMS, "calling_convention_version": exported.calling_convention_version}
     return Encoded(bytes(exported.serialize()), _interface(made) | about)
 
@@ -62,7 +64,8 @@ def stablehlo(run: Finished, averaged: bool) -> Encoded:
 def onnx(run: Finished, averaged: bool) -> Encoded:
     """Encodes the function from latents to images as an ONNX model, for a batch of any size, and tries it.
 
-    Products are computed in float32, also where the run was trained with fewer digits: not every runtime has bfloat16.
+    A conditional run's takes labels as well. Products are computed in float32, also where the run was trained with
+    fewer digits: not every runtime has bfloat16.
 
     Args:
       run: the run.
@@ -76,21 +79,25 @@ def onnx(run: Finished, averaged: bool) -> Encoded:
     """
     made = generator(run, averaged=averaged, compute_dtype="float32")
     latents = np.random.default_rng(0).uniform(-1, 1, (TRIED, made.latent_size)).astype(np.float32)
+    given, declared = {"latents": latents}, [jax.ShapeDtypeStruct(("batch", made.latent_size), jnp.float32)]
+    if made.classes:
+        given["labels"] = np.arange(TRIED, dtype=np.int32) % made.classes
+        declared.append(jax.ShapeDtypeStruct(("batch",), jnp.int32))
     with _without_warnings():
         import jax2onnx  # an extra
         import onnxruntime
 
         model = jax2onnx.to_onnx(
             made.images,
-            [("batch", made.latent_size)],
+            declared,
             model_name=made.network,
-            input_names=["latents"],
+            input_names=list(given),
             output_names=["images"],
         )
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (images,) = session.run(None, {"latents": latents})
-    difference = float(np.max(np.abs(images - jax.jit(made.images)(latents))))
+    (images,) = session.run(None, given)
+    difference = float(np.max(np.abs(images - jax.jit(made.images)(*given.values()))))
     if not difference <= TOLERANCE:
         raise UserError(
             f"--format: 'onnx' came out wrong, its images differ from JAX's by {difference:.1e}, "
@@ -129,6 +136,7 @@ FORMATS: Mapping[str, Format] = types.MappingProxyType(
 
 def _interface(made: Generator) -> dict[str, Any]:
     """What goes into the map and what comes out of it."""
+    labels = {"name": "labels", "shape": ["batch"], "dtype": "int32", "classes": made.classes}
     return {
         "network": made.network,
         "compute_dtype": made.compute_dtype,
@@ -138,6 +146,7 @@ def _interface(made: Generator) -> dict[str, Any]:
             "dtype": "float32",
             "law": made.latent_law,
         },
+        **({"labels": labels} if made.classes else {}),
         "images": {
             "name": "images",
             "shape": ["batch", *made.image_shape],

@@ -1,11 +1,11 @@
-"""The part of a run that draws images: a function of latents alone, whichever method trained it."""
+"""The part of a run that draws images: a function of latents, and of labels if they were learned, and nothing else."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxgan.config import VAE, Autoencoder, Method
 from jaxgan.data.catalog import find
@@ -14,18 +14,20 @@ from jaxgan.methods.reconstruction import to_images
 from jaxgan.runtime.finished import Finished
 
 Latents = Float[Array, "batch latent"]
+Labels = Int[Array, " batch"]
 Images = Float[Array, "batch height width channels"]
 
 
 class Generator(NamedTuple):
-    """A trained map from latents to images, with nothing left to choose."""
+    """A trained map from latents, and labels where it is conditional, to images, with nothing left to choose."""
 
     network: str  # its name in the run
     compute_dtype: str  # what its products are computed in
     latent_size: int
     latent_law: str  # of each number, independently: "uniform" on [-1, 1] or "normal"
     image_shape: tuple[int, int, int]
-    images: Callable[[Latents], Images]  # in [-1, 1], in evaluation mode
+    classes: int  # how many a label can name; 0 if there are no labels to give
+    images: Callable[[Latents], Images] | Callable[[Latents, Labels], Images]  # in [-1, 1], in evaluation mode
 
 
 def parameters_taken(run: Finished, *, averaged: bool) -> str:
@@ -46,7 +48,8 @@ def generator(run: Finished, *, averaged: bool, compute_dtype: str | None = None
     """
     method, state = run.config.method, jax.device_get(run.state)
     method = dataclasses.replace(method, compute_dtype=compute_dtype or method.compute_dtype)
-    image_shape = find(run.config.run.data).image_shape
+    spec = find(run.config.run.data)
+    image_shape, classes = spec.image_shape, len(spec.class_names)
     last = parameters_taken(run, averaged=averaged) == "last"
     if isinstance(state, AutoencoderState):
         name = "decoder"
@@ -55,14 +58,15 @@ def generator(run: Finished, *, averaged: bool, compute_dtype: str | None = None
         name = "generator"
         params = state.generator.params if last else state.averaged
         variables = {"params": params, "batch_stats": state.generator.batch_stats}
-    module, (latent_size,) = networks(method, image_shape=image_shape)[name]
+    module, (latent_size,) = networks(method, image_shape=image_shape, classes=classes)[name]
     finish = _finish(method)
 
-    def images(latents: Latents) -> Images:
-        return finish(module.apply(variables, latents))
+    def images(latents: Latents, *labels: Labels) -> Images:
+        return finish(module.apply(variables, latents, *labels))
 
+    told = classes if getattr(method, "conditional", False) else 0
     law = getattr(method, "latent_law", "normal")  # autoencoders have no choice of it
-    return Generator(name, method.compute_dtype, latent_size, law, image_shape, images)
+    return Generator(name, method.compute_dtype, latent_size, law, image_shape, told, images)
 
 
 def _finish(method: Method) -> Callable[[Images], Images]:
