@@ -88,6 +88,7 @@ FUNCTIONAL_TABLE = {
     "jaxgan/runtime/checkpoints.py": {"*": CHECKPOINT},
     "jaxgan/runtime/console.py": {"*": COMMAND},
     "jaxgan/runtime/devices.py": {"enable_compilation_cache": LOOP, "*": DEVICES},
+    "jaxgan/runtime/feeding.py": {"*": LOOP},
     "jaxgan/runtime/inspection.py": {"*": COMMAND},
     "jaxgan/runtime/interrupts.py": {"*": COMMAND},
     "jaxgan/runtime/launch.py": {"exhibits": RECORDS, "*": COMMAND},

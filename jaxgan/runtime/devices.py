@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -83,33 +83,54 @@ def _mesh(devices: Sequence[jax.Device]) -> Mesh:
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
+def place_parts(array: np.ndarray, devices: Sequence[jax.Device]) -> jax.Array:
+    """Puts the entries that a process has along the leading axis, one for each of its devices, on these."""
+    alone = len(devices) == 1
+    sharding = replicated(devices) if alone else NamedSharding(_mesh(devices), PartitionSpec(AXIS))
+    return jax.make_array_from_process_local_data(sharding, array, (len(devices), *array.shape[1:]))
+
+
 def spread(
-    function: Callable[[Carry, Inputs], Carry], devices: Sequence[jax.Device], *, parallel: str = "auto"
+    function: Callable[[Carry, Inputs], Carry],
+    devices: Sequence[jax.Device],
+    *,
+    parallel: str = "auto",
+    in_axes: Any = None,
 ) -> Callable[[Carry, Inputs], Carry]:
     """Compiles a function that runs on every device at once, and gives back the memory of its first argument.
 
     Each device runs the whole function, finds its place with ``lax.axis_index("data")``, and agrees with the others
-    through collectives on that axis, so that both arguments and the result are replicated and stay so.
+    through collectives on that axis, so that the carry is replicated and stays so.
 
     Args:
       function: from (carry, inputs) to the next carry; on one device it is compiled without a mapped axis.
       devices: where to run.
       parallel: the front end for more than one device, ``pmap`` or ``shard_map``; see :func:`front_end`.
+      in_axes: as for ``pmap``, for the inputs or for each of them: None if all devices are given the same, 0 if each is
+        given its entry along the leading axis, as :func:`place_parts` puts them.
 
     Returns:
       The compiled function. Its carry is donated.
     """
+
+    @functools.wraps(function)
+    def own(carry: Carry, inputs: Inputs) -> Carry:
+        return function(carry, _entries(in_axes, inputs))
+
     if len(devices) == 1:
-        return jax.jit(function, donate_argnums=0)
+        return jax.jit(own, donate_argnums=0)
     if front_end(parallel) == "shard_map":
         everywhere = PartitionSpec()
-        mapped = jax.shard_map(function, mesh=_mesh(devices), in_specs=everywhere, out_specs=everywhere)
+        specs = jax.tree.map(
+            lambda axis: everywhere if axis is None else PartitionSpec(AXIS), in_axes, is_leaf=_is_none
+        )
+        mapped = jax.shard_map(own, mesh=_mesh(devices), in_specs=(everywhere, specs), out_specs=everywhere)
         return jax.jit(mapped, donate_argnums=0)
-    # pmap insists on one argument that is split over the devices, although none of ours is: the device's number.
+    # pmap insists on one argument that is split over the devices, although none of ours may be: the device's number.
     mapped = jax.pmap(
         lambda _, carry, inputs: function(carry, inputs),
         axis_name=AXIS,
-        in_axes=(0, None, None),
+        in_axes=(0, None, in_axes),
         out_axes=None,
         devices=devices,
         donate_argnums=1,
@@ -129,6 +150,20 @@ def spread(
         )
 
     return run
+
+
+def _entries(in_axes: Any, inputs: Inputs) -> Inputs:
+    """Takes off the leading axis, of length one on a device, of the inputs that are split."""
+    return jax.tree.map(
+        lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[0], part),
+        in_axes,
+        inputs,
+        is_leaf=_is_none,
+    )
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
 
 
 def enable_compilation_cache() -> None:

@@ -15,11 +15,11 @@ from jaxtyping import Array, Bool, PyTree
 
 from jaxgan import methods
 from jaxgan.config import Config
-from jaxgan.data import Dataset
-from jaxgan.data.order import epoch_order
+from jaxgan.data import Dataset, Stream
 from jaxgan.errors import UserError
 from jaxgan.runtime import checkpoints, processes, profiling, tracking, workdir
 from jaxgan.runtime.devices import place, replicated
+from jaxgan.runtime.feeding import feed
 from jaxgan.runtime.interrupts import Interrupted, Stop
 from jaxgan.runtime.program import Carry, Inputs, Program, compile_program
 from jaxgan.runtime.schedule import Schedule
@@ -43,7 +43,7 @@ class Progress(NamedTuple):
 
 def train(
     config: Config,
-    dataset: Dataset,
+    dataset: Dataset | Stream,
     devices: Sequence[jax.Device],
     *,
     resume: bool,
@@ -54,12 +54,12 @@ def train(
 ) -> Any:
     """Trains a method from where its folder stands to its last epoch.
 
-    Of many processes all call this. Each has all images and the order of each epoch on its devices, and each device
-    takes its own part of a batch from them, by its index on the mesh over all; process 0 alone writes.
+    Of many processes all call this. Each device takes its own part of a batch, by its index on the mesh over all, from
+    the images that :func:`feeding.feed` has put on it; process 0 alone writes.
 
     Args:
       config: the experiment, validated.
-      dataset: the training images.
+      dataset: the training images, or a stream of them, which leads to the same numbers.
       devices: where to train.
       resume: whether to go on from the newest checkpoint in the folder; see :func:`workdir.check_resume`.
       held_out: images that the method does not train on; methods with ``evaluate`` are measured on them every epoch.
@@ -89,8 +89,9 @@ def train(
         image_shape=image_shape,
         batch_size=run.batch_size,
         parallel=run.parallel,
+        own_images=isinstance(dataset, Stream),
     )
-    schedule = Schedule(len(dataset.images) // run.batch_size, run)
+    schedule = Schedule(dataset.size // run.batch_size, run)
     everywhere = replicated(devices)
     seed = place(np.uint32(run.seed), everywhere)
     leads = processes.leads()
@@ -111,21 +112,19 @@ def train(
         if step == schedule.total_steps:
             return carry.state
         measure = _measure(config, dataset, held_out, program, everywhere)
-        images, labels = (place(x, everywhere) for x in (dataset.images, dataset.labels))
-        order, order_epoch = None, None
-        first, began, speed = step, time.perf_counter(), 0.0
+        first, began, speed, waited = step, time.perf_counter(), 0.0, 0.0
         traced = run.profiled if leads else range(0)
         with (
+            feed(dataset, devices, schedule=schedule, step=step) as images_for,
             tracking.tracker(folder, step=step) if leads else contextlib.nullcontext() as out,
             profiling.recorder(folder.profile, traced, step=step) as recorded,
         ):
             while step < schedule.total_steps:
-                epoch = step // schedule.steps_per_epoch
-                if epoch != order_epoch:
-                    order = place(epoch_order(len(images), seed=run.seed, epoch=epoch), everywhere)
-                    order_epoch = epoch
-                start = step
-                step = processes.agree(min(step + max(1, math.ceil(speed * seconds_a_call)), schedule.call_end(step)))
+                start, asked = step, time.perf_counter()
+                images, labels, order, last = images_for(step)
+                waited += time.perf_counter() - asked
+                fitting = step + max(1, math.ceil(speed * seconds_a_call))
+                step = processes.agree(min(fitting, schedule.call_end(step), last))
                 with recorded(start, step):
                     carry = program.advance(carry, Inputs(images, labels, order, seed, np.int32(step)))
                     means = _means(carry)
@@ -140,12 +139,12 @@ def train(
                     if schedule.ends_epoch(step):
                         row |= measure(carry.state, seed)
                     if leads:
-                        tracking.log(out, row, steps_per_second=speed)
-                    carry = program.forget(carry)
+                        tracking.log(out, row, steps_per_second=speed, input_wait=waited / int(carry.count))
+                    carry, waited = program.forget(carry), 0.0
                 if program.sample and schedule.samples(step):
                     pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
                     if leads:
-                        tracking.save_samples(folder, pictures, epoch=epoch + 1)
+                        tracking.save_samples(folder, pictures, epoch=step // schedule.steps_per_epoch)
                 if (signum := stop()) or schedule.saves(step):
                     if not finite(carry.state):
                         raise Diverged(f"a parameter is not finite after step {step - 1}")
@@ -156,13 +155,18 @@ def train(
 
 
 def _measure(
-    config: Config, dataset: Dataset, held_out: Dataset | None, program: Program, sharding: Sharding
+    config: Config, dataset: Dataset | Stream, held_out: Dataset | None, program: Program, sharding: Sharding
 ) -> Callable[[Any, Array], dict[str, float]]:
-    """Makes the function from (state, seed) to the metrics on held-out images, beside those of the baseline."""
+    """Makes the function from (state, seed) to the metrics on held-out images, beside those of the baseline.
+
+    A baseline is computed from all training images at once, so a stream has none.
+    """
     if held_out is None or program.evaluate is None:
         return lambda state, seed: {}
-    method = methods.build(config.method, image_shape=dataset.images.shape[1:])
-    known = method.baseline(dataset.images, held_out.images) if method.baseline else {}
+    method = methods.build(config.method, image_shape=dataset.image_shape)
+    known = {}
+    if method.baseline and isinstance(dataset, Dataset):
+        known = method.baseline(dataset.images, held_out.images)
     images, labels = (place(x, sharding) for x in (held_out.images, held_out.labels))
 
     def measure(state: Any, seed: Array) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The compiled heart of a run: many steps of a method in one call, over images that stay on the device."""
+"""The compiled heart of a run: many steps of a method in one call, over images that are on the device."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from jaxgan.methods import Batch, Method, Metrics
 from jaxgan.runtime.devices import AXIS, replicated, spread
 
 # What a key is for. With the step and the index of an example it determines every random number of a run.
-INIT_ROLE, STEP_ROLE, SAMPLE_ROLE, EVALUATE_ROLE, EXHIBIT_ROLE = range(5)
+INIT_ROLE, STEP_ROLE, SAMPLE_ROLE, EVALUATE_ROLE, EXHIBIT_ROLE, ASSESS_ROLE = range(6)
 EVALUATED_AT_ONCE = 1000  # held-out images that pass through a network together
 
 
@@ -28,13 +28,21 @@ class Carry:
 
 
 class Inputs(NamedTuple):
-    """What a call reads: the data, an epoch's order of it, and how far to go."""
+    """What a call reads: images for some steps in a row, their order, and how far to go.
 
-    images: UInt8[Array, "n height width channels"]
-    labels: Int[Array, " n"]
+    With n images for each step, and N of them, step s takes those that stand in `order` from n * (s modulo N // n) on.
+    So it is if these are all images and the order is an epoch's, and if they are those of a chunk, as they are needed,
+    and chunks begin at multiples of their number of steps.
+    """
+
+    images: UInt8[Array, "*devices n height width channels"]  # of all devices, or each one's own
+    labels: Int[Array, "*devices n"]
     order: Int[Array, " n"]
     seed: UInt32[Array, ""]
-    stop: Int[Array, ""]  # the step to stop before, within the epoch of `order`
+    stop: Int[Array, ""]  # the step to stop before, within the epoch, or the chunk
+
+
+OWN_IMAGES = Inputs(images=0, labels=0, order=None, seed=None, stop=None)  # the axes along which devices share inputs
 
 
 def role_key(seed: int | UInt32[Array, ""], role: int) -> Key[Array, ""]:
@@ -87,7 +95,9 @@ def take(examples: Array, chosen: Int[Array, " size"]) -> Array:
     return rows.at[chosen].get(mode="promise_in_bounds").reshape(len(chosen), *examples.shape[1:])
 
 
-def steps(method: Method, *, batch_size: int, axis_name: str | None) -> Callable[[Carry, Inputs], Carry]:
+def steps(
+    method: Method, *, batch_size: int, axis_name: str | None, own_images: bool = False
+) -> Callable[[Carry, Inputs], Carry]:
     """Makes the function that takes a carry through many steps, as one device sees it.
 
     The number of steps is an input, not a constant: one compiled program serves every stretch of a run, and cutting a
@@ -97,6 +107,7 @@ def steps(method: Method, *, batch_size: int, axis_name: str | None) -> Callable
       method: what is trained.
       batch_size: images in a step, over all devices.
       axis_name: the mapped axis along which the batch is split; None on one device.
+      own_images: whether each device is given the images of its own part of each batch; otherwise those of all.
 
     Returns:
       A function from (carry, inputs) to the carry at ``inputs.stop``, or at the first step after which a sum of
@@ -108,11 +119,12 @@ def steps(method: Method, *, batch_size: int, axis_name: str | None) -> Callable
         first = size * lax.axis_index(axis_name) if axis_name else 0
         index = first + jnp.arange(size)
         step_key = role_key(inputs.seed, STEP_ROLE)
-        steps_per_epoch = len(inputs.images) // batch_size
+        images_a_step, at = (size, 0) if own_images else (batch_size, first)
+        steps_at_hand = len(inputs.images) // images_a_step
 
         def body(carry: Carry) -> Carry:
             step = carry.state.step
-            start = (step % steps_per_epoch) * batch_size + first
+            start = (step % steps_at_hand) * images_a_step + at
             chosen = lax.dynamic_slice(inputs.order, (start,), (size,))
             batch = Batch(to_unit_range(take(inputs.images, chosen)), take(inputs.labels, chosen), index)
             state, metrics = method.step(carry.state, batch, jax.random.fold_in(step_key, step))
@@ -170,6 +182,7 @@ def compile_program(
     image_shape: tuple[int, int, int],
     batch_size: int,
     parallel: str = "auto",
+    own_images: bool = False,
 ) -> Program:
     """Prepares the functions of a run; each is compiled when first called.
 
@@ -179,6 +192,7 @@ def compile_program(
       image_shape: height, width and channels of an image.
       batch_size: images in a step, over all devices; a multiple of their number.
       parallel: the front end for several devices.
+      own_images: whether each device is given the images of its own part of each batch; otherwise those of all.
 
     Returns:
       The program. With the same seed ``sample`` draws from the same latents.
@@ -195,7 +209,12 @@ def compile_program(
             partial(initial_carry, alone, image_shape=image_shape, batch_size=batch_size), out_shardings=everywhere
         ),
         forget=jax.jit(forget_sums, donate_argnums=0, out_shardings=everywhere),
-        advance=spread(steps(build(axis_name), batch_size=batch_size, axis_name=axis_name), devices, parallel=parallel),
+        advance=spread(
+            steps(build(axis_name), batch_size=batch_size, axis_name=axis_name, own_images=own_images),
+            devices,
+            parallel=parallel,
+            in_axes=OWN_IMAGES if own_images else None,
+        ),
         sample=jax.jit(sample, static_argnums=2, out_shardings=everywhere) if alone.sample else None,
         evaluate=jax.jit(held_out_means(alone), out_shardings=everywhere) if alone.evaluate else None,
     )

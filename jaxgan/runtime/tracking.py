@@ -30,6 +30,7 @@ class Tracker(NamedTuple):
     workdir: Workdir
     events: Any
     clock: Callable[[], float]  # seconds of training so far, earlier attempts included
+    set_aside: Callable[[float], None]  # takes seconds that were no training off the clock
 
 
 @contextmanager
@@ -49,24 +50,25 @@ def tracker(workdir: Workdir, *, step: int) -> Iterator[Tracker]:
         if rows := read_rows(path):
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
     spent = max((row.get("seconds", 0.0) for row in read_rows(workdir.timings)), default=0.0)
-    began = time.perf_counter()
+    began, aside = time.perf_counter(), [-spent]
     with SummaryWriter(str(workdir.tensorboard), purge_step=step + 1 if step else None) as events:
-        yield Tracker(workdir, events, lambda: spent + time.perf_counter() - began)
+        yield Tracker(workdir, events, lambda: time.perf_counter() - began - sum(aside), aside.append)
 
 
-def log(out: Tracker, row: Row, *, steps_per_second: float) -> None:
+def log(out: Tracker, row: Row, *, steps_per_second: float, input_wait: float) -> None:
     """Writes a row of metrics; times go elsewhere, so that the rows are a function of the config.
 
     Args:
       out: the open run.
       row: ``step``, ``epoch`` and the means of the metrics since the row before.
       steps_per_second: how fast the run is going.
+      input_wait: how long a step waited for its images on the mean, in seconds.
     """
     timing = {"step": row["step"], "epoch": row["epoch"], "seconds": out.clock()}
     for path, line in ((out.workdir.metrics, row), (out.workdir.timings, timing)):
         with path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-    for name, value in {**row, "steps_per_second": steps_per_second}.items():
+    for name, value in {**row, "steps_per_second": steps_per_second, "input_wait": input_wait}.items():
         if name != "step":
             out.events.add_scalar(name, value, row["step"])
 
