@@ -39,3 +39,10 @@ def test_in_single_precision_it_stays_within_rounding_of_double_precision(decays
     for step, expected in zip(ours, exact, strict=True):
         assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(step))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-8), step, expected)
+
+
+def test_a_rate_that_changes_is_taken_at_the_number_of_steps_before():
+    schedule = optax.cosine_decay_schedule(0.01, 20)
+    with jax.enable_x64(True):
+        ours, theirs = (course(make(schedule), jnp.float64) for make in (adam, optax.adam))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), ours, theirs)

@@ -190,3 +190,25 @@ def test_the_critic_s_estimate_is_the_wasserstein_distance_of_two_normal_laws(sh
 
     _, metrics = jax.jit(lambda state: jax.lax.scan(body, state, jnp.arange(600)))(method.init(KEY))
     assert np.mean(metrics["wasserstein_estimate"][-200:]) == pytest.approx(distance, rel=0.1)
+
+
+def test_a_penalty_every_other_step_weighs_twice_and_is_absent_between():
+    lazy = dataclasses.replace(SMALL, r1_weight=1.0, penalty_every=2, discriminator_norm="none")
+    twice = dataclasses.replace(lazy, r1_weight=2.0, penalty_every=1)
+    never = dataclasses.replace(lazy, r1_weight=0.0, penalty_every=1)
+    _, first, metrics = one_step(lazy)
+    _, expected, expected_metrics = one_step(twice)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    jax.tree.map(close, (first, metrics), (expected, expected_metrics))
+    _, second, metrics = one_step(lazy, first)
+    _, expected, _ = one_step(never, first)
+    jax.tree.map(close, second, expected)
+    assert metrics["r1_penalty"] == 0
+
+
+def test_learning_rates_that_decay_end_at_nothing():
+    config = dataclasses.replace(SMALL, decay_steps=1, discriminator_norm="none", generator_norm="none")
+    _, first, _ = one_step(config)
+    _, second, _ = one_step(config, first)
+    moved = changed(first.generator.params, second.generator.params)
+    assert not any(moved)
