@@ -18,6 +18,7 @@ class Run:
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     epochs: int = number(100)  # passes over the training images
     batch_size: int = number(64)  # images in a step, over all devices
+    input: Literal["memory", "stream"] = "memory"  # hold all images on the devices, or read them as they are needed
     accumulate: int = number(1)  # parts that a device's share is split into to save memory; batch norm is by part
     seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
     devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
@@ -50,7 +51,7 @@ class Run:
 
 # A finished part of a run does not depend on these, so they may differ when it goes on.
 FREE_FIELDS = frozenset(
-    {"workdir", "data_dir", "epochs", "devices", "parallel", "platform"}
+    {"workdir", "data_dir", "input", "epochs", "devices", "parallel", "platform"}
     | {"coordinator", "process_count", "process_index", "profile"}
     | {"checkpoint_every", "resume", "log_every", "sample_epochs", "dry_run"}
 )

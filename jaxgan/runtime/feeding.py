@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Int, UInt8
 
 from jaxgan.data import Dataset, Stream
-from jaxgan.data.order import epoch_order
-from jaxgan.data.stream import Chunk, Plan, chunks
+from jaxgan.data.stacking import stacked_order
+from jaxgan.data.streaming import Chunk, Plan, chunks
 from jaxgan.runtime.devices import place, place_parts, replicated
 from jaxgan.runtime.schedule import Schedule
 
@@ -24,7 +24,7 @@ class Images(NamedTuple):
 
     images: UInt8[Array, "*devices n height width channels"]
     labels: Int[Array, "*devices n"]
-    order: Int[Array, " n"]
+    order: Int[Array, "*stacked n"]
     stop: int  # the step to stop before; for that and those after, ask again
 
 
@@ -77,7 +77,7 @@ def _resident(dataset: Dataset, devices: Sequence[jax.Device], *, schedule: Sche
     def at(step: int) -> Images:
         nonlocal current, order
         if (epoch := step // steps) != current:
-            current, order = epoch, place(epoch_order(dataset.size, seed=schedule.run.seed, epoch=epoch), everywhere)
+            current, order = epoch, place(stacked_order(dataset, seed=schedule.run.seed, epoch=epoch), everywhere)
         return Images(images, labels, order, (epoch + 1) * steps)
 
     return at

@@ -27,6 +27,7 @@ from jaxgan.runtime.loop import Diverged, train
 from jaxgan.runtime.program import EXHIBIT_ROLE, role_key, to_unit_range
 from jaxgan.runtime.schedule import Schedule
 
+HELD_OUT = 10_000  # test images that a run on a stream holds in memory, as many as MNIST has
 EXHIBITED = 10_000  # held-out images that a method may show
 
 
@@ -158,7 +159,7 @@ def exhibits(config: Config, state: Any, held_out: data.Dataset) -> dict[str, Ex
     return method.exhibits(jax.device_get(state), batch, role_key(config.run.seed, EXHIBIT_ROLE))
 
 
-def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, data.Dataset, bool]:
+def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset | data.Stream, data.Dataset, bool]:
     """Finds what a run needs, and whether it can run.
 
     Args:
@@ -177,8 +178,8 @@ def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, data.
     started = workdir.load_config(folder)
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
-    dataset, held_out = (data.load(run.data, split=split, data_dir=run.data_dir) for split in ("train", "test"))
-    if run.batch_size > (size := len(dataset.images)):
+    dataset, held_out = images(config)
+    if run.batch_size > (size := dataset.size):
         raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
     if getattr(config.method, "conditional", False) and len(dataset.class_names) < 2:
         raise UserError(f"--conditional: the images of {run.data} are of no classes, leave it out or take other --data")
@@ -188,7 +189,29 @@ def prepare(config: Config) -> tuple[tuple[jax.Device, ...], data.Dataset, data.
     return devices, dataset, held_out, resume
 
 
-def describe(config: Config, dataset: data.Dataset, devices: Sequence[jax.Device], *, console: Console) -> None:
+def images(config: Config) -> tuple[data.Dataset | data.Stream, data.Dataset]:
+    """Opens the images of a run, as its ``input`` wants them.
+
+    Args:
+      config: the experiment, validated.
+
+    Returns:
+      The training images, and the test images in memory; with a stream the first, and none if the method uses none.
+
+    Raises:
+      UserError: if there is no such data set, or it is not prepared and cannot be, or it is too large for memory.
+    """
+    run = config.run
+    if run.input == "memory":
+        return tuple(data.load(run.data, split=split, data_dir=run.data_dir) for split in ("train", "test"))
+    dataset, test = (data.stream(run.data, split=split, data_dir=run.data_dir) for split in ("train", "test"))
+    method = build(config.method, image_shape=dataset.image_shape, classes=len(dataset.class_names))
+    return dataset, test.everything(most=HELD_OUT if method.evaluate or method.exhibits else 0)
+
+
+def describe(
+    config: Config, dataset: data.Dataset | data.Stream, devices: Sequence[jax.Device], *, console: Console
+) -> None:
     """Prints the networks and the devices; for a dry run also the config and the cost of a step.
 
     Args:
@@ -197,7 +220,7 @@ def describe(config: Config, dataset: data.Dataset, devices: Sequence[jax.Device
       devices: where it will run.
       console: where to print.
     """
-    run, image_shape, classes = config.run, dataset.images.shape[1:], len(dataset.class_names)
+    run, image_shape, classes = config.run, dataset.image_shape, len(dataset.class_names)
     for name, (module, input_shape) in networks(config.method, image_shape=image_shape, classes=classes).items():
         consoles.show_network(console, name, layers(module, input_shape, batch_size=run.batch_size))
     consoles.show_devices(console, devices, parallel=run.parallel)
