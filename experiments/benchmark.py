@@ -2,6 +2,7 @@
 
 Run:       python experiments/benchmark.py                 (PyTorch's columns: pip install -e '.[imperative]')
            python experiments/benchmark.py --cases dcgan   (one of vanilla_gan, dcgan, wgan, vae; default all)
+           python experiments/benchmark.py --cases --no-scaling --starts 0     (only what the loop costs, 20 s)
 Time:      8 min 30 s on two CPU cores with --repeats 5 --seconds 0.8, as for the figures below; longer without
 Expect:    times the steps a second of eager PyTorch, on one thread and on two (in brackets: at least required): vanilla
            GAN 2.91 and 3.25 (3); DCGAN 1.37 and 1.30 (1.5 and 1.3); WGAN-GP 1.30 and 1.46 (1.5); VAE 1.50 and 1.61
@@ -19,16 +20,11 @@ as PyTorch's do, then slow down tenfold and more, those of XLA far less. What ot
 measured in each turn, and a comparison that was crowded is not judged.
 """
 
-import contextlib
-import datetime
-import importlib.metadata
+import json
 import math
 import multiprocessing
 import os
-import platform
-import shlex
 import statistics
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -37,9 +33,11 @@ from typing import Any
 
 import jax
 import tyro
-from benchmarking import report, scaling
+from benchmarking import overhead, report, scaling, verdicts
 from benchmarking.competitors import CASES, OURS, PEAK_SIZE, competitors, matrix_products
-from benchmarking.processors import confined, cpu_model, cpus
+from benchmarking.machine import about
+from benchmarking.processors import confined, cpus
+from benchmarking.rates import in_words
 from benchmarking.starts import start_times
 from benchmarking.turns import Run, take_turns
 
@@ -47,6 +45,7 @@ from jaxgan import data
 from jaxgan.errors import UserError, one_line_errors, parse, unknown_choice
 from jaxgan.runtime.devices import select_devices
 
+OVERHEAD_LIMIT = 0.01  # of a call of the program, for what the host does between two
 START_LIMITS = {"cold": 8.0, "warm": 5.0}  # seconds from the command to the first step
 
 Results = dict[str, Any]  # plain data, what benchmark.json holds; see `run`
@@ -57,8 +56,10 @@ class Options:
     """Times the compiled steps of this package beside PyTorch's, and writes tables and figures."""
 
     cases: tuple[str, ...] = tuple(CASES)  # which comparisons to make
-    scaling: bool = True  # whether to measure how a DCGAN step grows with batch and width, on the first of --threads
+    scaling: bool = True  # whether to measure a DCGAN step against batch, width, devices, on the first of --threads
     threads: tuple[int, ...] = (1, 2)  # numbers of CPU threads to compare on, a fresh process each
+    overhead: bool = True  # whether to measure what the loop costs between calls, and its memory over 10,000 steps
+    roofline: Path = Path("runs/compile_for/compile_for.json")  # what compile_for.py found; shown if it is there
     repeats: int = 7  # turns of every competitor
     seconds: float = 1.0  # length of a turn
     starts: int = 3  # times to measure the time to the first step, cold and warm; 0 leaves it out
@@ -125,6 +126,32 @@ def scale(threads: int, options: Options) -> Results:
     }
 
 
+def scale_over_devices(threads: int, options: Options) -> Results:
+    """Measures how the cost of a step changes with the number of devices; this is what a fresh process does.
+
+    Args:
+      threads: how many threads the process is confined to; CPU devices share them.
+      options: how long, and on what.
+
+    Returns:
+      Its part of the results.
+    """
+    jax.config.update("jax_num_cpu_devices", max(scaling.DEVICES))  # of no effect where there is a GPU or TPU to choose
+    present = select_devices(platform=options.platform, batch_size=CASES[scaling.CASE].config.run.batch_size)
+    dataset = data.load(CASES[scaling.CASE].config.run.data, data_dir=options.data_dir)
+    measured = scaling.over_devices(present, dataset, repeats=min(options.repeats, 3), seconds=options.seconds)
+    return {"forced": present[0].platform == "cpu", "points": measured}
+
+
+def train_watched(threads: int, options: Options) -> Results:
+    """Measures what the training loop costs, and its memory; this is what a fresh process does."""
+    (device,) = select_devices(platform=options.platform, count=1)
+    config = CASES[overhead.CASE].config
+    dataset = data.load(config.run.data, data_dir=options.data_dir)
+    found = overhead.measure(config, dataset, [device], steps=overhead.STEPS)
+    return {"case": overhead.CASE, "threads": threads, "device": device.device_kind, **found}
+
+
 def peak_gflops(products: Mapping[str, Run], options: Options) -> float:
     """Measures the fastest product of two large matrices, in GFLOP/s: the peak that steps are held against."""
     rates, _ = take_turns(products, repeats=options.repeats, seconds=options.seconds / 4)
@@ -136,23 +163,6 @@ def apart(measure: Callable[..., Results], *args: Any, threads: int, options: Op
     context = multiprocessing.get_context("spawn")
     with confined(threads), ProcessPoolExecutor(1, mp_context=context) as process:
         return process.submit(measure, *args, threads, options).result()
-
-
-def machine(options: Options) -> dict[str, str]:
-    """Describes what the numbers hold for: machine, date, versions and the exact command."""
-    versions = [f"Python {platform.python_version()}"]
-    for name in ("jax", "jaxlib", "flax", "optax", "torch"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-    pinned = "CPU affinity" if hasattr(os, "sched_setaffinity") else "NPROC only, this system has no CPU affinity"
-    return {
-        "command": shlex.join(["python", *sys.argv]),
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{cpu_model()}, {len(cpus())} CPUs, {platform.system()}",
-        "versions": ", ".join(versions),
-        "threads": f"{', '.join(map(str, options.threads))}; set by {pinned}",
-        "turns": f"{options.repeats} of {options.seconds:g} s for each competitor",
-    }
 
 
 def check(options: Options) -> None:
@@ -186,25 +196,31 @@ def run(options: Options) -> Results:
       options: validated.
 
     Returns:
-      ``about`` (texts), ``comparisons`` (see :func:`compare`), ``scaling`` (see :func:`scale`; None if left out) and
-      ``starts`` (seconds, cold and warm).
+      ``about`` (texts), ``comparisons`` (see :func:`compare`), ``scaling`` (see :func:`scale`; None if left out),
+      ``overhead`` (see :func:`overhead.measure`; None if left out) and ``starts`` (seconds, cold and warm).
     """
     data.load("mnist", data_dir=options.data_dir)  # prepared before any clock starts
-    comparisons, grown = [], None
+    comparisons, grown, looped = [], None, None
     for name in options.cases:
         for threads in options.threads:
-            print(f"{name}, {report.in_words(threads)} ...", flush=True)
+            print(f"{name}, {in_words(threads)} ...", flush=True)
             comparisons.append(apart(compare, name, threads=threads, options=options))
     if options.scaling:
-        print(f"{scaling.CASE} at other sizes, {report.in_words(options.threads[0])} ...", flush=True)
+        print(f"{scaling.CASE} at other sizes, {in_words(options.threads[0])} ...", flush=True)
         grown = apart(scale, threads=options.threads[0], options=options)
+        grown["devices"] = apart(scale_over_devices, threads=options.threads[0], options=options)
+        grown["roofline"] = json.loads(options.roofline.read_text()) if options.roofline.exists() else None
+    if options.overhead:
+        print(f"{overhead.STEPS:,} steps of {overhead.CASE} ...", flush=True)
+        looped = apart(train_watched, threads=options.threads[0], options=options)
     if options.starts:
         print("time to the first step ...", flush=True)
     flags = ["--platform", options.platform, *(["--data-dir", str(options.data_dir)] if options.data_dir else [])]
     return {
-        "about": machine(options),
+        "about": about(threads=options.threads, repeats=options.repeats, seconds=options.seconds),
         "comparisons": comparisons,
         "scaling": grown,
+        "overhead": looped,
         "starts": start_times(Path(__file__).with_name("vanilla_gan.py"), repeats=options.starts, flags=flags),
     }
 
@@ -216,8 +232,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         check(options)
         results = run(options)
         required = {name: case.required for name, case in CASES.items()}
-        ratios, starts = report.verdicts(results, required=required, ours=OURS, start_limits=START_LIMITS)
-        files = report.write(results, (*ratios, *starts), ours=OURS, out=options.out)
+        ratios, starts = verdicts.verdicts(results, required=required, ours=OURS, start_limits=START_LIMITS)
+        found = (*ratios, *starts, *verdicts.loop_verdicts(results["overhead"], most=OVERHEAD_LIMIT))
+        files = report.write(results, found, ours=OURS, out=options.out)
     print(files[0].read_text(), *files, sep="\n")
     if options.require and not all(verdict.met for verdict in ratios):
         raise SystemExit(1)

@@ -1,6 +1,7 @@
 """What a compiled training program does in one step: collectives, products, traffic."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +22,17 @@ class Collective:
 
     kind: str
     operands: tuple[Array, ...]
+    sources: tuple[str, ...] = ()  # the kinds of instruction that its operands come from
 
     @property
     def bytes(self) -> float:
         """What each chip gives to it."""
         return sum(a.bytes for a in self.operands)
+
+    @property
+    def serves_a_crossing(self) -> bool:
+        """Whether it only deals parts of a slice's sum to its chips, or gathers those that came from other slices."""
+        return (self.kind, set(self.sources)) in [("collective-permute", {"all-reduce"}), ("all-gather", {"recv-done"})]
 
 
 def collectives(program: Program, computation: str) -> list[Collective]:
@@ -36,17 +43,48 @@ def collectives(program: Program, computation: str) -> list[Collective]:
       computation: one of its computations.
 
     Returns:
-      One entry an instruction; a collective that is started here and waited for there counts once.
+      One entry an instruction; a collective that is started here and waited for there counts once, and so does one that
+      is fused with what takes its part of the result.
     """
     return [
-        Collective(i.opcode.removesuffix("-start"), _operands(program, scope, i))
-        for scope, i in program.kernels(computation, every_branch=True)
+        Collective(i.opcode.removesuffix("-start"), _operands(program, scope, i), _sources(program, scope, i))
+        for outer, kernel in program.kernels(computation, every_branch=True)
+        for scope, i in [(outer, kernel), *program.inside(kernel)]
         if i.opcode.removesuffix("-start") in COLLECTIVES
     ]
 
 
+def crossings(program: Program, computation: str) -> list[Collective]:
+    """Lists the exchanges between slices of TPUs, which hosts carry out for their chips, over their network.
+
+    Args:
+      program: a compiled program.
+      computation: one of its computations.
+
+    Returns:
+      One entry for each array that a chip sends, with the kind of exchange that it is sent for.
+    """
+    found = []
+    for scope, i in program.kernels(computation, every_branch=True):
+        if i.opcode == "send" and (kind := re.search(r'_xla_megascale_transfer_type="(\w+)"', i.attributes)):
+            name = kind[1].lower().replace("_", "-")
+            found.append(Collective(name, _operands(program, scope, i)[:1], _sources(program, scope, i)[:1]))
+    return found
+
+
 def _operands(program: Program, scope: str, instruction: Instruction) -> tuple[Array, ...]:
     return tuple(array for name in instruction.operands for array in program.computations[scope][name].results)
+
+
+def _sources(program: Program, scope: str, instruction: Instruction) -> tuple[str, ...]:
+    kinds = []
+    for name in instruction.operands:
+        source = program.computations[scope][name]
+        while source.opcode in ("get-tuple-element", "bitcast", "slice"):
+            source = program.computations[scope][source.operands[0]]
+        fused = [i.opcode for _, i in program.inside(source) if i.opcode in COLLECTIVES]
+        kinds += fused or [source.opcode]
+    return tuple(kinds)
 
 
 def reduced_sizes(found: Sequence[Collective]) -> Counter[int]:
@@ -76,7 +114,7 @@ def products(program: Program) -> Products:
     """
     count, elsewhere, kept, named = 0, [], set(), set()
     for _, kernel in program.kernels(program.entry, every_branch=True):
-        operations = [kernel, *program.inside(kernel)]
+        operations = [kernel, *(i for _, i in program.inside(kernel))]
         held = [i for i in operations if i.opcode in PRODUCTS]
         count += len(held)
         kept |= {i.origin for i in held}

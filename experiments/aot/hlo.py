@@ -82,11 +82,11 @@ class Program:
             raise ValueError(f"the program has {len(loops)} loops where one over steps was expected")
         return loops[0].called("body")[0]
 
-    def inside(self, fusion: Instruction) -> Iterator[Instruction]:
-        """The operations that are fused into a kernel, at any depth."""
+    def inside(self, fusion: Instruction) -> Iterator[tuple[str, Instruction]]:
+        """The operations that are fused into a kernel, at any depth, each with the computation that it stands in."""
         for name in fusion.called("calls"):
             for instruction in self.computations[name].values():
-                yield instruction
+                yield name, instruction
                 yield from self.inside(instruction)
 
     def kernels(self, computation: str, *, every_branch: bool = False) -> Iterator[tuple[str, Instruction]]:

@@ -138,10 +138,18 @@ def read(compiled: Compiled, carry: Carry, target: Target, *, flops: float) -> R
       Its part of the results.
     """
     program, memory = hlo.parse(compiled.as_text()), compiled.memory_analysis()
-    step = findings.collectives(program, program.body)
+    step, crossings = (find(program, program.body) for find in (findings.collectives, findings.crossings))
     products = findings.products(program)
-    hbm_bytes, reduced = findings.traffic(program, program.body), sum(c.bytes for c in step)
-    times = roofline(target.chip, flops=flops, hbm_bytes=hbm_bytes, reduced_bytes=reduced, chips=target.count)
+    hbm_bytes, reduced = findings.traffic(program, program.body), _bytes(step, "all-reduce")
+    gathered, crossing = _bytes(step, "all-gather"), sum(c.bytes for c in crossings)
+    times = roofline(
+        target,
+        flops=flops,
+        hbm_bytes=hbm_bytes,
+        reduced_bytes=reduced,
+        gathered_bytes=gathered,
+        crossing_bytes=crossing,
+    )
     facts = {
         "argument_bytes": memory.argument_size_in_bytes,
         "temporary_bytes": memory.temp_size_in_bytes,
@@ -151,7 +159,10 @@ def read(compiled: Compiled, carry: Carry, target: Target, *, flops: float) -> R
         "state_arrays": len(jax.tree.leaves(carry)),
         "state_bytes": sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(carry)),
         "collectives": dict(Counter(c.kind for c in step)),
-        "collective_bytes": reduced,
+        "collective_bytes": sum(c.bytes for c in step),
+        "slices": target.slices,
+        "crossings": len(crossings),
+        "crossing_bytes": crossing,
         "gradient_bytes": sum(4 * n for n in gradient_sizes(carry).elements()),
         "products": products.count if target.chip.platform == "tpu" else None,
         "products_taken_apart": len(products.taken_apart),
@@ -161,7 +172,9 @@ def read(compiled: Compiled, carry: Carry, target: Target, *, flops: float) -> R
     }
     failures = [
         *donation_failures(program, carry),
-        *collective_failures(program, carry, chips=target.count, joined=target.chip.platform == "cuda"),
+        *collective_failures(
+            program, carry, chips=target.count, slices=target.slices, joined=target.chip.platform == "cuda"
+        ),
         *(product_failures(products) if target.chip.platform == "tpu" else []),
         *[
             f"{name} writes an array as large as the data in every step"
@@ -171,6 +184,10 @@ def read(compiled: Compiled, carry: Carry, target: Target, *, flops: float) -> R
     if complaint := memory_complaint(compiled, target):
         failures.append(complaint)
     return facts | {"failures": failures}
+
+
+def _bytes(found: Sequence[findings.Collective], kind: str) -> float:
+    return sum(c.bytes for c in found if c.kind == kind)
 
 
 def memory_complaint(compiled: Compiled, target: Target) -> str | None:
@@ -209,36 +226,54 @@ def product_failures(products: findings.Products) -> list[str]:
     return [f"{name} is outside of the matrix unit" for name in [*products.elsewhere, *convolutions]]
 
 
-def collective_failures(program: hlo.Program, carry: Carry, *, chips: int, joined: bool = False) -> list[str]:
+def collective_failures(
+    program: hlo.Program, carry: Carry, *, chips: int, slices: int = 1, joined: bool = False
+) -> list[str]:
     """Says what chips exchange that they need not, or fail to.
 
     In a step each array of gradients is summed over the chips exactly once. Beside it only statistics of batch
     normalization and scalars (metrics) are, and nothing but sums is exchanged. The compiler may merge sums into one
-    instruction, so that arrays are counted, by their sizes, and not instructions.
+    instruction, so that arrays are counted, by their sizes, and not instructions. Between slices each chip sends its
+    part of what its slice has summed, which may first be dealt out anew, and the slice's chips then gather the parts.
 
     Args:
       program: a compiled chunk.
       carry: its first argument, as shapes.
       chips: how many share a step.
+      slices: which they are in; for more than one the compiler joins arrays, and pads them to tiles.
       joined: whether the compiler lays arrays that are summed end to end, as the CUDA compiler does. Then only their
         elements can be counted: those of all gradients, and fewer more than the smallest network has.
 
     Returns:
       One line for each thing that is wrong.
     """
-    step = findings.collectives(program, program.body)
-    everywhere = findings.collectives(program, program.entry)
-    failures = [f"a step has an {c.kind} of {c.bytes:.0f} bytes" for c in step if c.kind != "all-reduce"]
-    if len(everywhere) > len(step):
-        failures.append(f"{len(everywhere) - len(step)} collectives lie outside of the loop over steps")
+    step, crossings = (find(program, program.body) for find in (findings.collectives, findings.crossings))
+    outside = sum(len(find(program, program.entry)) for find in (findings.collectives, findings.crossings))
+    outside -= len(step) + len(crossings)
+    served = [c for c in step if slices > 1 and c.serves_a_crossing]
+    failures = [
+        f"a step has an {c.kind} of {c.bytes:.0f} bytes"
+        for c in [*step, *crossings]
+        if c.kind != "all-reduce" and c not in served
+    ]
+    if outside:
+        failures.append(f"{outside} collectives lie outside of the loop over steps")
     if chips == 1:
         return failures + [f"an {c.kind} on a single chip" for c in step]
     found, wanted = findings.reduced_sizes(step), gradient_sizes(carry)
-    if joined:
-        total, least = sum(found.elements()), sum(wanted.elements())
+    if joined or slices > 1:
+        least = sum(wanted.elements())
         most = least + min(sum(x.size for x in jax.tree.leaves(network.params)) for network in networks(carry))
-        words = f"{total:,} elements are summed, not {least:,} of gradients and statistics to less than {most:,}"
-        return failures if least <= total < most else [*failures, words]
+        totals = {"summed": sum(found.elements())}
+        if slices > 1:
+            parts = sum(array.size for c in served if c.kind == "all-gather" for array in c.operands)
+            sent = sum(array.size for c in crossings for array in c.operands)
+            totals["summed over slices"] = sent + (chips // slices - 1) * parts
+        return failures + [
+            f"{total:,} elements are {how}, not {least:,} of gradients and statistics to less than {most:,}"
+            for how, total in totals.items()
+            if not least <= total < most
+        ]
     missing, more = wanted - found, found - wanted
     statistics = {x.size for network in networks(carry) for x in jax.tree.leaves(network.batch_stats)} | {1}
     failures += [f"no gradient of {size} elements is summed, {n} too few" for size, n in missing.items()]

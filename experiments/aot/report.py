@@ -17,14 +17,15 @@ COLUMNS = ("recipe", "chips", "front end", "images a chip", "MFLOP", "arguments"
 COLUMNS += ("sums over chips", "of them gradients", "products", "roofline", "kilocycles", "holds")
 LEGEND = """\
 For one chip, and for one step where not of the whole program. MFLOP: as XLA counts the program; where a step in so many
-also trains the generator, one that does. Arguments and temporaries: in HBM, layouts' padding included; most of both
-are the 47 MB of MNIST. State aliased: arrays of the state that the program writes over its own argument, of how many.
-Sums over chips: all-reduce instructions, and the bytes that go in; the other bytes are statistics of batches and
-metrics. There is no other exchange. Products: convolutions and matrix products on the matrix unit, and in brackets
-products with a vector that the compiler makes plain sums of. Roofline: the least time that the chip's published peaks
-leave a step, and which of them does: operations, memory traffic, or links between chips. Kilocycles: what the compiler
-itself expects its kernels to take, one after the other, without exchanges; networks so small leave a chip mostly
-waiting."""
+also trains the generator, one that does. Arguments and temporaries: in HBM, layouts' padding included; most of both are
+the 47 MB of MNIST. State aliased: arrays of the state that the program writes over its own argument, of how many. Sums
+over chips: all-reduce instructions, and the bytes that go in; the other bytes are statistics of batches and metrics.
+There is no other exchange, but that between slices a chip sends its part of a sum, which the slice's chips then gather;
+arrays are padded there. Products: convolutions and matrix products on the matrix unit, and in brackets products with a
+vector that the compiler makes plain sums of. Roofline: the least time that the chip's published peaks leave a step, and
+which of them does: operations, memory traffic, links between chips, or the network between slices. Kilocycles: what the
+compiler itself expects its kernels to take, one after the other, without exchanges; networks so small leave a chip
+mostly waiting."""
 
 
 def table(rows: Sequence[Results]) -> list[str]:
@@ -42,6 +43,7 @@ def table(rows: Sequence[Results]) -> list[str]:
 
 def _cells(row: Results) -> list[str]:
     exchanges = ", ".join(f"{count} {kind}" for kind, count in sorted(row["collectives"].items()))
+    crossings = f"; {row['crossings']} over slices, {megabytes(row['crossing_bytes'])}" if row["slices"] > 1 else ""
     times = row["roofline"]
     hosts = f", {row['hosts']} hosts" if row["hosts"] > 1 else ""
     apart = f" ({row['products_taken_apart']})" if row["products_taken_apart"] else ""
@@ -54,7 +56,7 @@ def _cells(row: Results) -> list[str]:
         megabytes(row["argument_bytes"]),
         megabytes(row["temporary_bytes"]),
         f"{row['aliased']} of {row['state_arrays']}, {megabytes(row['aliased_bytes'])}",
-        f"{exchanges}, {megabytes(row['collective_bytes'])}" if exchanges else "none",
+        f"{exchanges}, {megabytes(row['collective_bytes'])}{crossings}" if exchanges else "none",
         megabytes(row["gradient_bytes"]) if exchanges else "",
         "unknown" if row["products"] is None else f"{row['products']}{apart}",
         f"{float(format(times['seconds'] * 1e6, '.2g')):g} µs, {times['bound']}",

@@ -27,15 +27,17 @@ class Chip:
     hbm_bytes_per_second: float
     link_bytes_per_second: float  # out of a chip to the others, all links together, one direction
     dimensions: int = 1  # of the network that chips form
+    slice_bytes_per_second: float | None = None  # out of a chip to other slices, by the data center's network
 
 
 # Google Cloud's pages on each TPU version; products of float32 arrays pass the matrix unit as bfloat16. NVIDIA's H100
-# data sheet (SXM5): dense TF32, HBM3, and half of the 900 GB/s that NVLink has in both directions.
+# data sheet (SXM5): dense TF32, HBM3, and half of the 900 GB/s that NVLink has in both directions. What a chip has of
+# the data center's network is published for v5p, and of a pod of 256 chips for v5e (6.4 Tb/s) and v6e (25.6 Tb/s).
 CHIPS: Mapping[str, Chip] = {
     "v4": Chip("TPU v4", "tpu", 275e12, 32 * 2**30, 1228e9, 150e9, dimensions=3),
-    "v5e": Chip("TPU v5e", "tpu", 197e12, 16 * 2**30, 819e9, 200e9, dimensions=2),
-    "v5p": Chip("TPU v5p", "tpu", 459e12, 95 * 2**30, 2765e9, 600e9, dimensions=3),
-    "v6e": Chip("TPU v6e", "tpu", 918e12, 32 * 2**30, 1640e9, 400e9, dimensions=2),
+    "v5e": Chip("TPU v5e", "tpu", 197e12, 16 * 2**30, 819e9, 200e9, 2, 6.4e12 / 8 / 256),
+    "v5p": Chip("TPU v5p", "tpu", 459e12, 95 * 2**30, 2765e9, 600e9, 3, 50e9 / 8),
+    "v6e": Chip("TPU v6e", "tpu", 918e12, 32 * 2**30, 1640e9, 400e9, 2, 25.6e12 / 8 / 256),
     "h100": Chip("NVIDIA H100 SXM", "cuda", 494.7e12, 80e9, 3350e9, 450e9),
 }
 PACKAGES = {"tpu": ("libtpu", "python -m pip install -e '.[tpu-aot]'")}
@@ -59,19 +61,21 @@ class Target:
 
     chip: Chip
     name: str  # as the user wrote it
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of a slice, within which chips are linked to one another
+    slices: int = 1  # which only the data center's network joins
 
     @property
     def count(self) -> int:
         """How many chips there are."""
-        return math.prod(self.shape)
+        return math.prod(self.shape) * self.slices
 
 
 def parse_target(text: str) -> Target:
     """Reads the name of a target.
 
     Args:
-      text: a chip and how many of them lie along each dimension, such as ``v5e:4x4``, ``v4:2x2x1`` or ``h100:8``.
+      text: a chip and how many of them lie along each dimension, such as ``v5e:4x4``, ``v4:2x2x1`` or ``h100:8``; for
+        several slices of TPUs their number too, such as ``v5e:4x4x2slices``.
 
     Returns:
       The target.
@@ -79,14 +83,19 @@ def parse_target(text: str) -> Target:
     Raises:
       UserError: if there is no such chip, or its network has other dimensions.
     """
-    name, _, shape = text.partition(":")
+    name, _, rest = text.partition(":")
     if name not in CHIPS:
         raise unknown_choice("--target", name, CHIPS)
     chip = CHIPS[name]
     example = {1: "8", 2: "2x2", 3: "2x2x1"}[chip.dimensions]
-    if not re.fullmatch("x".join([r"[1-9]\d*"] * chip.dimensions), shape):
-        raise UserError(f"--target: {text!r} is not known, {name} takes chips in a shape, such as {name}:{example}")
-    return Target(chip, text, tuple(map(int, shape.split("x"))))
+    number = r"[1-9]\d*"
+    slices = f"(?:x({number})slices)?" if chip.slice_bytes_per_second else "()"
+    found = re.fullmatch(f"({'x'.join([number] * chip.dimensions)}){slices}", rest)
+    if not found:
+        or_slices = f", or slices, such as {name}:{example}x2slices" * (chip.slice_bytes_per_second is not None)
+        shapes = f"{name} takes chips in a shape, such as {name}:{example}{or_slices}"
+        raise UserError(f"--target: {text!r} is not known, {shapes}")
+    return Target(chip, text, tuple(map(int, found[1].split("x"))), int(found[2] or 1))
 
 
 def require_compiler(platform: str) -> None:
@@ -139,10 +148,12 @@ def devices(target: Target) -> Sequence[jax.Device]:
             options = {"topology": f"1x1x{target.count}", "target_config": config}
             return topologies.get_topology_desc(platform="cuda", topology_name="", **options).devices
         os.environ.update({name: os.environ.get(name, value) for name, value in NO_TPU_HERE.items()})
-        options = {"chips_per_host_bounds": (1, 1, 1)} if target.count == 1 else {}
+        options = {"chips_per_host_bounds": (1, 1, 1)} if math.prod(target.shape) == 1 else {}
         kind = target.name.partition(":")[0]
         if kind == "v4":
             options["chip_config_name"] = "megacore"  # a chip's two cores as one device, as on Cloud TPU
+        if target.slices > 1:
+            options["num_slices"] = target.slices
         return topologies.get_topology_desc(platform="tpu", topology_name=f"{kind}:{shape}", **options).devices
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         raise UserError(f"--target: {target.name!r} is not known to the compiler ({error})") from error

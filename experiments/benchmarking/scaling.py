@@ -1,17 +1,18 @@
-"""How the cost of a DCGAN step grows with its batch and with its width."""
+"""How the cost of a DCGAN step grows with its batch and with its width, and what more devices make of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import jax
 
-from benchmarking.competitors import CASES, EAGER, TWINS, Case, competitors
+from benchmarking.competitors import CASES, EAGER, OURS, TWINS, Case, competitors, in_jax
 from benchmarking.turns import take_turns
 from jaxgan import data
 from jaxgan.config import DCGAN, Config, Run
 
 CASE = "dcgan"
+DEVICES = (1, 2, 4, 8)  # that share the chapter's batch
 BATCH_SIZES, WIDTHS = (16, 64, 256, 1024), (16, 32, 64, 128)  # one varies, the other has the chapter's size
 
 
@@ -49,3 +50,24 @@ def measure(
     rates, others = take_turns(trains, repeats=repeats, seconds=seconds)
     flops = case.flops(case.config.method, image_shape=dataset.images.shape[1:], batch_size=batch_size)
     return {"batch_size": batch_size, "width": width, "flops": flops, "rates": rates, "others": others}
+
+
+def over_devices(
+    present: Sequence[jax.Device], dataset: data.Dataset, *, repeats: int, seconds: float
+) -> list[dict[str, Any]]:
+    """Times a step of ours when so many devices share its batch, in turns.
+
+    Args:
+      present: the devices; more than one are used under pmap.
+      dataset: the training images.
+      repeats: turns of each.
+      seconds: length of a turn.
+
+    Returns:
+      What was measured, by number of devices.
+    """
+    case = case_of(Run().batch_size, DCGAN().width)
+    trains = {n: in_jax(case, dataset, present[:n])[OURS] for n in DEVICES if n <= len(present)}
+    rates, others = take_turns(trains, repeats=repeats, seconds=seconds)
+    flops = case.flops(case.config.method, image_shape=dataset.images.shape[1:], batch_size=case.config.run.batch_size)
+    return [{"devices": n, "flops": flops, "rates": {OURS: rates[n]}, "others": {OURS: others[n]}} for n in trains]

@@ -3,6 +3,7 @@ import functools
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -21,7 +22,8 @@ from jaxgan.runtime.program import to_unit_range
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 
 import benchmark
-from benchmarking import competitors, flops, report, scaling, stock_flax
+from benchmarking import competitors, flops, overhead, report, scaling, stock_flax, verdicts
+from benchmarking.rates import ratios as ratios_of
 from benchmarking.turns import count_for, take_turns
 
 SHAPE = (28, 28, 1)
@@ -48,10 +50,17 @@ def fabricated(*, with_torch: bool, others: float | None = 0.02) -> dict:
         {"batch_size": batch, "width": width, "flops": 1e8, "rates": rates, "others": shared["others"]}
         for batch, width in scaling.points()
     ]
+    alone = {"flops": 1e8, "rates": {competitors.OURS: rates[competitors.OURS]}, "others": shared["others"]}
+    looks = [{"step": step, "arrays": 44, "bytes": 5 * 10**7, "resident": 6 * 10**8} for step in (1000, 2000)]
+    loop = {"case": "vanilla_gan", "threads": 1, "device": "cpu", "steps": 2811, "calls": 9, "memory": looks}
+    loop |= {"call": 0.4, "between": 0.001, "empty": 0.0002, "share": 0.003, "epochs": 0.005, "outside": 0.05}
+    grown = {"case": "dcgan", "threads": 1, "device": "cpu", "points": points, "peak_gflops": 100.0}
+    grown |= {"devices": {"forced": True, "points": [alone | {"devices": n} for n in (1, 2)]}, "roofline": None}
     return {
         "about": {"command": "python benchmark.py", "machine": "an abacus"},
         "comparisons": [{**shared, "threads": n, "peak_gflops": 100.0} for n in (1, 2)],
-        "scaling": {"case": "dcgan", "threads": 1, "device": "cpu", "points": points, "peak_gflops": 100.0},
+        "scaling": grown,
+        "overhead": loop,
         "starts": {"cold": [6.0, 7.0, 9.0], "warm": [5.5, 6.0, 7.0]},
     }
 
@@ -59,7 +68,7 @@ def fabricated(*, with_torch: bool, others: float | None = 0.02) -> dict:
 def judged(results: dict) -> tuple[list, list]:
     required = {name: case.required for name, case in benchmark.CASES.items()}
     limits = benchmark.START_LIMITS
-    return report.verdicts(results, required=required, ours=competitors.OURS, start_limits=limits)
+    return verdicts.verdicts(results, required=required, ours=competitors.OURS, start_limits=limits)
 
 
 def two_steps(method: methods.Method, state) -> tuple:
@@ -208,7 +217,7 @@ def test_the_operations_of_the_chapters_dcgan_are_those_counted_by_hand():
 
 def test_a_ratio_is_the_median_of_the_ratios_of_each_turn():
     comparison = fabricated(with_torch=True)["comparisons"][0]
-    assert report.ratios(comparison, ours=competitors.OURS)[competitors.EAGER] == pytest.approx(4.0)
+    assert ratios_of(comparison, ours=competitors.OURS)[competitors.EAGER] == pytest.approx(4.0)
 
 
 def test_every_requirement_is_judged_by_its_own_number():
@@ -252,8 +261,54 @@ def test_the_report_writes_table_numbers_and_figure(tmp_path: Path):
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
+def test_the_report_shows_devices_other_chips_and_the_loop(tmp_path: Path):
+    results = fabricated(with_torch=True)
+    row = {"recipe": "dcgan", "target": "v5e:4x4", "parallel": "pmap", "batch_a_chip": 4}
+    compiled = {"programs": [row | {"roofline": {"seconds": 1.6e-5, "bound": "links"}}]}
+    for known, words in ((None, "`compile_for.py` has not been run"), (compiled, "| pmap | 4 | 16.0 | links |")):
+        results["scaling"]["roofline"] = known
+        text = report.write(results, [], ours=competitors.OURS, out=tmp_path)[0].read_text()
+        assert words in text
+    assert "All of them are made of the same CPUs" in text
+    assert "| 2 | 1.00 | 1.00 | 0.02 |" in text
+    assert (
+        "Between two calls the host takes 1.00 ms, and a call without a step 0.20 ms: together 0.30% of a call" in text
+    )
+    assert "| 2,000 | 44 | 50.000 | 600.0 |" in text
+
+
+def test_the_time_between_calls_is_told_from_that_of_calls_and_from_that_between_epochs():
+    waited_took_stop = [(9, 9, 1), (9, 9, 5), (1, 8, 10), (4, 7, 15), (1, 8, 20), (5, 6, 25)]
+    calls = [overhead.Call(*call) for call in waited_took_stop]
+    found = overhead.summary(calls, [0.5, 0.5, 9], steps_per_epoch=10)
+    assert (found["call"], found["between"], found["empty"], found["epochs"]) == (8, 1, 0.5, 4.5)
+    assert found["share"] == pytest.approx(1.5 / 8)
+    assert found["outside"] == pytest.approx(11 / 40)
+    assert (found["steps"], found["calls"]) == (25, 6)
+
+
+def test_the_loop_holds_the_same_arrays_after_two_calls_and_after_twenty(toy_config, toy_dataset, monkeypatch):
+    monkeypatch.setattr(overhead, "EVERY", 3)
+    config = replace(toy_config, run=replace(toy_config.run, checkpoint_every=100, sample_epochs=()))
+    found = overhead.measure(config, toy_dataset, jax.devices()[:1], steps=30)
+    assert found["steps"] == 30
+    assert found["calls"] >= 20
+    first, *_, last = found["memory"]
+    assert (first["step"], last["step"]) == (3, 30)
+    assert (last["arrays"], last["bytes"]) == (first["arrays"], first["bytes"])
+    assert first["bytes"] > toy_dataset.images.nbytes > 0
+    assert 0 < found["outside"] < 1
+
+
+@pytest.mark.parametrize(("share", "more", "met"), [(0.003, 0, [True, True]), (0.02, 1, [False, False])])
+def test_the_loop_is_held_against_one_percent_and_flat_memory(share: float, more: int, met: list[bool]):
+    loop = fabricated(with_torch=True)["overhead"] | {"share": share}
+    loop["memory"][-1]["arrays"] += more
+    assert [verdict.met for verdict in verdicts.loop_verdicts(loop, most=benchmark.OVERHEAD_LIMIT)] == met
+
+
 def test_what_was_not_measured_is_not_drawn(tmp_path: Path):
-    results = {**fabricated(with_torch=True), "comparisons": [], "scaling": None}
+    results = {**fabricated(with_torch=True), "comparisons": [], "scaling": None, "overhead": None}
     files = report.write(results, [], ours=competitors.OURS, out=tmp_path)
     assert [file.name for file in files] == ["benchmark.md", "benchmark.json"]
 

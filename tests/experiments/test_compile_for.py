@@ -5,9 +5,11 @@ import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from jax import lax
 
@@ -151,6 +153,54 @@ def test_a_copy_of_the_data_in_a_step_is_found():
     assert findings.whole_copies(program, program.body, size=60_000 * 784) == ["copy.247"]
 
 
+# What the compiler makes of a sum over two slices of four chips, each with an array of 384 elements.
+CROSSING = """\
+  %gradients = f32[3,128]{1,0} constant(0)
+  %reduced = f32[3,128]{1,0} all-reduce(%gradients), channel_id=1, replica_groups={{0,1,2,3}}, to_apply=%add
+  %part = f32[1,128]{1,0} fusion(%reduced), kind=kLoop, calls=%inner
+  %dealt = f32[1,128]{1,0} collective-permute(%reduced), channel_id=1, source_target_pairs={{0,1},{1,2}}
+  %token = token[] after-all()
+  %send.8 = (f32[1,128]{1,0}, u32[], token[]) send(%part, %token), channel_id=3, is_host_transfer=true, \
+frontend_attributes={_xla_megascale_reduce_operation="SUM",_xla_megascale_transfer_type="ALL_REDUCE"}
+  %send-done.8 = token[] send-done(%send.8), channel_id=3, is_host_transfer=true
+  %recv.9 = (f32[1,128]{1,0}, u32[], token[]) recv(%token), channel_id=2, is_host_transfer=true
+  %recv-done.8 = (f32[1,128]{1,0}, token[]) recv-done(%recv.9), channel_id=2, is_host_transfer=true
+  %received = f32[1,128]{1,0} get-tuple-element(%recv-done.8), index=0
+  %all-gather.6 = f32[4,128]{1,0} all-gather(%received), channel_id=1, replica_groups={{0,1,2,3}}, dimensions={0}
+"""
+
+
+SUMMING = """\
+%summing (input_0: f32[3,128]) -> f32[3,128] {
+  %input_0 = f32[3,128]{1,0} parameter(0)
+  ROOT %all-reduce.47 = f32[3,128]{1,0} all-reduce(%input_0), channel_id=1, replica_groups={{0,1,2,3}}, to_apply=%add
+}
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "failures"),
+    [
+        ("", "", []),
+        ("(%received)", "(%part)", ["an all-gather of 512 bytes", "128 elements are summed over slices"]),
+        ('"ALL_REDUCE"', '"ALL_GATHER"', ["an all-gather of 512 bytes"]),
+        ("collective-permute(%reduced)", "collective-permute(%part)", ["an collective-permute of 512 bytes"]),
+        ("all-reduce(%gradients)", "fusion(%gradients), kind=kCustom, calls=%summing", []),
+        ("(%part, %token)", "(%token, %token)", ["385 elements are summed over slices"]),
+    ],
+)
+def test_a_sum_over_slices_is_a_sum_within_each_one_between_them_and_a_gathering(old, new, failures, monkeypatch):
+    monkeypatch.setattr(proof, "networks", lambda carry: [carry])
+    carry = types.SimpleNamespace(params=[np.zeros(500)], batch_stats=[])  # less what is padded
+    text = TPU_TEXT.replace("  %sum.1 = ", CROSSING.replace(old, new) + "  %sum.1 = ")
+    text = text.replace("%add (a:", SUMMING + "%add (a:")
+    program = hlo.parse(text)
+    found = proof.collective_failures(program, carry, chips=8, slices=2)
+    assert len(found) == len(failures)
+    assert all(words in complaint for words, complaint in zip(failures, found, strict=True))
+
+
 def test_a_collective_that_is_started_and_waited_for_counts_once():
     halves = "  %start = f32[128]{0} all-reduce-start(%fusion.2), to_apply=%add\n"
     halves += "  %done = f32[128]{0} all-reduce-done(%start)\n"
@@ -159,12 +209,18 @@ def test_a_collective_that_is_started_and_waited_for_counts_once():
 
 
 def test_the_roofline_is_the_longest_of_three_times():
-    chip = targets.Chip("a chip", "tpu", 1e12, 16e9, 1e9, 1e8)
-    found = roofline.roofline(chip, flops=2e9, hbm_bytes=1e6, reduced_bytes=1e6, chips=4)
-    assert found == pytest.approx((2e-3, 1e-3, 15e-3))
+    chip = targets.Chip("a chip", "tpu", 1e12, 16e9, 1e9, 1e8, 1, 1e7)
+    four, alone, pair = (targets.Target(chip, "", shape, slices) for shape, slices in (((4,), 1), ((1,), 1), ((4,), 2)))
+    found = roofline.roofline(four, flops=2e9, hbm_bytes=1e6, reduced_bytes=1e6)
+    assert found == pytest.approx((2e-3, 1e-3, 15e-3, 0))
     assert (found.seconds, found.bound) == (pytest.approx(15e-3), "links")
-    alone = roofline.roofline(chip, flops=2e9, hbm_bytes=1e6, reduced_bytes=0, chips=1)
-    assert (alone.links, alone.bound) == (0, "compute")
+    found = roofline.roofline(alone, flops=2e9, hbm_bytes=1e6, reduced_bytes=0)
+    assert (found.links, found.bound) == (0, "compute")
+    found = roofline.roofline(
+        pair, flops=2e9, hbm_bytes=1e6, reduced_bytes=1e6, gathered_bytes=25e4, crossing_bytes=25e4
+    )
+    assert found == pytest.approx((2e-3, 1e-3, 15e-3 + 7.5e-3, 25e-3))
+    assert found.bound == "network"
 
 
 @pytest.mark.parametrize(
@@ -175,6 +231,10 @@ def test_the_roofline_is_the_longest_of_three_times():
             "--target: 'v5' is not known, choose from h100, v4, v5e, v5p, v6e; did you mean 'v5p'?",
         ),
         (["--target", "v5e"], "--target: 'v5e' is not known, v5e takes chips in a shape, such as v5e:2x2"),
+        (
+            ["--target", "v5e:2x2x2slice"],
+            "v5e takes chips in a shape, such as v5e:2x2, or slices, such as v5e:2x2x2slices",
+        ),
         (["--target", "v4:2x2"], "--target: 'v4:2x2' is not known, v4 takes chips in a shape, such as v4:2x2x1"),
         (["--recipes", "dcgna"], "did you mean 'dcgan'?"),
         (["--parallel", "pmpa"], "did you mean 'pmap'?"),
@@ -214,7 +274,15 @@ def test_a_package_that_is_not_there_is_missing():
 
 def test_the_report_says_what_was_proved_and_what_failed(tmp_path):
     times = {"compute": 1e-6, "memory": 2e-6, "links": 3e-6, "seconds": 3e-6, "bound": "links"}
-    row = {"recipe": "dcgan", "target": "v5e:4x4", "platform": "tpu", "chip": "TPU v5e", "hosts": 4, "parallel": "pmap"}
+    row = {
+        "slices": 1,
+        "recipe": "dcgan",
+        "target": "v5e:4x4",
+        "platform": "tpu",
+        "chip": "TPU v5e",
+        "hosts": 4,
+        "parallel": "pmap",
+    }
     row |= {"batch_a_chip": 4, "flops": 2.5e8, "argument_bytes": 6e7, "temporary_bytes": 0, "aliased_bytes": 5_900_000}
     row |= {"aliased": 73, "state_arrays": 74, "collectives": {"all-reduce": 31}, "collective_bytes": 1_704_728}
     row |= {
@@ -261,16 +329,21 @@ def test_what_cannot_be_shared_among_the_chips_is_not_compiled_and_what_can_is()
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the TPU compiler: the extra tpu-aot")
-def test_a_recipe_compiles_for_a_chip_and_for_a_slice_of_four_hosts_and_has_every_property(tmp_path):
-    command = [sys.executable, compile_for.__file__, "--target", "v5e:1x1", "v5e:4x4", "--recipes", "wgan"]
+def test_a_recipe_compiles_for_a_chip_a_slice_of_four_hosts_and_two_slices_and_has_every_property(tmp_path):
+    chips = ["v5e:1x1", "v5e:4x4", "v5e:2x2x2slices"]
+    command = [sys.executable, compile_for.__file__, "--target", *chips, "--recipes", "wgan"]
     done = subprocess.run([*command, "--effort", "-1", "--out", tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads((tmp_path / "compile_for.json").read_text())
     rows = {(row["target"], row["hosts"], row["parallel"]): row for row in results["programs"]}
-    assert rows.keys() == {("v5e:1x1", 1, "jit"), ("v5e:4x4", 4, "pmap"), ("v5e:4x4", 4, "shard_map")}
+    front_ends, slices = ("pmap", "shard_map"), "v5e:2x2x2slices"
+    several = {(target, hosts, p) for target, hosts in (("v5e:4x4", 4), (slices, 2)) for p in front_ends}
+    assert rows.keys() == {("v5e:1x1", 1, "jit")} | several
     for row in rows.values():
         assert row["failures"] == []
         assert row["aliased"] == row["state_arrays"] == 70
-        assert row["collectives"].keys() == ({"all-reduce"} if row["chips"] > 1 else set())
+        if row["target"] != slices:
+            assert row["collectives"].keys() == ({"all-reduce"} if row["chips"] > 1 else set())
+        assert (row["crossings"] > 0) == (row["target"] == slices)
         assert row["products"] > 30
     assert all("RESOURCE_EXHAUSTED" in complaint for complaint in results["too_large"].values())
