@@ -59,3 +59,11 @@ def mnist_dir(tmp_path_factory):
     root = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "mnist"
     data.prepare("mnist", data_dir=root)  # safe when two workers come to it at once, and then done once
     return root
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """A folder in which small stand-ins of CIFAR-10 and CelebA are prepared by TFDS."""
+    from .photographs import prepare  # imports TFDS
+
+    return prepare(tmp_path_factory.mktemp("photographs"))

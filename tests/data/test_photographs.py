@@ -1,0 +1,62 @@
+"""Data sets that TFDS prepares, and that are read as it left them: CIFAR-10, and CelebA cropped and resized."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgan import data
+from jaxgan.data import catalog
+from jaxgan.errors import UserError
+from tests.photographs import COUNTS, SMALL, cifar10
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    for name, spec in SMALL.items():
+        monkeypatch.setitem(catalog.CATALOG, name, spec)
+
+
+def test_cifar10_is_streamed_and_loaded_as_the_same_images(photographs):
+    loaded = data.load("cifar10", data_dir=photographs)
+    assert loaded.images.shape == (COUNTS["train"], 32, 32, 3)
+    rows = [3, 0, 69, 3]
+    images, labels = data.stream("cifar10", data_dir=photographs).read(rows)
+    np.testing.assert_array_equal(images, loaded.images[rows])
+    np.testing.assert_array_equal(labels, loaded.labels[rows])
+    drawn = {np.asarray(Image.open(cifar10(n)["image"])).tobytes(): n % 10 for n in range(COUNTS["train"])}
+    assert [drawn[image.tobytes()] for image in loaded.images] == loaded.labels.tolist()
+
+
+def test_a_face_is_cropped_around_its_middle_resized_and_of_no_class(photographs):
+    stream = data.stream("celeb_a", split="test", data_dir=photographs)
+    assert (stream.size, stream.image_shape, stream.class_names) == (20, (64, 64, 3), ("face",))
+    faces = stream.everything()
+    assert not faces.labels.any()
+    grey = np.sort(faces.images.reshape(20, -1), axis=1)
+    np.testing.assert_allclose(grey[:, 0], grey[:, -1], atol=2)  # no red row is left, and nothing else but one grey
+    assert sorted(grey[:, 0]) == pytest.approx([2 * number for number in range(20)], abs=2)
+
+
+def test_what_is_too_large_for_memory_names_the_flag_that_streams_it(photographs):
+    with pytest.raises(UserError, match=r"--data: 'celeb_a' is too large to be held in memory; .* --input stream"):
+        data.load("celeb_a", data_dir=photographs)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_what_tfds_has_to_prepare_says_by_which_command(name, tmp_path):
+    command = rf"tfds build {name} --file_format=array_record --data_dir={tmp_path}"
+    for use in (data.stream, data.prepare):
+        with pytest.raises(UserError, match=rf"--data: '{name}' is not prepared in .*tensorflow: {command}"):
+            use(name, data_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_tfds_prepared_in_a_format_that_needs_tensorflow_says_how_to_prepare_it_again(tmp_path):
+    directory = tmp_path / "celeb_a" / "2.1.0"
+    directory.mkdir(parents=True)
+    (directory / "features.json").write_text("{}")
+    (directory / "dataset_info.json").write_text(json.dumps({"fileFormat": "tfrecord", "splits": []}))
+    with pytest.raises(UserError, match=r"prepared as tfrecord, .* tfds build celeb_a --file_format=array_record"):
+        data.stream("celeb_a", data_dir=tmp_path)
