@@ -134,9 +134,8 @@ class Classifier:
 
     title: ClassVar[str] = "Digit classifier"
 
-    width: int = number(32)  # channels at the image's full size; three times as many in the last features
+    width: int = number(32)  # channels at half of the image's size; three times as many in the last features
     augment: bool = True  # turn, shear, scale and shift training images a little, anew every time
-    label_smoothing: float = share(0.1)  # share of a label's weight that goes to all classes alike
     initialization: Initialization = "torch"  # weights: U(+-1/sqrt(fan_in)), biases too; LeCun normal; or N(0, 0.02)
     compute_dtype: ComputeType = "float32"  # what products are computed in; parameters and all else stay float32
     learning_rate: float = weight(4e-3)  # Adam step size at the start, or at its peak

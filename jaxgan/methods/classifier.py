@@ -21,7 +21,6 @@ def classifier(
     *,
     image_shape: tuple[int, int, int],
     optimizer: optax.GradientTransformation,
-    label_smoothing: float = 0.0,
     augment: bool = True,
     axis_name: str | None = None,
     accumulate: int = 1,
@@ -32,7 +31,6 @@ def classifier(
       network: from images in [-1, 1] and ``train`` to the logits of the classes, and features.
       image_shape: height, width and channels of an image.
       optimizer: the network's.
-      label_smoothing: share of each label's weight that goes to all classes alike.
       augment: whether training images are deformed, anew every time; see :func:`augmentation.deform`.
       axis_name: the mapped axis that the batch is split over; None on one device.
       accumulate: parts that a device's batch is split into, one after the other, to take less memory.
@@ -46,9 +44,9 @@ def classifier(
         params, stats = variables["params"], variables.get("batch_stats", {})
         return ClassifierState(jnp.zeros((), jnp.int32), NetworkState(params, stats, optimizer.init(params)))
 
-    def objective(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"], smoothing: float):
-        targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[1]), smoothing)
-        loss = jnp.mean(optax.softmax_cross_entropy(logits, targets))
+    def objective(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]):
+        # Labels are not smoothed: that would draw the features of a class together, whose spread is to be measured.
+        loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
         return loss, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=1) == labels)}
 
     def step(state: ClassifierState, batch: Batch, key: Key[Array, ""]) -> tuple[ClassifierState, Metrics]:
@@ -60,7 +58,7 @@ def classifier(
                 images = augmentation.deform(images, noise.words(key, part.index, count=augmentation.WORDS))
             variables = {"params": params, "batch_stats": now.batch_stats}
             (logits, _), recorded = network.apply(variables, images, train=True, mutable=["batch_stats"])
-            value, metrics = objective(logits, part.labels, label_smoothing)
+            value, metrics = objective(logits, part.labels)
             return value, (metrics, recorded.get("batch_stats", now.batch_stats))
 
         (_, (metrics, stats)), gradients = value_and_mean_grad(
@@ -75,7 +73,7 @@ def classifier(
         return network.apply(variables, images)[0]
 
     def evaluate(state: ClassifierState, batch: Batch, key: Key[Array, ""]) -> Metrics:
-        return objective(predict(state, batch.images), batch.labels, 0.0)[1]
+        return objective(predict(state, batch.images), batch.labels)[1]
 
     def exhibits(state: ClassifierState, batch: Batch, key: Key[Array, ""]) -> dict[str, Exhibit]:
         probabilities = jax.nn.softmax(predict(state, batch.images))

@@ -149,7 +149,6 @@ def build(
                 **modules,
                 **shared,
                 optimizer=adam(rate, config.beta1, config.beta2),
-                label_smoothing=config.label_smoothing,
                 augment=config.augment,
             )
         case configs.VanillaGAN():

@@ -39,7 +39,7 @@ def test_an_untrained_classifier_is_at_the_entropy_of_ten_classes_and_a_trained_
     assert rows[-1]["loss"] < rows[0]["loss"]
     found = method.evaluate(state, a_batch(), KEY)
     assert found["accuracy"] == 1
-    assert found["loss"] < rows[-1]["loss"]  # whole squares, and no smoothing
+    assert found["loss"] < rows[-1]["loss"]  # of whole squares
 
 
 def test_an_image_is_judged_the_same_whatever_else_is_in_the_batch():
