@@ -96,6 +96,8 @@ def show_data(
     """
     if out is not None:
         _require_picture(out)
+    if parts := data.describe(name, data_dir=data_dir).spec.parts:
+        raise UserError(f"NAME: {name!r} has too many classes for a row each, choose {parts!r}, which it is made of")
     samples = data.load(name, split=split, data_dir=data_dir)
     # Matplotlib is slow to import, and no other command needs it.
     from jaxgan import figures

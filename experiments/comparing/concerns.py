@@ -40,6 +40,7 @@ FUNCTIONAL_TABLE = {
     "jaxgan/config/run.py": {"*": COMMAND},
     "jaxgan/config/validation.py": {"*": COMMAND},
     "jaxgan/data/order.py": {"*": LOOP},
+    "jaxgan/data/stacking.py": {"*": LOOP},
     "jaxgan/nn/autoencoders.py": {"*": MODEL},
     "jaxgan/nn/convolution.py": {"*": MODEL},
     "jaxgan/nn/convolution_layers.py": {"*": MODEL},

@@ -9,7 +9,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from jaxgan.data import pipeline
+from jaxgan.data import pipeline, stacking
 from jaxgan.data.catalog import Spec, find, names
 from jaxgan.data.dataset import Dataset, Stream
 from jaxgan.data.prepared import default_data_dir, directory_of, expand, inspect, require_reachable
@@ -46,12 +46,18 @@ def load(name: str, *, split: str = "train", data_dir: PathLike | None = None) -
       data_dir: the root of prepared data sets; default: ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
 
     Returns:
-      The split in the order of its TFDS records, its arrays mapped read-only from the cache.
+      The split in the order of its TFDS records, its arrays mapped read-only from the cache. Of images that are stacked
+      from another data set's, those to train on come in parts.
 
     Raises:
       UserError: if the name or split is unknown, the directory is damaged or unwritable, or no source can be reached.
     """
-    return pipeline.load(find(name), split, data_dir=_root(data_dir))
+    spec = find(name)
+    found = pipeline.load(_on_disk(spec), split, data_dir=_root(data_dir))
+    if spec.parts is None:
+        return found
+    parts = stacking.in_parts(spec, found)
+    return parts if split == "train" else stacking.put_together(parts)
 
 
 def stream(name: str, *, split: str = "train", data_dir: PathLike | None = None) -> Stream:
@@ -68,6 +74,8 @@ def stream(name: str, *, split: str = "train", data_dir: PathLike | None = None)
     Raises:
       UserError: as ``load``.
     """
+    if find(name).parts:
+        raise UserError(f"--input: 'stream' is not for {name}, which is put together on the device; use --input memory")
     return pipeline.stream(find(name), split, data_dir=_root(data_dir))
 
 
@@ -87,7 +95,7 @@ def prepare(name: str, *, data_dir: PathLike | None = None, source: PathLike | N
       UserError: as ``load``; and nothing half-written is left behind.
     """
     source = None if source is None else expand(source, field="--from")
-    return pipeline.prepare(find(name), data_dir=_root(data_dir), source=source).directory
+    return pipeline.prepare(_on_disk(find(name)), data_dir=_root(data_dir), source=source).directory
 
 
 def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
@@ -104,12 +112,18 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
       UserError: if the name is unknown or the root is out of reach.
     """
     spec, root = find(name), _root(data_dir)
+    source = _on_disk(spec)
     try:
-        state = "prepared" if inspect(spec, root) else "not prepared"
+        state = "prepared" if inspect(source, root) else "not prepared"
     except UserError as error:
         state = str(error)
-    sources = ("built in",) * (spec.archive is not None) + (("--from", "network") if spec.idx else ("TFDS",))
-    return Description(spec, directory_of(spec, root), state, sources)
+    sources = ("built in",) * (source.archive is not None) + (("--from", "network") if source.idx else ("TFDS",))
+    return Description(spec, directory_of(source, root), state, sources)
+
+
+def _on_disk(spec: Spec) -> Spec:
+    """The data set that a data set is made of, or itself."""
+    return spec if spec.parts is None else find(spec.parts)
 
 
 def _root(data_dir: PathLike | None) -> Path:

@@ -32,6 +32,7 @@ class Spec:
       label: the feature of its records that is the label; None: they have none, and every label is 0.
       resized: whether images of other sizes are cropped to the aspect of ``image_shape`` and resized to it.
       stream_only: whether it is too large to be held as arrays.
+      parts: the data set whose images it stacks, as channels; None: it has images of its own.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Spec:
     label: str | None = "label"
     resized: bool = False
     stream_only: bool = False
+    parts: str | None = None
 
 
 MNIST = Spec(
@@ -113,7 +115,19 @@ CELEB_A = Spec(
     stream_only=True,
 )
 
-CATALOG: Mapping[str, Spec] = {spec.name: spec for spec in (MNIST, FASHION_MNIST, KMNIST, CIFAR10, CELEB_A)}
+STACKED_MNIST = Spec(
+    name="stacked_mnist",
+    version=MNIST.version,
+    title="Stacked MNIST, three digits as red, green and blue",
+    licence=MNIST.licence,
+    class_names=tuple(f"{number:03d}" for number in range(1000)),
+    image_shape=(28, 28, 3),
+    parts="mnist",
+)
+
+CATALOG: Mapping[str, Spec] = {
+    spec.name: spec for spec in (MNIST, FASHION_MNIST, KMNIST, CIFAR10, CELEB_A, STACKED_MNIST)
+}
 
 
 def names() -> tuple[str, ...]:

@@ -15,12 +15,14 @@ class Dataset(NamedTuple):
       images: pixels in [0, 255], channels last; read-only when they are mapped from disk.
       labels: class of each image, in [0, len(class_names)).
       class_names: what each label stands for.
+      stacked: how many images make an example, each a channel or more of it; their labels are then digits of its own.
     """
 
     name: str
     images: UInt8[np.ndarray, "n height width channels"]
     labels: Int32[np.ndarray, " n"]
     class_names: tuple[str, ...]
+    stacked: int = 1
 
     @property
     def size(self) -> int:
@@ -29,8 +31,9 @@ class Dataset(NamedTuple):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-        return self.images.shape[1:]
+        """Height, width and channels of an example."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels * self.stacked
 
 
 class Stream(NamedTuple):

@@ -159,13 +159,13 @@ def _measure(
 ) -> Callable[[Any, Array], dict[str, float]]:
     """Makes the function from (state, seed) to the metrics on held-out images, beside those of the baseline.
 
-    A baseline is computed from all training images at once, so a stream has none.
+    A baseline is computed from all training images at once, so streams and images that come in parts have none.
     """
     if held_out is None or program.evaluate is None:
         return lambda state, seed: {}
     method = methods.build(config.method, image_shape=dataset.image_shape)
     known = {}
-    if method.baseline and isinstance(dataset, Dataset):
+    if method.baseline and isinstance(dataset, Dataset) and dataset.stacked == 1:
         known = method.baseline(dataset.images, held_out.images)
     images, labels = (place(x, sharding) for x in (held_out.images, held_out.labels))
 

@@ -10,6 +10,7 @@ from flax import struct
 from jax import lax
 from jaxtyping import Array, Bool, Int, Key, UInt8, UInt32
 
+from jaxgan.data.stacking import together
 from jaxgan.methods import Batch, Method, Metrics
 from jaxgan.runtime.devices import AXIS, replicated, spread
 
@@ -37,7 +38,7 @@ class Inputs(NamedTuple):
 
     images: UInt8[Array, "*devices n height width channels"]  # of all devices, or each one's own
     labels: Int[Array, "*devices n"]
-    order: Int[Array, " n"]
+    order: Int[Array, "*stacked n"]  # with an axis more, what examples are stacked from
     seed: UInt32[Array, ""]
     stop: Int[Array, ""]  # the step to stop before, within the epoch, or the chunk
 
@@ -95,6 +96,16 @@ def take(examples: Array, chosen: Int[Array, " size"]) -> Array:
     return rows.at[chosen].get(mode="promise_in_bounds").reshape(len(chosen), *examples.shape[1:])
 
 
+def examples(inputs: Inputs, start: Int[Array, ""], size: int) -> tuple[UInt8[Array, "..."], Int[Array, " size"]]:
+    """Gathers the images that stand in the order from some place on, with their labels; stacks them if it has rows."""
+    if inputs.order.ndim == 1:
+        chosen = lax.dynamic_slice(inputs.order, (start,), (size,))
+        return take(inputs.images, chosen), take(inputs.labels, chosen)
+    rows = lax.dynamic_slice_in_dim(inputs.order, start, size, axis=1)
+    images = jnp.concatenate([take(inputs.images, row) for row in rows], axis=-1)
+    return images, together([take(inputs.labels, row) for row in rows])
+
+
 def steps(
     method: Method, *, batch_size: int, axis_name: str | None, own_images: bool = False
 ) -> Callable[[Carry, Inputs], Carry]:
@@ -125,8 +136,8 @@ def steps(
         def body(carry: Carry) -> Carry:
             step = carry.state.step
             start = (step % steps_at_hand) * images_a_step + at
-            chosen = lax.dynamic_slice(inputs.order, (start,), (size,))
-            batch = Batch(to_unit_range(take(inputs.images, chosen)), take(inputs.labels, chosen), index)
+            images, labels = examples(inputs, start, size)
+            batch = Batch(to_unit_range(images), labels, index)
             state, metrics = method.step(carry.state, batch, jax.random.fold_in(step_key, step))
             return Carry(state, jax.tree.map(jnp.add, carry.sums, metrics), carry.count + 1)
 

@@ -47,7 +47,8 @@ def test_list_tells_what_is_wrong_with_a_damaged_directory(tmp_path, capsys):
     (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
     cli.main(["data", "list", "--data-dir", str(tmp_path)])
     assert "remove it" in data.describe("mnist", data_dir=tmp_path).state
-    assert capsys.readouterr().out.count("not prepared") == len(data.names()) - 1
+    made_of_it = [name for name in data.names() if data.describe(name).spec.parts == "mnist"]
+    assert capsys.readouterr().out.count("not prepared") == len(data.names()) - 1 - len(made_of_it)
 
 
 @pytest.mark.usefixtures("small_catalog")

@@ -84,6 +84,22 @@ def test_a_step_moves_the_embeddings_of_the_classes_in_the_batch_alone(fields, s
     assert (moved("discriminator", "output").max(axis=(0, 1, 2)) > 0).tolist() == [True, False, True, False]
 
 
+def test_generated_images_are_of_the_classes_of_the_real_ones_in_both_updates_and_judged_as_such():
+    before, after, metrics = one_step(PLAIN, a_batch(2, 1, 1, 2))
+    labels = jnp.array([2, 1, 1, 2])
+    (generator, _), (discriminator, _) = networks(PLAIN, image_shape=SHAPE, classes=CLASSES).values()
+    words = noise.words(KEY, jnp.arange(4), count=10)
+
+    def logits(judge, words):
+        images = generator.apply({"params": before.generator.params}, noise.normal(words), labels)
+        return discriminator.apply({"params": judge.params}, images, None, labels)
+
+    fake_loss = jnp.mean(jax.nn.softplus(logits(before.discriminator, words[:, :5])))
+    generator_loss = jnp.mean(jax.nn.softplus(-logits(after.discriminator, words[:, 5:])))
+    assert metrics["discriminator_loss_fake"] == pytest.approx(float(fake_loss), rel=1e-5)
+    assert metrics["generator_loss"] == pytest.approx(float(generator_loss), rel=1e-5)
+
+
 def test_both_losses_and_every_penalty_depend_on_the_labels(sgd):
     config = dataclasses.replace(SMALL, r1_weight=1.0, r2_weight=1.0, dragan_weight=1.0, discriminator_norm="none")
     (_, _, some), (_, _, others) = (one_step(config, a_batch(*labels)) for labels in ((0, 1, 2, 0), (1, 2, 0, 1)))

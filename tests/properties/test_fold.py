@@ -25,7 +25,7 @@ def bits(key):
     return (jax.random.key_data(key)[0] % 4096).astype(jnp.float32)
 
 
-def recorder(config=None, *, image_shape=None, axis_name=None, accumulate=1):
+def recorder(config=None, *, image_shape=None, classes=None, axis_name=None, accumulate=1):
     """A method that learns nothing and tells what it was given."""
     mean = (lambda x: x) if axis_name is None else (lambda x: jax.lax.pmean(x, axis_name))
 
