@@ -8,6 +8,8 @@ from typing import Literal
 from jaxgan.config.fields import number, steps_between
 from jaxgan.config.methods import METHODS, Method, VanillaGAN
 
+BestBy = Literal["none", "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"]
+
 
 @dataclass(frozen=True)
 class Run:
@@ -30,6 +32,8 @@ class Run:
     checkpoint_every: int = number(10)  # epochs between checkpoints; the last epoch always has one
     resume: Literal["auto", "never", "must"] = "auto"  # go on from the workdir's checkpoint; never: start afresh
     log_every: int | None = number(None)  # steps between rows of metrics.jsonl; None: one row an epoch
+    evaluate_every: int | None = number(None)  # epochs between evaluations of samples; None: never while training
+    keep_best: BestBy = "none"  # keep the checkpoint that is best by this metric of --evaluate-every, in folder best
     sample_epochs: tuple[int, ...] = (1, 2, 4, 10, 50, 100)  # epochs after which the same latents are drawn
     profile: str | None = None  # START:STOP, steps to trace with jax.profiler, into the workdir's folder profile
     dry_run: bool = False  # print the resolved config, the networks and the cost of a step, and stop
@@ -54,6 +58,7 @@ FREE_FIELDS = frozenset(
     {"workdir", "data_dir", "input", "epochs", "devices", "parallel", "platform"}
     | {"coordinator", "process_count", "process_index", "profile"}
     | {"checkpoint_every", "resume", "log_every", "sample_epochs", "dry_run"}
+    | {"evaluate_every", "keep_best"}
 )
 
 

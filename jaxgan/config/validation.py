@@ -24,6 +24,8 @@ def validate(config: Config) -> None:
         for f in dataclasses.fields(part):
             _check(f"--{f.name.replace('_', '-')}", getattr(part, f.name), hints[f.name], f.metadata)
     _ = config.run.profiled  # raises for what is no stretch of steps
+    if config.run.keep_best != "none" and config.run.evaluate_every is None:
+        raise UserError(f"--keep-best: {config.run.keep_best!r} needs --evaluate-every, the epochs between evaluations")
     for epoch in config.run.sample_epochs:
         _check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
 

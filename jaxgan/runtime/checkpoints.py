@@ -18,12 +18,13 @@ from jaxgan.runtime.program import Carry
 
 
 @contextmanager
-def checkpoint_manager(directory: Path, *, read_only: bool = False) -> Iterator[ocp.CheckpointManager]:
+def checkpoint_manager(directory: Path, *, kept: int = 2, read_only: bool = False) -> Iterator[ocp.CheckpointManager]:
     """Opens a run's checkpoints; on leaving, waits until all of them are on disk.
 
     Args:
-      directory: the folder of the checkpoints, one folder a step; the latest two are kept. Of many processes all open
-        it, and all call what follows: one writes what is replicated, and all agree that it is written.
+      directory: the folder of the checkpoints, one folder a step. Of many processes all open it, and all call what
+        follows: one writes what is replicated, and all agree that it is written.
+      kept: how many stay, the latest ones.
       read_only: whether to change nothing in the folder, which must then exist.
 
     Yields:
@@ -32,7 +33,7 @@ def checkpoint_manager(directory: Path, *, read_only: bool = False) -> Iterator[
     logging.set_verbosity(logging.FATAL)  # Orbax narrates each save, and damage is ours to report
     options = ocp.CheckpointManagerOptions(
         save_decision_policy=save_decision_policy.FixedIntervalPolicy(1),  # the loop decides when
-        preservation_policy=preservation_policy.LatestN(2),
+        preservation_policy=preservation_policy.LatestN(kept),
         enable_async_checkpointing=True,
         cleanup_tmp_directories=True,
         read_only=read_only,
@@ -56,8 +57,9 @@ def latest_words(directory: Path) -> str:
 
 
 def save(manager: ocp.CheckpointManager, carry: Carry, *, step: int) -> None:
-    """Saves a carry in the background; a step that is saved already stays as it is."""
-    if manager.latest_step() != step:
+    """Saves a carry in the background; a step that is saved already stays as it is, and so does a later one."""
+    latest = manager.latest_step()
+    if latest is None or latest < step:
         manager.save(step, args=ocp.args.StandardSave(carry))
 
 

@@ -23,7 +23,7 @@ from jaxgan.runtime import console as consoles
 from jaxgan.runtime.devices import enable_compilation_cache, select_devices
 from jaxgan.runtime.inspection import layers, step_cost
 from jaxgan.runtime.interrupts import Interrupted, agreed_signals, graceful_signals, sigterm_ends
-from jaxgan.runtime.loop import Diverged, train
+from jaxgan.runtime.loop import Assess, Diverged, train
 from jaxgan.runtime.program import EXHIBIT_ROLE, role_key, to_unit_range
 from jaxgan.runtime.schedule import Schedule
 
@@ -119,6 +119,7 @@ def run(config: Config, *, console: Console | None = None) -> Path:
         if place:
             processes.require_same_flags(config)
         devices, dataset, held_out, resume = processes.together("prepare", lambda: prepare(config))
+        assess = processes.together("assess", lambda: assessor(config, dataset, held_out))
         describe(config, dataset, devices, console=console)
         folder = workdir.Workdir(config.run.workdir)
         if config.run.dry_run:
@@ -131,13 +132,43 @@ def run(config: Config, *, console: Console | None = None) -> Path:
             resume = bool(processes.agree(resume))
         stopping = agreed_signals() if place else graceful_signals()
         with stopping as stop, consoles.progress_bar(console) as report:
-            state = train(config, dataset, devices, resume=resume, held_out=held_out, stop=stop, report=report)
+            state = train(
+                config,
+                dataset,
+                devices,
+                resume=resume,
+                held_out=held_out,
+                assess=assess,
+                stop=stop,
+                report=report,
+            )
         held.close()
         if processes.leads():
             tracking.draw(folder, title=config.method.title, exhibits=exhibits(config, state, held_out))
             consoles.show_files(console, folder.files())
         processes.exchange("end")  # the others wait for the pictures, lest they be missed
         return folder.root
+
+
+def assessor(config: Config, dataset: data.Dataset | data.Stream, held_out: data.Dataset) -> Assess | None:
+    """Makes what evaluates samples while a run trains, if it is to.
+
+    Args:
+      config: the experiment.
+      dataset: the training images.
+      held_out: images that it is not trained on.
+
+    Returns:
+      See :func:`assessment.during_training`; None without ``evaluate_every``.
+
+    Raises:
+      UserError: if there is nothing to evaluate by.
+    """
+    if config.run.evaluate_every is None:
+        return None
+    from jaxgan.runtime.assessment import during_training  # most runs need none of it
+
+    return during_training(config, dataset, held_out)
 
 
 def exhibits(config: Config, state: Any, held_out: data.Dataset) -> dict[str, Exhibit]:

@@ -17,7 +17,7 @@ from jaxgan import methods
 from jaxgan.config import Config
 from jaxgan.data import Dataset, Stream
 from jaxgan.errors import UserError
-from jaxgan.runtime import checkpoints, processes, profiling, tracking, workdir
+from jaxgan.runtime import best, checkpoints, processes, profiling, tracking, workdir
 from jaxgan.runtime.devices import place, replicated
 from jaxgan.runtime.feeding import feed
 from jaxgan.runtime.interrupts import Interrupted, Stop
@@ -26,6 +26,8 @@ from jaxgan.runtime.schedule import Schedule
 
 SECONDS_A_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
 SAMPLES = 256
+
+Assess = Callable[[Any], dict[str, float]]
 
 
 class Diverged(Exception):
@@ -48,6 +50,7 @@ def train(
     *,
     resume: bool,
     held_out: Dataset | None = None,
+    assess: Assess | None = None,
     stop: Stop = lambda: None,
     report: Callable[[Progress], None] = lambda progress: None,
     seconds_a_call: float = SECONDS_A_CALL,
@@ -63,6 +66,7 @@ def train(
       devices: where to train.
       resume: whether to go on from the newest checkpoint in the folder; see :func:`workdir.check_resume`.
       held_out: images that the method does not train on; methods with ``evaluate`` are measured on them every epoch.
+      assess: from the method's state to metrics of its samples, for the rows of the epochs that are evaluated.
       stop: asked after every call of the program; a signal number ends the run there, saved.
       report: told after every call how the run stands.
       seconds_a_call: how long a call of the program should take; it changes no number.
@@ -118,6 +122,7 @@ def train(
             feed(dataset, devices, schedule=schedule, step=step) as images_for,
             tracking.tracker(folder, step=step) if leads else contextlib.nullcontext() as out,
             profiling.recorder(folder.profile, traced, step=step) as recorded,
+            best.keeper(folder, run) as offer,
         ):
             while step < schedule.total_steps:
                 start, asked = step, time.perf_counter()
@@ -138,9 +143,17 @@ def train(
                     row = {"step": step, "epoch": step / schedule.steps_per_epoch, **means}
                     if schedule.ends_epoch(step):
                         row |= measure(carry.state, seed)
+                    evaluated = assess is not None and schedule.evaluates(step)
+                    if evaluated and leads:
+                        paused = time.perf_counter()
+                        row |= assess(carry.state)
+                        began += (seconds := time.perf_counter() - paused)
+                        out.set_aside(seconds)
                     if leads:
                         tracking.log(out, row, steps_per_second=speed, input_wait=waited / int(carry.count))
                     carry, waited = program.forget(carry), 0.0
+                    if evaluated:
+                        offer(row, carry, step)
                 if program.sample and schedule.samples(step):
                     pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
                     if leads:

@@ -43,6 +43,11 @@ class Schedule:
             step // self.steps_per_epoch in self.run.sample_epochs or step >= self.total_steps
         )
 
+    def evaluates(self, step: int) -> bool:
+        """Whether samples are evaluated at this step."""
+        every = self.run.evaluate_every
+        return every is not None and self.ends_epoch(step) and step // self.steps_per_epoch % every == 0
+
     def saves(self, step: int) -> bool:
         """Whether a checkpoint is due at this step."""
         return self.ends_epoch(step) and (

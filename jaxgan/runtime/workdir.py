@@ -45,6 +45,11 @@ class Workdir(NamedTuple):
         return self.root / "checkpoints"
 
     @property
+    def best(self) -> Path:
+        """The checkpoint that was best by the metric of ``keep_best``, in the same form."""
+        return self.root / "best"
+
+    @property
     def figures(self) -> Path:
         """Pictures, drawn from the metrics and the samples."""
         return self.root / "figures"
@@ -62,13 +67,13 @@ class Workdir(NamedTuple):
     def written(self) -> list[Path]:
         """What a run writes besides its config."""
         logs = [self.metrics, self.timings, self.tensorboard, self.profile]
-        return [*logs, self.checkpoints, self.figures, self.samples]
+        return [*logs, self.checkpoints, self.best, self.figures, self.samples]
 
     def files(self) -> list[Path]:
         """Every file of the run; a checkpoint, a folder of Orbax's, counts as one."""
         folders = (self.tensorboard, self.profile, self.figures, self.samples)
         inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
-        saved = [p for p in self.checkpoints.glob("*") if p.name.isdigit()]
+        saved = [p for folder in (self.checkpoints, self.best) for p in folder.glob("*") if p.name.isdigit()]
         return sorted([p for p in (self.config, self.metrics, self.timings, *inside, *saved) if p.exists()])
 
 
