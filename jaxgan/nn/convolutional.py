@@ -144,10 +144,9 @@ class Up(nn.Module):
 class Generator(nn.Module):
     """Maps latents to images: the ladder up, and tanh.
 
-    What images of a class are drawn from are the latents and, beside them, as many numbers that are learned for the
-    class. So the first layer gives each class an offset of its own, at every place, and leaves the law of the latents
-    as it is (their product would give all classes one image where the latents are zero). Not a gather but a matrix
-    product with indicators takes these numbers: its gradient is another one, and the same on every machine.
+    Told a class, it draws from the latents and, beside them, as many numbers that it learns for the class: an offset of
+    the first layer, which leaves the law of the latents alone (a product would give all classes one image at zero). A
+    product with indicators picks these numbers, since its gradient, unlike a gather's, is the same on every machine.
 
     Attributes:
       up: the ladder, whose layers become the generator's own.
@@ -171,9 +170,6 @@ class Generator(nn.Module):
           z: the latents.
           labels: the class of each image; None for all classes in turn, which begin with class 0.
           train: whether batch statistics are those of this batch.
-
-        Returns:
-          The images.
         """
         if self.classes:
             count, size = z.shape
