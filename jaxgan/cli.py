@@ -48,6 +48,7 @@ def _commands() -> tyro.extras.SubcommandApp:
     data_group.command(_later(show_data), name="show")
     data_group.command(_later(prepare_data), name="prepare")
     app.command(data_group, name="data", help="List, look at and prepare the data sets.")
+    app.command(_later(evaluate), name="evaluate")
     app.command(_later(export_run), name="export")
     return app
 
@@ -128,6 +129,68 @@ def prepare_data(
         data_dir: Root of prepared data sets; without one, TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     print(data.prepare(name, data_dir=data_dir, source=source))
+
+
+def evaluate(
+    workdir: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")] = None,
+    samples: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    count: int | None = None,
+    seeds: int = 1,
+    seed: int = 0,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    data_name: Annotated[str, tyro.conf.arg(name="data", metavar="NAME")] = "mnist",
+    data_dir: Folder = None,
+) -> None:
+    """Measure the samples of a run, or of any program, against test images, beside real images as the floor.
+
+    All numbers come from one classifier, whose version stands beside them; those of two versions do not compare.
+
+    Args:
+        workdir: The run's folder.
+        samples: In its place a file of images, .npy or .npz: uint8, or floats in [0, 1] or [-1, 1].
+        count: Samples to take; without it 10,000, of a file at most.
+        seeds: How many times to draw, by one seed after the other; more than once gives mean and deviation.
+        seed: The first seed.
+        out: The JSON file to write; without one, evaluation.json in WORKDIR, none for a file of samples.
+        best: Take the checkpoint that --keep-best kept, and write best_evaluation.json.
+        last: Take the parameters of the last step, although the run keeps averaged ones for its samples.
+        data_name: The data set that the samples in a file are like; a run knows its own.
+        data_dir: Root of prepared data sets; without one, that of the run, TFDS_DATA_DIR or ~/tensorflow_datasets.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.evaluation.report import table
+    from jaxgan.runtime import assessment
+    from jaxgan.runtime.workdir import write_atomically
+
+    if (workdir is None) == (samples is None):
+        raise UserError("give either WORKDIR, the folder of a run, or --samples FILE")
+    if out is not None:
+        _require_json(out)
+    if not 0 <= seed < seed + seeds <= 2**32 or seeds < 1:
+        raise UserError(f"--seeds: {seeds} from --seed {seed} are not allowed, they must be 1 or more below {2**32}")
+    if workdir is not None:
+        found = assessment.assess_run(
+            workdir, count=count, seeds=range(seed, seed + seeds), averaged=not last, best=best, data_dir=data_dir
+        )
+        out = out or workdir / ("best_evaluation.json" if best else "evaluation.json")
+    else:
+        if seeds > 1 or best or last:
+            raise UserError("--samples: a file holds one set of samples; --seeds, --best and --last are for WORKDIR")
+        found = assessment.assess_file(samples, data_name=data_name, count=count, seed=seed, data_dir=data_dir)
+    Console().print(table(found))
+    if out is not None:
+        write_atomically(out, found.to_json())
+        print(out)
+
+
+def _require_json(out: Path) -> None:
+    """Refuses a path that cannot become a JSON file, before any work is done for it."""
+    if os.path.isdir(out):
+        raise UserError(f"--out: {str(out)!r} is a folder, name a file in it, such as {str(out / 'evaluation.json')!r}")
+    if not os.path.isdir(out.parent):
+        raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
 
 
 def export_run(

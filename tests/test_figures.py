@@ -36,6 +36,19 @@ def test_training_curves_have_a_panel_a_unit_with_labels_and_a_line_a_metric(epo
         assert axes.get_ylabel()
 
 
+def test_the_quality_of_samples_comes_first_on_a_logarithmic_scale_beside_its_floor():
+    measured = {"frechet_distance": 3.0, "floor_frechet_distance": 0.1, "precision": 0.5, "coverage": 0.2}
+    every = [row | (measured if row["epoch"] % 2 == 0 else {}) for row in rows(6)]
+    figure = figures.training_curves(every, title="Toy")
+    distance, shares, losses, _ = figure.axes
+    assert distance.get_yscale() == "log"
+    assert [line.get_ydata()[0] for line in distance.get_lines()] == [3.0, 0.1]
+    assert list(distance.get_lines()[0].get_xdata()) == [2, 4, 6]
+    assert [t.get_text() for t in shares.get_legend().get_texts()] == ["precision", "coverage"]
+    assert losses.get_title() == "Losses"
+    assert figure.get_figheight() > figures.training_curves(rows(6), title="Toy").get_figheight()
+
+
 def test_sample_rows_are_labelled_at_their_middle():
     figure = figures.sample_rows({"epoch 1": some_images(4), "epoch 2": some_images(4)}, title="Toy")
     (axes,) = figure.axes

@@ -1,5 +1,6 @@
 """Metrics over training, a panel for each unit."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,9 +19,21 @@ class Panel(NamedTuple):
     unit: str
     series: Mapping[str, str]  # the metric's name: its legend
     reference: tuple[float, str] | None = None
+    logarithmic: bool = False
 
 
 PANELS = (
+    Panel(
+        "Fréchet distance to the test images",
+        "between features",
+        {"frechet_distance": "samples", "floor_frechet_distance": "training images"},
+        logarithmic=True,
+    ),
+    Panel(
+        "Fidelity and diversity of samples",
+        "share of images",
+        {"precision": "precision", "recall": "recall", "coverage": "coverage"},
+    ),
     Panel("Wasserstein estimate", "$E[f(x)] - E[f(G(z))]$", {"wasserstein_estimate": "estimate"}),
     Panel(
         "Negative ELBO and its terms",
@@ -75,6 +88,9 @@ PANELS = (
 )
 
 
+PANELS_A_LINE = 3
+
+
 def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     """Draws the metrics of a run over its epochs, a panel for each unit.
 
@@ -86,11 +102,16 @@ def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
       The figure. Metrics that no panel knows are left out.
     """
     panels = panels_of(rows)
+    lines = max(1, math.ceil(len(panels) / PANELS_A_LINE))
+    columns = max(1, math.ceil(len(panels) / lines))
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.9))
+        figure = Figure(figsize=(WIDTH, 0.3 + 3.6 * lines))
         figure.suptitle(title)
-        for axes, panel in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels, strict=False):
+        grid = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, panel in zip(grid, panels, strict=False):
             draw_panel(axes, panel, rows)
+        for axes in grid[max(1, len(panels)) :]:
+            axes.set_visible(False)
         return figure
 
 
@@ -110,7 +131,9 @@ def draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> N
         axes.axhline(value, color="black", linewidth=0.8, linestyle=":", label=meaning)
         axes.set_ylim(0, 1)
     axes.set(title=panel.title, xlabel="epoch", ylabel=panel.unit)
-    if all(row[name] >= 0 for row in rows for name in panel.series.keys() & row.keys()):
+    if panel.logarithmic:
+        axes.set_yscale("log")
+    elif all(row[name] >= 0 for row in rows for name in panel.series.keys() & row.keys()):
         axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)

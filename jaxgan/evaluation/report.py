@@ -1,0 +1,110 @@
+"""What is told of an evaluation: a table to read, and JSON with all that the numbers depend on."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from jaxgan.evaluation.protocol import COMPARED_PIXELWISE, Number
+
+# How each metric is called and where better is; those of single classes have a row together.
+LABELS = {
+    "frechet_distance": "Fréchet distance ↓",
+    "kernel_distance": "kernel distance ↓",
+    "kernel_distance_error": "  its standard error over subsets",
+    "precision": "precision ↑",
+    "recall": "recall ↑",
+    "density": "density ↑",
+    "coverage": "coverage ↑",
+    "classifier_score": "classifier score ↑",
+    "confident_fraction": "share of confident predictions ↑",
+    "requested_class_accuracy": "share of the class asked for ↑",
+    "class_balance": "KL of predicted classes from the data's ↓, nats",
+    "largest_share_error": "largest relative error of a class's share ↓",
+    "nearest_training_distance": "distance to the nearest training image",
+    "test_loss": "loss on the test images ↓",
+    "test_squared_error": "squared error of restored test images ↓",
+    "test_cross_entropy": "cross-entropy of restored test images ↓, nats",
+    "test_negative_elbo": "negative ELBO of the test images ↓, nats",
+    "test_reconstruction": "  its reconstruction term",
+    "test_kl_divergence": "  its KL divergence",
+    "test_importance_weighted_nll": "importance-weighted NLL of the test images ↓, nats",
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that an evaluation's numbers depend on besides what is evaluated."""
+
+    data: str
+    features: str  # version of the feature network; numbers of two versions do not compare
+    n_real: int  # test images
+    n_fake: int
+    seeds: tuple[int, ...]
+    floor: str  # what was measured in the place of samples
+    importance_samples: int | None = None  # latents an image behind the importance-weighted NLL
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was evaluated, how, and what came of it."""
+
+    subject: Mapping[str, Any]
+    protocol: Protocol
+    metrics: Mapping[str, Number]
+    versions: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """Writes it as JSON."""
+        tree = asdict(self) | {"metrics": {name: number._asdict() for name, number in self.metrics.items()}}
+        return json.dumps(tree, indent=2) + "\n"
+
+
+def table(evaluation: Evaluation) -> Table:
+    """Makes a table of an evaluation.
+
+    Args:
+      evaluation: what came of it.
+
+    Returns:
+      The table, with the protocol under it.
+    """
+    p = evaluation.protocol
+    drawn = f"seed {p.seeds[0]}" if len(p.seeds) == 1 else f"seeds {', '.join(map(str, p.seeds))}: mean ± deviation"
+    caption = (
+        f"{p.n_fake:,} samples ({drawn}) against {p.n_real:,} test images of {p.data}, by the features {p.features}. "
+        f"Floor: {p.floor}. The nearest training image is that of {min(COMPARED_PIXELWISE, p.n_fake):,} samples, its "
+        "floor that of as many test images. ↑ more is better, ↓ less is."
+    )
+    if p.importance_samples:
+        caption += f" The importance-weighted NLL takes {p.importance_samples} latents an image."
+    made = Table("metric", title=_title(evaluation.subject), caption=caption, box=box.SIMPLE, title_justify="left")
+    made.caption_justify = "left"
+    made.add_column("samples", justify="right")
+    made.add_column("floor", justify="right")
+    for name, number in sorted(evaluation.metrics.items(), key=lambda item: _place(item[0])):
+        label = LABELS.get(name) or f"  share of {name.removeprefix('share_')}"
+        floor = "" if number.floor is None else f"{number.floor:.4g}"
+        made.add_row(label, in_words(number), floor)
+    return made
+
+
+def _place(name: str) -> int:
+    """The metrics of the table of labels in its order, and then the others."""
+    return list(LABELS).index(name) if name in LABELS else len(LABELS)
+
+
+def _title(subject: Mapping[str, Any]) -> str:
+    if "samples" in subject:
+        return escape(f"Samples in {subject['samples']}")
+    taken = f"{subject['checkpoint']} checkpoint, {subject['parameters']} parameters"
+    return escape(f"{subject['workdir']}: {subject['method']} after epoch {subject['epoch']:g}, {taken}")
+
+
+def in_words(number: Number) -> str:
+    """Writes a number with its deviation, to four digits."""
+    return f"{number.mean:.4g}" + ("" if number.deviation is None else f" ± {number.deviation:.2g}")
