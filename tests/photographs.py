@@ -37,6 +37,29 @@ def encoded(pixels: np.ndarray, kind: str) -> io.BytesIO:
     return file
 
 
+def other(folder: Path) -> Path:
+    """Has a data set of the name ``other`` prepared in two versions, of which the newer has images of several sizes."""
+    for version, sizes in (("1.9.0", (8,)), ("1.10.0", (8, 30, 50))):
+
+        class Other(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+            VERSION = tfds.core.Version(version)
+            shapes = sizes
+
+            def _info(self):
+                features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(None, None, 1))})
+                return tfds.core.DatasetInfo(builder=self, features=features)
+
+            def _split_generators(self, dl_manager):
+                return {"train": self._generate_examples()}
+
+            def _generate_examples(self):
+                for size in self.shapes:
+                    yield str(size), {"image": encoded(np.full((size, size + 4), 3 * size, np.uint8), "png")}
+
+        Other(data_dir=folder, file_format="array_record").download_and_prepare()
+    return folder
+
+
 def prepare(folder: Path) -> Path:
     """Has the stock builders write their directories, from other rows than those they would download."""
     tfds.disable_progress_bar()

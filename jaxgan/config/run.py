@@ -21,6 +21,7 @@ class Run:
     epochs: int = number(100)  # passes over the training images
     batch_size: int = number(64)  # images in a step, over all devices
     input: Literal["memory", "stream"] = "memory"  # hold all images on the devices, or read them as they are needed
+    image_size: int | None = number(None)  # height and width to resize to, of a stream; None: as in the catalog
     accumulate: int = number(1)  # parts that a device's share is split into to save memory; batch norm is by part
     seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
     devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch

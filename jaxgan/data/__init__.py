@@ -60,13 +60,16 @@ def load(name: str, *, split: str = "train", data_dir: PathLike | None = None) -
     return parts if split == "train" else stacking.put_together(parts)
 
 
-def stream(name: str, *, split: str = "train", data_dir: PathLike | None = None) -> Stream:
+def stream(
+    name: str, *, split: str = "train", data_dir: PathLike | None = None, image_size: int | None = None
+) -> Stream:
     """Opens one split of a data set to be read in any order, preparing it first where that has not been done.
 
     Args:
-      name: one of ``names()``.
+      name: one of ``names()``, or with ``image_size`` of any data set of images that TFDS has prepared.
       split: the name of a split, such as ``"train"``.
       data_dir: the root of prepared data sets; default: where TFDS looks.
+      image_size: height and width to crop and resize images to; default: those of the catalog.
 
     Returns:
       The split, whose records have the order of ``load``.
@@ -74,9 +77,10 @@ def stream(name: str, *, split: str = "train", data_dir: PathLike | None = None)
     Raises:
       UserError: as ``load``.
     """
-    if find(name).parts:
+    spec = find(name, image_size=image_size)
+    if spec.parts:
         raise UserError(f"--input: 'stream' is not for {name}, which is put together on the device; use --input memory")
-    return pipeline.stream(find(name), split, data_dir=_root(data_dir))
+    return pipeline.stream(spec, split, data_dir=_root(data_dir))
 
 
 def prepare(name: str, *, data_dir: PathLike | None = None, source: PathLike | None = None) -> Path:

@@ -31,7 +31,7 @@ class Spec:
       idx: whether it is published as IDX files, which this package prepares; others are prepared by TFDS itself.
       label: the feature of its records that is the label; None: they have none, and every label is 0.
       resized: whether images of other sizes are cropped to the aspect of ``image_shape`` and resized to it.
-      stream_only: whether it is too large to be held as arrays.
+      stream_only: whether it is not to be held as arrays.
       parts: the data set whose images it stacks, as channels; None: it has images of its own.
     """
 
@@ -135,15 +135,28 @@ def names() -> tuple[str, ...]:
     return tuple(CATALOG)
 
 
-def find(name: str) -> Spec:
+def find(name: str, *, image_size: int | None = None) -> Spec:
     """Looks a data set up by its name.
 
+    Args:
+      name: its name in the catalog or, with an image size, that of any data set of images that TFDS has prepared: in
+        color, and of no classes.
+      image_size: height and width to which images are cropped and resized, as they are streamed; None: those it has.
+
+    Returns:
+      What is known of it. In no catalog, that is neither its version nor its number of examples.
+
     Raises:
-      UserError: if the name is not in the catalog.
+      UserError: if the name is not in the catalog and needs to be.
     """
-    if name not in CATALOG:
+    if name not in CATALOG and image_size is None:
         raise unknown_choice("--data", name, CATALOG)
-    return CATALOG[name]
+    spec = CATALOG.get(name) or Spec(name, "", name, "", class_names=("image",), examples={}, idx=False, label=None)
+    if image_size is None:
+        return spec
+    channels = spec.image_shape[2] if name in CATALOG else 3
+    shape = (image_size, image_size, channels)
+    return dataclasses.replace(spec, image_shape=shape, resized=True, stream_only=True)
 
 
 def owner_of(md5: str) -> Spec | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from jaxgan.data import cache, sources, tfds_directory
 from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset, Stream
-from jaxgan.data.prepared import Prepared, directory_of, how_to_build, inspect
+from jaxgan.data.prepared import Prepared, completed, directory_of, inspect, unprepared
 from jaxgan.errors import UserError, unknown_choice
 
 _log = logging.getLogger("jaxgan.data")
@@ -28,7 +28,7 @@ def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
     """Loads a split, preparing the data set first where that has not been done."""
     _require_split(spec, split)
     if spec.stream_only:
-        raise UserError(f"--data: {spec.name!r} is too large to be held in memory; train on it with --input stream")
+        raise UserError(f"--data: {spec.name!r} is not to be held in memory; train on it with --input stream")
     prepared = prepare(spec, data_dir=data_dir)
     if data := cache.read(spec, split, prepared=prepared):
         return data
@@ -40,6 +40,7 @@ def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
 
 def stream(spec: Spec, split: str, *, data_dir: Path) -> Stream:
     """Opens a split to be read in any order, preparing the data set first where that has not been done."""
+    spec = completed(spec, data_dir)
     _require_split(spec, split)
     prepared = prepare(spec, data_dir=data_dir)
     data = tfds_directory.open_split(spec, split, data_dir=data_dir)
@@ -66,7 +67,7 @@ def prepare(spec: Spec, *, data_dir: Path, source: Path | None = None) -> Prepar
             _log.warning("%s is already prepared, --from %s was not read", spec.name, source)
         return prepared
     if not spec.idx:
-        raise UserError(f"--data: {spec.name!r} is not prepared in {str(data_dir)!r}; {how_to_build(spec, data_dir)}")
+        raise unprepared(spec, data_dir)
     _log.info("preparing %s in %s, which takes some seconds, once", spec.name, data_dir)
     with _staging(data_dir) as staging:
         splits = sources.fetch(spec, source=source, scratch=staging / "downloads")

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 from jaxgan.data.catalog import Spec
@@ -108,8 +109,44 @@ def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
         found, total = sum(lengths.get(split, [])), len(lengths.get(split, []))
         if found != count:
             raise UserError(f"{directory}: has {found:,} {split} images where {spec.name} has {count:,}; remove it")
-        shards += [f"{spec.name}-{split}.{_READABLE_FORMAT}-{i:05d}-of-{total:05d}" for i in range(total)]
+        shards += [
+            f"{Path(spec.name).parts[0]}-{split}.{_READABLE_FORMAT}-{i:05d}-of-{total:05d}" for i in range(total)
+        ]
     return Prepared(directory, _fingerprint(directory, metadata, shards))
+
+
+def completed(spec: Spec, data_dir: Path) -> Spec:
+    """Reads what a data set that is in no catalog has, from its newest directory.
+
+    Args:
+      spec: what is known of it, without a version; any other is returned as it is.
+      data_dir: the root of prepared data sets.
+
+    Returns:
+      The same with its version and the number of its examples by split.
+
+    Raises:
+      UserError: if it is not prepared, or its directory is damaged.
+    """
+    if spec.version:
+        return spec
+    found = (data_dir / spec.name).glob("*/dataset_info.json")
+    newest = max(
+        found, default=None, key=lambda path: [int(number) for number in re.findall("[0-9]+", path.parent.name)]
+    )
+    if newest is None:
+        raise unprepared(spec, data_dir)
+    try:
+        splits = json.loads(newest.read_bytes())["splits"]
+        examples = {split["name"]: sum(map(int, split["shardLengths"])) for split in splits}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{newest}: damaged, have TFDS prepare it again ({error!r})") from error
+    return dataclasses.replace(spec, version=newest.parent.name, examples=examples)
+
+
+def unprepared(spec: Spec, data_dir: Path) -> UserError:
+    """The error for a data set that this package does not prepare, and nobody has."""
+    return UserError(f"--data: {spec.name!r} is not prepared in {str(data_dir)!r}; {how_to_build(spec, data_dir)}")
 
 
 def how_to_build(spec: Spec, data_dir: Path) -> str:

@@ -79,6 +79,10 @@ def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
             split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES, file_format=FILE_FORMAT
         )
         size = len(source)
+        if missing := [name for name in wanted if name not in builder.info.features]:
+            raise UserError(
+                f"--data: {spec.name!r} has no feature {missing[0]!r}, which is where images are looked for"
+            )
         # Only these are decoded: a face has forty attributes, which take longer than its pixels.
         features = tfds.features.FeaturesDict({name: builder.info.features[name] for name in wanted})
 
@@ -183,7 +187,7 @@ def _damage_named(directory: Path, split: str) -> Iterator[None]:
     # A damaged file can surface as any exception of the record reader, protobuf or the image decoder.
     try:
         yield
-    except (ImportError, MemoryError):
+    except (ImportError, MemoryError, UserError):
         raise  # nothing that removing the directory would mend
     except Exception as error:
         raise UserError(

@@ -48,7 +48,7 @@ def generator(run: Finished, *, averaged: bool, compute_dtype: str | None = None
     """
     method, state = run.config.method, jax.device_get(run.state)
     method = dataclasses.replace(method, compute_dtype=compute_dtype or method.compute_dtype)
-    spec = find(run.config.run.data)
+    spec = find(run.config.run.data, image_size=run.config.run.image_size)
     image_shape, classes = spec.image_shape, len(spec.class_names)
     last = parameters_taken(run, averaged=averaged) == "last"
     if isinstance(state, AutoencoderState):

@@ -89,7 +89,6 @@ def _chunk_by_chunk(ahead: Iterator[tuple[Array, Array]], order: Array, *, steps
     def at(step: int) -> Images:
         nonlocal current, images
         if (number := step // steps) != current:
-            images = None  # lets go of the memory of the last chunk, now that its steps are done
             current, images = number, next(ahead)
         return Images(*images, order, (number + 1) * steps)
 

@@ -57,7 +57,7 @@ def _load(folder: Workdir, *, best: bool) -> Finished:
     if (step := checkpoints.latest_step(saved)) is None:
         kept = "kept no best checkpoint, train it with --keep-best" if best else "has no checkpoint yet"
         raise UserError(f"{root!r}: this run of {config.kind} {kept}")
-    spec = find(config.run.data)
+    spec = find(config.run.data, image_size=config.run.image_size)
     image_shape = spec.image_shape
     method = build(config.method, image_shape=image_shape, classes=len(spec.class_names))
     abstract = jax.eval_shape(partial(initial_carry, method, image_shape=image_shape), np.uint32(config.run.seed))

@@ -234,10 +234,15 @@ def images(config: Config) -> tuple[data.Dataset | data.Stream, data.Dataset]:
     """
     run = config.run
     if run.input == "memory":
+        if run.image_size is not None:
+            raise UserError(f"--image-size: {run.image_size} is not allowed with images in memory, add --input stream")
         return tuple(data.load(run.data, split=split, data_dir=run.data_dir) for split in ("train", "test"))
-    dataset, test = (data.stream(run.data, split=split, data_dir=run.data_dir) for split in ("train", "test"))
+    where = {"data_dir": run.data_dir, "image_size": run.image_size}
+    dataset = data.stream(run.data, **where)
     method = build(config.method, image_shape=dataset.image_shape, classes=len(dataset.class_names))
-    return dataset, test.everything(most=HELD_OUT if method.evaluate or method.exhibits or run.evaluate_every else 0)
+    if method.evaluate or method.exhibits or run.evaluate_every:
+        return dataset, data.stream(run.data, split="test", **where).everything(most=HELD_OUT)
+    return dataset, dataset.everything(most=0)
 
 
 def describe(

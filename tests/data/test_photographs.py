@@ -1,5 +1,6 @@
 """Data sets that TFDS prepares, and that are read as it left them: CIFAR-10, and CelebA cropped and resized."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from jaxgan import data
 from jaxgan.data import catalog
 from jaxgan.errors import UserError
-from tests.photographs import COUNTS, SMALL, cifar10
+from tests.photographs import COUNTS, SMALL, cifar10, other
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_a_face_is_cropped_around_its_middle_resized_and_of_no_class(photographs
 
 
 def test_what_is_too_large_for_memory_names_the_flag_that_streams_it(photographs):
-    with pytest.raises(UserError, match=r"--data: 'celeb_a' is too large to be held in memory; .* --input stream"):
+    with pytest.raises(UserError, match=r"--data: 'celeb_a' is not to be held in memory; .* --input stream"):
         data.load("celeb_a", data_dir=photographs)
 
 
@@ -60,3 +61,28 @@ def test_what_tfds_prepared_in_a_format_that_needs_tensorflow_says_how_to_prepar
     (directory / "dataset_info.json").write_text(json.dumps({"fileFormat": "tfrecord", "splits": []}))
     with pytest.raises(UserError, match=r"prepared as tfrecord, .* tfds build celeb_a --file_format=array_record"):
         data.stream("celeb_a", data_dir=tmp_path)
+
+
+def test_any_data_set_of_images_is_streamed_at_the_size_asked_for_from_its_newest_version(tmp_path):
+    stream = data.stream("other", data_dir=other(tmp_path), image_size=16)
+    images, labels = stream.read(range(stream.size))
+    assert images.shape == (3, 16, 16, 3)
+    assert sorted(images.reshape(3, -1).min(axis=1)) == sorted(images.reshape(3, -1).max(axis=1)) == [24, 90, 150]
+    assert (labels.tolist(), stream.class_names) == ([0, 0, 0], ("image",))
+    assert catalog.find("other", image_size=16).image_shape == (16, 16, 3)  # all that a finished run knows it by
+    for name, words in (("another", "tfds build another"), ("ciphar10", "tfds build ciphar10")):
+        with pytest.raises(UserError, match=words):
+            data.stream(name, data_dir=tmp_path, image_size=16)
+    with pytest.raises(UserError, match="--split: 'test' is not known, choose from train"):
+        data.stream("other", split="test", data_dir=tmp_path, image_size=16)
+
+
+def test_a_data_set_without_images_is_told_so(photographs, monkeypatch):
+    monkeypatch.setitem(catalog.CATALOG, "cifar10", dataclasses.replace(SMALL["cifar10"], label="species"))
+    with pytest.raises(UserError, match="--data: 'cifar10' has no feature 'species'"):
+        data.stream("cifar10", data_dir=photographs)
+
+
+def test_the_catalog_s_size_gives_way_to_the_one_asked_for(photographs):
+    stream = data.stream("cifar10", data_dir=photographs, image_size=8)
+    assert stream.everything(most=2).images.shape == (2, 8, 8, 3)

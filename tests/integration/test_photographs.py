@@ -51,7 +51,7 @@ def test_a_gan_trains_on_a_stream_of_photographs_and_is_read_back(start, tmp_pat
 def test_what_cannot_be_held_in_memory_is_one_line_that_names_the_flag_and_changes_nothing(start, tmp_path):
     code, error = start("--data", "celeb_a")
     assert code == 2
-    assert "--data: 'celeb_a' is too large to be held in memory; train on it with --input stream" in error
+    assert "--data: 'celeb_a' is not to be held in memory; train on it with --input stream" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -62,3 +62,10 @@ def test_photographs_that_are_not_prepared_are_one_line_that_says_how(start, tmp
     assert "tfds build celeb_a --file_format=array_record" in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_is_asked_for_of_a_stream_only(start, tmp_path):
+    code, error = start("--data", "cifar10", "--image-size", "16")
+    assert code == 2
+    assert "--image-size: 16 is not allowed with images in memory, add --input stream" in error
+    assert not (tmp_path / "run").exists()

@@ -116,6 +116,14 @@ def test_several_processes_have_the_losses_the_state_and_the_files_of_one(count,
         assert errors == ""
 
 
+@pytest.mark.parametrize(("devices", "parallel"), [(1, "auto"), (2, "auto"), (2, "pmap")])
+def test_processes_that_each_read_their_part_of_a_stream_have_the_losses_of_one(devices, parallel, alone, tmp_path):
+    flags = ["--input", "stream", "--parallel", parallel]
+    train(tmp_path / "run", 2, "--epochs", 1, *flags, devices=devices)
+    train(tmp_path / "run", 2, "--epochs", 3, "--resume", "must", *flags, devices=devices)
+    assert_same_losses(tmp_path / "run", alone)
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_a_run_moves_between_one_process_and_two(before, after, alone, tmp_path):
     train(tmp_path / "run", before, "--epochs", 2)

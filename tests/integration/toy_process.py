@@ -7,8 +7,8 @@ import numpy as np
 
 from jaxgan import data
 from jaxgan.config import Config, VanillaGAN
-from jaxgan.data import Dataset
-from jaxgan.runtime import launch, loop, processes
+from jaxgan.data import Dataset, Stream
+from jaxgan.runtime import feeding, launch, loop, processes
 
 
 def toy(name, split="train", data_dir=None):
@@ -17,8 +17,18 @@ def toy(name, split="train", data_dir=None):
     return Dataset("toy", images, rng.integers(0, 10, 70).astype(np.int32), tuple("0123456789"))
 
 
+def toy_stream(name, split="train", data_dir=None, image_size=None):
+    whole = toy(name)
+
+    def read(rows):
+        return whole.images[rows], whole.labels[rows]
+
+    return Stream("toy", whole.size, whole.image_shape, whole.class_names, read)
+
+
 def main(argv):
-    data.load = toy
+    data.load, data.stream = toy, toy_stream
+    feeding.STEPS_A_CHUNK = 2
     processes.MEETING_SECONDS, processes.SILENT_SECONDS = 20, 10  # nobody here has to wait for a slow network
     # Process 0 would take an epoch at a time, and the others, as if they were slow, a step: they must agree.
     leads = "--process-index" not in argv or argv[argv.index("--process-index") + 1] == "0"
