@@ -88,6 +88,7 @@ FUNCTIONAL_TABLE = {
     },
     "jaxgan/runtime/best.py": {"*": CHECKPOINT},
     "jaxgan/runtime/assessment.py": {"*": RECORDS},
+    "jaxgan/runtime/held_out.py": {"*": RECORDS},
     "jaxgan/runtime/checkpoints.py": {"*": CHECKPOINT},
     "jaxgan/runtime/console.py": {"*": COMMAND},
     "jaxgan/runtime/devices.py": {"enable_compilation_cache": LOOP, "*": DEVICES},

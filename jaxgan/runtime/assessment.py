@@ -9,29 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from jaxgan import data
-from jaxgan.config import VAE, Config
+from jaxgan.config import Config
 from jaxgan.data import Dataset, Stream
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.evaluation import classifier, protocol, samples
 from jaxgan.evaluation.report import Evaluation, Protocol
-from jaxgan.methods import Method, build, networks
-from jaxgan.methods.descent import trained
-from jaxgan.methods.reconstruction import binarize, to_pixels
-from jaxgan.methods.vae import importance_weighted_log_likelihood
-from jaxgan.nn import noise
+from jaxgan.methods import Method, build
 from jaxgan.runtime import finished
 from jaxgan.runtime.devices import enable_compilation_cache
-from jaxgan.runtime.finished import Finished
-from jaxgan.runtime.program import ASSESS_ROLE, held_out_means, role_key, to_bytes, to_unit_range
+from jaxgan.runtime.held_out import IMPORTANCE_SAMPLES, measure_held_out
+from jaxgan.runtime.program import ASSESS_ROLE, role_key, to_bytes
 
 DRAWN_AT_ONCE = 500
-IMPORTANCE_SAMPLES = 50
 IN_ROWS = (
     *("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"),
     *("classifier_score", "class_balance", "largest_share_error", "requested_class_accuracy"),
@@ -139,7 +133,7 @@ def assess_run(
     state = run.state if averaged or not hasattr(run.state, "averaged") else run.state.replace(averaged=None)
     draw, requested = drawer(run.method), requested_labels(run.method, count)
     drawn = [draw(state, seed, count) for seed in seeds]
-    extra = [_held_out_metrics(run, state, test, seed=seed) for seed in seeds]
+    extra = [measure_held_out(run, state, test, seed=seed) for seed in seeds]
     likely = any("test_importance_weighted_nll" in found for found in extra)
     return _evaluation(
         {
@@ -242,36 +236,3 @@ def requested_labels(method: Method, count: int) -> Int[np.ndarray, " count"] | 
     if method.sampled_labels is None:
         return None
     return np.resize(np.asarray(method.sampled_labels(DRAWN_AT_ONCE)), count)  # each part begins anew
-
-
-def _held_out_metrics(run: Finished, state: Any, test: Dataset, *, seed: int) -> dict[str, float]:
-    """What a method with an encoder makes of the test images."""
-    if run.method.evaluate is None:
-        return {}
-    means = jax.jit(held_out_means(run.method))(state, jnp.asarray(test.images), jnp.asarray(test.labels), seed)
-    found = {f"test_{name}": float(value) for name, value in means.items()}
-    if isinstance(run.config.method, VAE):
-        found["test_importance_weighted_nll"] = _importance_weighted_nll(run, state, test, seed=seed)
-    return found
-
-
-def _importance_weighted_nll(run: Finished, state: Any, test: Dataset, *, seed: int) -> float:
-    """Nats per image, of pixels as the run was trained on them: soft ones have a bound in place of a likelihood."""
-    config, image_shape = run.config.method, test.images.shape[1:]
-    modules = {name: module for name, (module, _) in networks(config, image_shape=image_shape).items()}
-    keys = jax.random.split(role_key(seed, ASSESS_ROLE))
-
-    @jax.jit
-    def total(params: Any, images: jax.Array, index: jax.Array) -> jax.Array:
-        scaled = to_unit_range(images)
-        words = noise.words(keys[0], index, count=int(np.prod(image_shape)))
-        pixels = binarize(scaled, words) if config.targets == "binarized" else to_pixels(scaled)
-        return jnp.sum(
-            importance_weighted_log_likelihood(
-                **modules, params=params, pixels=pixels, index=index, key=keys[1], samples=IMPORTANCE_SAMPLES
-            )
-        )
-
-    starts = range(0, len(test.images), DRAWN_AT_ONCE)
-    index = [jnp.arange(start, min(start + DRAWN_AT_ONCE, len(test.images))) for start in starts]
-    return -sum(float(total(trained(state), test.images[i], i)) for i in index) / len(test.images)
