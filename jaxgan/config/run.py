@@ -36,7 +36,7 @@ class Run:
     evaluate_every: int | None = number(None)  # epochs between evaluations of samples; None: never while training
     keep_best: BestBy = "none"  # keep the checkpoint that is best by this metric of --evaluate-every, in folder best
     sample_epochs: tuple[int, ...] = (1, 2, 4, 10, 50, 100)  # epochs after which the same latents are drawn
-    profile: str | None = None  # START:STOP, steps to trace with jax.profiler, into the workdir's folder profile
+    profile: str | None = None  # START:STOP, steps that process 0 traces with jax.profiler, into WORKDIR/profile
     dry_run: bool = False  # print the resolved config, the networks and the cost of a step, and stop
 
     def __post_init__(self) -> None:
