@@ -79,8 +79,6 @@ class VanillaGAN:
 class DCGAN:
     """The deep convolutional GAN: strided and transposed convolutions, batch normalization (Radford et al. 2016)."""
 
-    title: ClassVar[str] = "DCGAN"
-
     latent_size: int = number(100)  # numbers in the latent vector z
     latent_law: LatentLaw = "normal"  # law of each number of z: U[-1, 1] or N(0, 1)
     conditional: bool = False  # tell both networks the class of each image, so that it can be asked for
@@ -103,6 +101,11 @@ class DCGAN:
     beta1: float = share(0.9)  # Adam decay of the gradient's mean; the DCGAN paper has 0.5
     beta2: float = share(0.999)  # Adam decay of the squared gradient's mean
     ema_decay: float = share(0.0)  # decay of the averaged generator; 0 keeps none
+
+    @property
+    def title(self) -> str:
+        """What to call it in pictures: with this loss and both penalties it goes by the name of Huang et al. 2024."""
+        return "R3GAN" if self.loss == "relativistic" and self.r1_weight and self.r2_weight else "DCGAN"
 
 
 @dataclass(frozen=True)
@@ -147,5 +150,5 @@ class Classifier:
 Method = Autoencoder | VAE | VanillaGAN | DCGAN | WGAN | Classifier  # each is one `kind` in config.json
 METHODS: Mapping[str, type[Method]] = types.MappingProxyType(
     {"autoencoder": Autoencoder, "vae": VAE, "vanilla_gan": VanillaGAN, "dcgan": DCGAN, "wgan": WGAN}
-    | {"classifier": Classifier}
+    | {"digit_classifier": Classifier}
 )

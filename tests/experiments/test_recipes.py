@@ -4,10 +4,12 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jaxgan import data
 from jaxgan.config import METHODS, Run
+from jaxgan.evaluation import classifier
 from jaxgan.runtime import launch
 from jaxgan.runtime.workdir import Workdir
 
@@ -16,21 +18,27 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 import autoencoder
 import chapter
 import dcgan
+import digit_classifier
+import r3gan
 import vae
 import vanilla_gan
 import wgan
 
-RECIPES = {module.__name__: module for module in (autoencoder, vae, vanilla_gan, dcgan, wgan)}
+RECIPES = {module.__name__: module for module in (autoencoder, vae, vanilla_gan, dcgan, wgan, r3gan, digit_classifier)}
 SMALL = {
     "autoencoder": {"latent_size": 2, "hidden_units": 6},
     "vae": {"latent_size": 2, "hidden_units": 6},
     "vanilla_gan": {"hidden_units": 6},
     "dcgan": {"width": 2},
     "wgan": {"width": 2},
+    "r3gan": {"width": 2, "decay_steps": 6},
+    "digit_classifier": {"width": 2, "decay_steps": 6},
 }
+SAMPLED = {"progress", "samples"}
 FIGURES = {
-    "autoencoder": {"reconstructions", "decoded_noise", "latent_plane"},
-    "vae": {"reconstructions", "interpolation", "manifold", "latent_plane"},
+    "autoencoder": {"reconstructions", "decoded_noise", "latent_plane", *SAMPLED},
+    "vae": {"reconstructions", "interpolation", "manifold", "latent_plane", *SAMPLED},
+    "digit_classifier": {"hardest"},
 }
 
 
@@ -47,7 +55,7 @@ def small(toy_dataset, monkeypatch, tmp_path):
 
 
 def test_there_is_a_recipe_for_every_method_under_its_name():
-    assert {name: type(module.CONFIG.method) for name, module in RECIPES.items()} == dict(METHODS)
+    assert {module.CONFIG.kind for name, module in RECIPES.items() if name == module.CONFIG.kind} == set(METHODS)
     for name, module in RECIPES.items():
         assert module.CONFIG.run.workdir == Path("runs", name)
 
@@ -56,7 +64,7 @@ def test_there_is_a_recipe_for_every_method_under_its_name():
 def test_a_recipe_trains_draws_and_says_in_its_docstring_how_to_run_it_and_what_to_expect(name, small, capsys):
     launch.main(RECIPES[name].CONFIG, [])
     folder = Workdir(RECIPES[name].CONFIG.run.workdir)
-    assert {p.stem for p in folder.figures.iterdir()} == {"training", "progress", "samples", *FIGURES.get(name, ())}
+    assert {p.stem for p in folder.figures.iterdir()} == {"training"} | FIGURES.get(name, SAMPLED)
     assert "Wrote" in capsys.readouterr().out
     for word in (f"Run:       python experiments/{name}.py", "Time:", "Expect:", "Writes:"):
         assert word in RECIPES[name].__doc__
@@ -97,3 +105,12 @@ def test_a_folder_that_holds_something_else_stops_the_page_before_any_recipe_run
     assert stopped.value.code == 2
     assert "holds a run of vanilla_gan, not of wgan" in capsys.readouterr().err
     assert not (tmp_path / "autoencoder").exists()
+
+
+def test_the_classifier_s_recipe_leaves_weights_that_load(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    digit_classifier.main(["--epochs", "1", "--data", "kmnist"])
+    assert (digit_classifier.CONFIG.run.workdir / "classifier.safetensors").exists()
+    assert str(classifier.cached("kmnist")) in capsys.readouterr().out
+    _, probabilities = classifier.load("kmnist").extract(np.zeros((2, 6, 5, 1), np.uint8))
+    assert probabilities.shape == (2, 10)
