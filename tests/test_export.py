@@ -10,7 +10,7 @@ import safetensors
 from safetensors.numpy import load_file
 
 from jaxgan import cli, interop
-from jaxgan.config import Config, Run, VanillaGAN, from_json
+from jaxgan.config import Classifier, Config, Run, VanillaGAN, from_json
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.export import FORMATS
@@ -128,6 +128,15 @@ def test_the_command_offers_every_format(capsys):
     with pytest.raises(SystemExit):
         cli.main(["export", "--help"])
     assert f"--format {{{','.join(FORMATS)}}}" in capsys.readouterr().out
+
+
+def test_a_classifier_s_run_is_refused_since_it_draws_nothing(tmp_path, capsys):
+    images = np.zeros((20, 28, 28, 1), np.uint8)
+    dataset = Dataset("mnist", images, np.zeros(20, np.int32), tuple("0123456789"))
+    config = Config(Classifier(width=2), Run(workdir=tmp_path / "run", data_dir=tmp_path, epochs=1, batch_size=20))
+    train(config, dataset, jax.devices()[:1], resume=False)
+    line = refused(capsys, tmp_path, tmp_path / "run")
+    assert "a run of digit_classifier draws no images, so there is nothing to export" in line
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path, capsys):

@@ -28,8 +28,8 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
       The file.
 
     Raises:
-      UserError: if the format is unknown or its packages are missing, if there is no run to read, or the file cannot
-        be written.
+      UserError: if the format is unknown or its packages are missing, if there is no run of a generative method to read,
+        or the file cannot be written.
     """
     if format not in FORMATS:
         raise unknown_choice("--format", format, FORMATS)
@@ -42,6 +42,8 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
     if out is not None:
         _require_file(out, name=chosen.file_name)
     run = finished.load(folder)
+    if run.method.sample is None:
+        raise UserError(f"{str(folder)!r}: a run of {run.config.kind} draws no images, so there is nothing to export")
     encoded = chosen.encode(run, averaged)
     try:
         if out is None:
