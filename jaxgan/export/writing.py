@@ -28,8 +28,8 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
       The file.
 
     Raises:
-      UserError: if the format is unknown or its packages are missing, if there is no run of a generative method to read,
-        or the file cannot be written.
+      UserError: if the format is unknown or its packages are missing, if there is no run of a generative method to
+        read, or the file cannot be written.
     """
     if format not in FORMATS:
         raise unknown_choice("--format", format, FORMATS)
