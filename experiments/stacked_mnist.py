@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import dcgan
 import numpy as np
+import r3gan
 import tyro
+import wgan
 
 from jaxgan import data
-from jaxgan.config import DCGAN, WGAN, Config, Method, Run
+from jaxgan.config import Config
+from jaxgan.data.catalog import find
 from jaxgan.data.stacking import stacked_order
 from jaxgan.errors import UserError, one_line_errors, parse
 from jaxgan.evaluation import classifier
@@ -30,25 +34,8 @@ from jaxgan.runtime.assessment import drawer
 from jaxgan.runtime.interrupts import sigterm_ends
 from jaxgan.runtime.workdir import Workdir, write_atomically
 
-METHODS: Mapping[str, Method] = {
-    "dcgan": DCGAN(),
-    "wgan": WGAN(),
-    "r3gan": DCGAN(
-        latent_size=64,
-        bias=True,
-        generator_norm="none",
-        discriminator_norm="none",
-        loss="relativistic",
-        r1_weight=0.2,
-        r2_weight=0.2,
-        generator_learning_rate=2e-3,
-        discriminator_learning_rate=2e-3,
-        beta1=0.0,
-        beta2=0.99,
-        ema_decay=0.999,
-    ),
-}
-TITLES = {"dcgan": "DCGAN", "wgan": "WGAN-GP", "r3gan": "R3GAN's loss and penalties on a DCGAN"}
+TRAINING_IMAGES = find("mnist").examples["train"]
+RECIPES: Mapping[str, Config] = {module.__name__: module.CONFIG for module in (dcgan, wgan, r3gan)}
 
 PUBLISHED = {  # modes found and KL divergence, as Huang et al. 2024 (The GAN is dead; long live the GAN!) list them
     "DCGAN": (99, 3.40),
@@ -60,12 +47,12 @@ PUBLISHED = {  # modes found and KL divergence, as Huang et al. 2024 (The GAN is
 }
 
 DIFFERENCES = """\
-The published figures are there to give the scale, and differ from ours in more than the method. Theirs come from larger
-networks that were trained for hours on GPUs, each with a classifier of its own; ours from the chapter's small networks,
-one seed and the steps in the table, with the classifier of this package. Where they train on a fixed set of stacked
-images, ours are put together anew in every epoch. Both count what 26,000 samples hold. Since so few of 1,000 classes
-never come out even, and the digits of MNIST are not equally frequent, real images do not reach a divergence of 0
-either: their row is what a perfect generator would have.
+The published figures give the scale, and differ from ours in more than the method: they come from other networks,
+mostly larger, that were trained for longer, and from classifiers of their own, and were not all measured alike. Ours
+are of the chapter's small networks, one seed and the steps in the table (a WGAN's are those of its critic), by the
+classifier of this package. Training images are often a fixed set of stacks; ours are put together anew in every epoch.
+What is alike is to count the modes of 26,000 samples. So few never fill 1,000 modes evenly, and the digits of MNIST are
+not equally frequent: real images do not reach a divergence of 0 either, and their row is what a perfect generator has.
 """
 
 
@@ -74,7 +61,7 @@ class Options:
     """Trains a method on Stacked MNIST, or takes its finished run, and counts the modes that it found."""
 
     method: Literal["dcgan", "wgan", "r3gan"] = "dcgan"  # what to train
-    epochs: int = 10  # passes over the training images, of 937 steps each
+    epochs: int = 10  # passes over the training images
     seed: int = 0  # of the run, and of the samples
     samples: int = 26_000  # images to count modes in; published figures have as many
     devices: int | None = None  # devices to train on; None: as many as divide the batch
@@ -83,29 +70,29 @@ class Options:
 
 
 def config(options: Options) -> Config:
-    """Makes the config of the run; where the method's step size falls, it does so until the last step."""
-    method, epochs = METHODS[options.method], options.epochs
-    run = Run(
+    """Makes the config of the run from the method's recipe; a step size that falls does so until the last step."""
+    recipe, epochs = RECIPES[options.method], options.epochs
+    run = dataclasses.replace(
+        recipe.run,
         workdir=options.out / options.method,
         data="stacked_mnist",
         data_dir=options.data_dir,
         epochs=epochs,
         seed=options.seed,
         devices=options.devices,
-        checkpoint_every=1,
         sample_epochs=tuple(sorted({1, max(1, epochs // 2), max(1, epochs)})),
     )
-    if options.method == "r3gan":
-        method = dataclasses.replace(method, decay_steps=max(0, epochs) * (60_000 // run.batch_size))
+    method = recipe.method
+    if getattr(method, "decay_steps", 0):
+        method = dataclasses.replace(method, decay_steps=max(1, epochs * (TRAINING_IMAGES // run.batch_size)))
     return Config(method=method, run=run)
 
 
-def measured(folder: Path, *, name: str, network: FeatureNetwork, options: Options) -> dict[str, Any]:
+def measured(folder: Path, *, network: FeatureNetwork, options: Options) -> dict[str, Any]:
     """Counts the modes of a finished run.
 
     Args:
       folder: the run's.
-      name: the method's.
       network: the feature network of single digits.
       options: how many samples to draw, from which seed.
 
@@ -115,7 +102,13 @@ def measured(folder: Path, *, name: str, network: FeatureNetwork, options: Optio
     run = finished.load(folder)
     images = drawer(run.method)(run.state, options.seed, options.samples)
     seconds = max((row["seconds"] for row in tracking.read_rows(Workdir(folder).timings)), default=0.0)
-    about = {"name": name, "steps": run.step, "seconds": seconds, "seed": options.seed, "samples": len(images)}
+    about = {
+        "title": run.config.method.title,
+        "steps": run.step,
+        "seconds": seconds,
+        "seed": options.seed,
+        "samples": len(images),
+    }
     return about | {"features": network.version} | measure_stacked(images, network)
 
 
@@ -140,7 +133,7 @@ def table(found: Sequence[Mapping[str, Any]], real: Mapping[str, float]) -> str:
     """
     lines = ["| model | modes of 1,000 | KL, nats | steps | minutes |", "|---|--:|--:|--:|--:|"]
     lines += [
-        f"| {TITLES[row['name']]} | {row['modes_found']:,.0f} | {row['modes_divergence']:.3f} "
+        f"| {row['title']} | {row['modes_found']:,.0f} | {row['modes_divergence']:.3f} "
         f"| {row['steps']:,} | {row['seconds'] / 60:.1f} |"
         for row in found
     ]
@@ -161,9 +154,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         wanted, network = config(options), classifier.load("mnist")
         with launch.stopped_in_words("stacked_mnist", wanted):
             folder = launch.run(wanted)
-        found = measured(folder, name=options.method, network=network, options=options)
+        found = measured(folder, network=network, options=options)
         write_atomically(folder / "modes.json", json.dumps(found, indent=2) + "\n")
-        files = [options.out / name / "modes.json" for name in METHODS]
+        files = [options.out / name / "modes.json" for name in RECIPES]
         rows, real = [json.loads(file.read_text()) for file in files if file.exists()], floor(network, options)
         text, tree = table(rows, real), {"found": rows, "real": real, "published": PUBLISHED}
         write_atomically(options.out / "table.md", text)
