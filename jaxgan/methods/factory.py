@@ -41,7 +41,7 @@ def networks(
     Args:
       config: the method's config.
       image_shape: height, width and channels of an image.
-      classes: classes of images that there are; only what is told of them depends on it.
+      classes: classes of images that there are; only what is told of them, or tells them apart, depends on it.
       axis_name: the mapped axis over which devices share a batch; None on one device.
 
     Returns:
@@ -54,7 +54,7 @@ def networks(
             encoder, decoder = _encoder_and_decoder(config, image_shape, features, weights)
             return {"encoder": (encoder, image_shape), "decoder": (decoder, (config.latent_size,))}
         case configs.Classifier():
-            return {"network": (Classifier(width=config.width, axis_name=axis_name, **weights), image_shape)}
+            return {"network": (Classifier(classes, config.width, axis_name=axis_name, **weights), image_shape)}
         case configs.VanillaGAN():
             widths = (config.hidden_units,) * config.hidden_layers
             slope = config.negative_slope
@@ -113,7 +113,7 @@ def build(
     Args:
       config: the method's config.
       image_shape: height, width and channels of an image.
-      classes: classes of images that there are; only what is told of them depends on it.
+      classes: classes of images that there are; only what is told of them, or tells them apart, depends on it.
       axis_name: the mapped axis over which devices share a batch; None on one device.
       accumulate: parts that a device's batch is split into, one after the other, to take less memory.
 
