@@ -27,6 +27,8 @@ import pytest
 from jaxgan import data
 from jaxgan.config import Config, Run, VanillaGAN
 from jaxgan.data import Dataset
+from jaxgan.runtime import launch
+from jaxgan.runtime.workdir import Workdir
 
 
 def pytest_sessionfinish(session):
@@ -35,7 +37,7 @@ def pytest_sessionfinish(session):
         shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_dataset():
     """Seventy small images: three batches of 20 an epoch, and ten images left over."""
     rng = np.random.default_rng(0)
@@ -44,12 +46,34 @@ def toy_dataset():
     return Dataset("toy", images, labels, tuple("0123456789"))
 
 
-@pytest.fixture
-def toy_config(tmp_path):
+def toy(workdir):
     """A config that trains on the toy data in a moment, and logs within an epoch."""
     method = VanillaGAN(latent_size=3, hidden_units=8, ema_decay=0.9)
-    run = Run(workdir=tmp_path / "run", epochs=3, batch_size=20, checkpoint_every=1, log_every=2, sample_epochs=(1, 2))
+    run = Run(workdir=workdir, epochs=3, batch_size=20, checkpoint_every=1, log_every=2, sample_epochs=(1, 2))
     return Config(method=method, run=run)
+
+
+@pytest.fixture
+def toy_config(tmp_path):
+    """A config that trains on the toy data in a moment, and logs within an epoch; nothing is in its folder yet."""
+    return toy(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def finished_toy_run(toy_dataset, tmp_path_factory):
+    """The folder that the command leaves behind with the toy config, on one device; only to be read."""
+    config = toy(tmp_path_factory.mktemp("finished") / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", lambda name, split="train", data_dir=None: toy_dataset)
+        launch.main(config, ["--devices", "1"])
+    return config.run.workdir
+
+
+@pytest.fixture
+def finished(finished_toy_run, toy_config):
+    """The same in the folder of the toy config, to go on with."""
+    shutil.copytree(finished_toy_run, toy_config.run.workdir)
+    return Workdir(toy_config.run.workdir)
 
 
 @pytest.fixture(scope="session")

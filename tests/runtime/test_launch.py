@@ -45,16 +45,14 @@ def test_a_run_names_every_file_it_wrote_and_prints_both_networks(start, toy_con
         assert words in printed
 
 
-def test_the_same_command_again_finds_nothing_left_to_do_and_more_epochs_go_on(start, toy_config):
-    folder = Workdir(toy_config.run.workdir)
+def test_the_same_command_again_finds_nothing_left_to_do_and_more_epochs_go_on(start, finished):
+    before = finished.metrics.read_bytes()
     assert start() == 0
-    before = folder.metrics.read_bytes()
-    assert start() == 0
-    assert folder.metrics.read_bytes() == before
+    assert finished.metrics.read_bytes() == before
     assert start("--epochs", 4) == 0
-    assert folder.metrics.read_bytes().startswith(before)
-    assert json.loads(folder.metrics.read_text().splitlines()[-1])["step"] == 12
-    assert json.loads(folder.config.read_text())["run"]["epochs"] == 4
+    assert finished.metrics.read_bytes().startswith(before)
+    assert json.loads(finished.metrics.read_text().splitlines()[-1])["step"] == 12
+    assert json.loads(finished.config.read_text())["run"]["epochs"] == 4
 
 
 def test_a_dry_run_shows_config_parameters_flops_and_memory_and_writes_nothing(start, toy_config, capsys):
@@ -110,52 +108,44 @@ def snapshot(folder):
         (("--epochs", 2), "--epochs: 2 is not allowed, the run stands at epoch 3"),
     ],
 )
-def test_a_run_does_not_go_on_with_other_numbers_and_stays_as_it_was(start, toy_config, capsys, flags, words):
-    assert start() == 0
-    before = snapshot(toy_config.run.workdir)
+def test_a_run_does_not_go_on_with_other_numbers_and_stays_as_it_was(start, finished, capsys, flags, words):
+    before = snapshot(finished.root)
     assert start(*flags) == 2
     assert words in capsys.readouterr().err
-    assert snapshot(toy_config.run.workdir) == before
+    assert snapshot(finished.root) == before
 
 
-def test_a_damaged_config_or_a_folder_of_something_else_is_refused(start, toy_config, tmp_path, capsys):
-    assert start() == 0
-    folder = Workdir(toy_config.run.workdir)
-    folder.config.write_text("{")
+def test_a_damaged_config_or_a_folder_of_something_else_is_refused(start, finished, capsys):
+    finished.config.write_text("{")
     assert start() == 2
     assert "config.json: damaged" in capsys.readouterr().err
-    folder.config.unlink()
+    finished.config.unlink()
     assert start("--resume", "never") == 2
     assert "no config.json of a run" in capsys.readouterr().err
-    assert folder.metrics.exists()
+    assert finished.metrics.exists()
 
 
-def test_a_damaged_checkpoint_is_refused_and_stays(start, toy_config, capsys):
-    assert start() == 0
-    folder = Workdir(toy_config.run.workdir)
-    for path in (folder.checkpoints / "9").rglob("*"):
+def test_a_damaged_checkpoint_is_refused_and_stays(start, finished, capsys):
+    for path in (finished.checkpoints / "9").rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
-    before = snapshot(folder.root)
+    before = snapshot(finished.root)
     assert start("--epochs", 4) == 2
     error = capsys.readouterr().err
-    assert f"the checkpoint {str(folder.checkpoints / '9')!r} is damaged" in error
+    assert f"the checkpoint {str(finished.checkpoints / '9')!r} is damaged" in error
     assert "delete it to go on from step 6" in error
-    assert snapshot(folder.root) == before
+    assert snapshot(finished.root) == before
 
 
-def test_resume_never_replaces_the_earlier_run(start, toy_config):
-    folder = Workdir(toy_config.run.workdir)
-    assert start() == 0
-    (folder.root / "notes.txt").write_text("mine")
+def test_resume_never_replaces_the_earlier_run(start, finished):
+    (finished.root / "notes.txt").write_text("mine")
     assert start("--resume", "never", "--seed", 1, "--epochs", 1) == 0
-    assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [2, 3]
-    assert [p.name for p in folder.samples.iterdir()] == ["epoch_0001.npy"]
-    assert (folder.root / "notes.txt").read_text() == "mine"
+    assert [json.loads(line)["step"] for line in finished.metrics.read_text().splitlines()] == [2, 3]
+    assert [p.name for p in finished.samples.iterdir()] == ["epoch_0001.npy"]
+    assert (finished.root / "notes.txt").read_text() == "mine"
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(start, toy_config, capsys):
-    assert start("--epochs", 1) == 0
     folder = Workdir(toy_config.run.workdir)
     broken = dataclasses.replace(toy_config.method, discriminator_learning_rate=1e38, generator_learning_rate=1e38)
     config = Config(broken, dataclasses.replace(toy_config.run, workdir=folder.root / "broken"))
@@ -180,20 +170,18 @@ def test_the_public_api_trains_and_samples(toy_dataset, toy_config, monkeypatch)
     assert isinstance(Run(), jaxgan.Run)
 
 
-def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(start, toy_config, capsys):
-    assert start("--epochs", 1) == 0
-    before = snapshot(toy_config.run.workdir)
-    with alone(Workdir(toy_config.run.workdir)):
-        assert start("--epochs", 2) == 2
+def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(start, finished, capsys):
+    before = snapshot(finished.root)
+    with alone(finished):
+        assert start("--epochs", 4) == 2
         assert "another run is at work" in capsys.readouterr().err
-    assert snapshot(toy_config.run.workdir) == before
+    assert snapshot(finished.root) == before
 
 
-def test_resume_never_empties_a_folder_that_is_a_link_to_another_disk(start, toy_config, tmp_path):
-    assert start() == 0
-    folder, elsewhere = Workdir(toy_config.run.workdir), tmp_path / "elsewhere"
-    folder.checkpoints.rename(elsewhere)
-    folder.checkpoints.symlink_to(elsewhere)
+def test_resume_never_empties_a_folder_that_is_a_link_to_another_disk(start, finished, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    finished.checkpoints.rename(elsewhere)
+    finished.checkpoints.symlink_to(elsewhere)
     assert start("--resume", "never", "--epochs", 1) == 0
     assert [p.name for p in elsewhere.iterdir() if p.name.isdigit()] == ["3"]
 
@@ -207,12 +195,11 @@ def test_without_a_number_of_devices_a_run_takes_the_most_that_divide_the_batch(
     ("name", "content"),
     [("metrics.jsonl", b'{"bad"}\n'), ("metrics.jsonl", b'{"a": 1}\n'), ("samples/epoch_0001.npy", b"")],
 )
-def test_a_damaged_file_of_the_run_is_named_in_one_line(start, toy_config, capsys, name, content):
-    assert start() == 0
-    (toy_config.run.workdir / name).write_bytes(content)
+def test_a_damaged_file_of_the_run_is_named_in_one_line(start, finished, capsys, name, content):
+    (finished.root / name).write_bytes(content)
     assert start() == 2
     error = capsys.readouterr().err
-    assert str(toy_config.run.workdir / name) in error
+    assert str(finished.root / name) in error
     assert error.count("\n") == 1
 
 
