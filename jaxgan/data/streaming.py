@@ -72,6 +72,7 @@ def chunks(stream: Stream, plan: Plan, *, deliver: Callable[[Chunk], T]) -> Iter
     read = numbers.map(functools.partial(read_chunk, stream, plan, order=functools.lru_cache(2)(epoch_order)))
     ahead = read.to_iter_dataset(grain.ReadOptions(num_threads=readers, prefetch_buffer_size=readers)).map(deliver)
     iterator = iter(ThreadPrefetchIterDataset(ahead, prefetch_buffer_size=1))
+    iterator.start_prefetch()
     try:
         yield iterator
     finally:
