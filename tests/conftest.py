@@ -27,7 +27,7 @@ import pytest
 from jaxgan import data
 from jaxgan.config import Config, Run, VanillaGAN
 from jaxgan.data import Dataset
-from jaxgan.runtime import launch
+from jaxgan.runtime import launch, tracking
 from jaxgan.runtime.workdir import Workdir
 
 
@@ -74,6 +74,12 @@ def finished(finished_toy_run, toy_config):
     """The same in the folder of the toy config, to go on with."""
     shutil.copytree(finished_toy_run, toy_config.run.workdir)
     return Workdir(toy_config.run.workdir)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leaves out a run's pictures, which take longer than to train on toy data."""
+    monkeypatch.setattr(tracking, "draw", lambda *args, **how: [])
 
 
 @pytest.fixture(scope="session")

@@ -91,14 +91,14 @@ def test_the_page_of_the_chapter_takes_finished_runs_and_makes_the_others(small,
     assert [label.split("\n")[0] for label in rows] == ["epoch 1", "epoch 2"]
 
 
-def test_the_page_takes_a_longer_run_with_other_fields_as_it_is(small, tmp_path):
+def test_the_page_takes_a_longer_run_with_other_fields_as_it_is(small, undrawn, tmp_path):
     launch.main(vanilla_gan.CONFIG, ["--epochs", "3", "--latent-law", "normal"])
     (finished,) = [c for c in chapter.configs(chapter.Options(runs=tmp_path)) if c.kind == "vanilla_gan"]
     assert chapter.finished(finished)
     assert [label.split("\n")[0] for label in chapter.section(finished)[1]] == ["epoch 1", "epoch 3"]
 
 
-def test_a_folder_that_holds_something_else_stops_the_page_before_any_recipe_runs(small, tmp_path, capsys):
+def test_a_folder_that_holds_something_else_stops_the_page_before_any_recipe_runs(small, undrawn, tmp_path, capsys):
     launch.main(vanilla_gan.CONFIG, ["--workdir", str(tmp_path / "wgan")])
     with pytest.raises(SystemExit) as stopped:
         chapter.main(["--runs", str(tmp_path)])

@@ -45,7 +45,7 @@ def test_a_run_names_every_file_it_wrote_and_prints_both_networks(start, toy_con
         assert words in printed
 
 
-def test_the_same_command_again_finds_nothing_left_to_do_and_more_epochs_go_on(start, finished):
+def test_the_same_command_again_finds_nothing_left_to_do_and_more_epochs_go_on(start, finished, undrawn):
     before = finished.metrics.read_bytes()
     assert start() == 0
     assert finished.metrics.read_bytes() == before
@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_refused_and_stays(start, finished, capsys):
     assert snapshot(finished.root) == before
 
 
-def test_resume_never_replaces_the_earlier_run(start, finished):
+def test_resume_never_replaces_the_earlier_run(start, finished, undrawn):
     (finished.root / "notes.txt").write_text("mine")
     assert start("--resume", "never", "--seed", 1, "--epochs", 1) == 0
     assert [json.loads(line)["step"] for line in finished.metrics.read_text().splitlines()] == [2, 3]
@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert not list((folder.root / "broken" / "checkpoints").glob("[0-9]*"))
 
 
-def test_the_public_api_trains_and_samples(toy_dataset, toy_config, monkeypatch):
+def test_the_public_api_trains_and_samples(toy_dataset, toy_config, undrawn, monkeypatch):
     import jaxgan
 
     monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: toy_dataset)
@@ -178,7 +178,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(start, fin
     assert snapshot(finished.root) == before
 
 
-def test_resume_never_empties_a_folder_that_is_a_link_to_another_disk(start, finished, tmp_path):
+def test_resume_never_empties_a_folder_that_is_a_link_to_another_disk(start, finished, undrawn, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     finished.checkpoints.rename(elsewhere)
     finished.checkpoints.symlink_to(elsewhere)
