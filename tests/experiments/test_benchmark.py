@@ -319,6 +319,17 @@ def test_scaling_varies_one_size_at_a_time():
     assert (resized.run.batch_size, resized.method) == (256, configs.DCGAN(width=16))
 
 
+@pytest.mark.slow
+def test_a_step_is_timed_on_as_many_devices_as_there_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(scaling, "DEVICES", (1, 2, 4))
+    monkeypatch.setattr(scaling, "DCGAN", functools.partial(configs.DCGAN, width=2))
+    dataset = Dataset("toy", np.repeat(IMAGES, 20, axis=0), np.zeros(20 * BATCH, np.int32), ("0",))
+    found = scaling.over_devices(jax.devices()[:2], dataset, repeats=2, seconds=0.01)
+    assert [point["devices"] for point in found] == [1, 2]
+    assert all(rate > 0 for point in found for rate in point["rates"][competitors.OURS])
+    assert len({point["flops"] for point in found}) == 1
+
+
 def test_the_competitors_of_a_case_train_in_turns():
     case = competitors.CASES["vae"]
     dataset = Dataset("toy", np.repeat(IMAGES, 20, axis=0), np.zeros(20 * BATCH, np.int32), ("0",))
