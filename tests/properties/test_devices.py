@@ -96,7 +96,9 @@ def test_many_devices_have_the_gradients_of_one(count, parallel, sgd, gradients_
     assert_close(first_gradients(run(count, parallel, steps=1)[1]), gradients_of_one)
 
 
-@pytest.mark.parametrize(("count", "parallel"), [(1, "auto"), (2, "shard_map"), (2, "pmap")])
+@pytest.mark.parametrize(
+    ("count", "parallel"), [(1, "auto"), (2, "shard_map"), pytest.param(2, "pmap", marks=pytest.mark.slow)]
+)
 def test_a_batch_in_parts_has_the_gradients_of_a_whole_one(count, parallel, sgd, gradients_of_one):
     assert_close(first_gradients(run(count, parallel, steps=1, accumulate=4)[1]), gradients_of_one)
 
