@@ -122,9 +122,10 @@ def report(found: Mapping[str, tuple[runs.Evaluation, float] | str], options: Op
                 floor = [["floor: training images in the place of samples", "", *real, ""]]
     columns = ["R3GAN", "change", *(label for label, _ in METRICS.values()), "seconds of training"]
     drawn = "" if options.seeds == 1 else f", drawn {options.seeds} times: mean ± deviation"
+    epochs = "1 epoch" if options.epochs == 1 else f"{options.epochs} epochs"
     words = (
-        f"Each row is the recipe of `experiments/r3gan.py` with this change, trained for {options.epochs} epochs from "
-        "one seed, with step sizes that fall to nothing within them unless said otherwise. All are evaluated as "
+        f"Each row is the recipe of `experiments/r3gan.py` with this change, trained for {epochs} from one seed, with "
+        "step sizes that fall to nothing within them unless said otherwise. All are evaluated as "
         f"`jaxgan evaluate` does, by 10,000 samples{drawn}. One training seed a row, so small differences may be "
         "chance. Numbers of different feature networks do not compare.\n"
     )

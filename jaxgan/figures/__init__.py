@@ -4,6 +4,7 @@ from jaxgan.figures.curves import PANELS, Panel, training_curves
 from jaxgan.figures.images import class_samples, progression, sample_grid, sample_rows, tile
 from jaxgan.figures.maps import heat_maps, latent_plane, number_maps
 from jaxgan.figures.progress import progress
+from jaxgan.figures.quality import quality
 from jaxgan.figures.speeds import scaling, speeds
 from jaxgan.figures.style import DPI, STYLE, WIDTH, save
 from jaxgan.figures.trajectories import Pair, trajectories
@@ -21,6 +22,7 @@ __all__ = [
     "number_maps",
     "progress",
     "progression",
+    "quality",
     "sample_grid",
     "sample_rows",
     "save",
