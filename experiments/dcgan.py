@@ -6,8 +6,8 @@ Run:       python experiments/dcgan.py              (--help lists every flag)
 Time:      12 min 30 s on two CPU cores, 15 epochs at 19 steps a second
 Expect:    recognisable digits from the fourth epoch on, of all ten classes at the end; the discriminator stays ahead:
            its loss near 0.22, the generator's near 3.4 nats, D(x) 0.91 and D(G(z)) 0.09
-Figures:   training (losses and probabilities), progress (losses beside the same latents through training), samples; with
-           --conditional also classes (a row for each)
+Figures:   training (losses and probabilities), progress (losses beside the same latents through training), samples;
+           with --conditional also classes (a row for each)
 Try:       --conditional, which tells both networks the digit, so that it can be asked for; --loss minimax,
            least_squares, hinge or relativistic; penalties by --r1-weight, --r2-weight, --dragan-weight; --spectral-norm
            (these with --discriminator-norm none, since batch normalization undoes a scale and ties images together);

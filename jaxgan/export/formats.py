@@ -134,6 +134,13 @@ FORMATS: Mapping[str, Format] = types.MappingProxyType(
 )
 
 
+LAWS = {
+    "uniform": "every number from U[-1, 1]",
+    "normal": "every number from N(0, 1)",
+    "mixture": "one of the first 16 numbers is 4, each as often, and the others of them 0; the rest from N(0, 1)",
+}
+
+
 def _interface(made: Generator) -> dict[str, Any]:
     """What goes into the map and what comes out of it."""
     labels = {"name": "labels", "shape": ["batch"], "dtype": "int32", "classes": made.classes}
@@ -145,6 +152,7 @@ def _interface(made: Generator) -> dict[str, Any]:
             "shape": ["batch", made.latent_size],
             "dtype": "float32",
             "law": made.latent_law,
+            "drawn": LAWS[made.latent_law],
         },
         **({"labels": labels} if made.classes else {}),
         "images": {

@@ -24,7 +24,7 @@ class Generator(NamedTuple):
     network: str  # its name in the run
     compute_dtype: str  # what its products are computed in
     latent_size: int
-    latent_law: str  # of each number, independently: "uniform" on [-1, 1] or "normal"
+    latent_law: str  # what latents are drawn from: "uniform", "normal" or "mixture"
     image_shape: tuple[int, int, int]
     classes: int  # how many a label can name; 0 if there are no labels to give
     images: Callable[[Latents], Images] | Callable[[Latents, Labels], Images]  # in [-1, 1], in evaluation mode

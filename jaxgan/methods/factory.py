@@ -9,6 +9,7 @@ import optax
 from flax import linen as nn
 
 from jaxgan import config as configs
+from jaxgan.errors import UserError
 from jaxgan.methods import losses, penalties
 from jaxgan.methods.adam import adam
 from jaxgan.methods.autoencoder import autoencoder
@@ -19,7 +20,7 @@ from jaxgan.methods.vae import vae
 from jaxgan.nn import autoencoders, convolutional, fully_connected, initializers, noise
 from jaxgan.nn.classifier import Classifier
 
-LATENT_LAWS = {"uniform": noise.uniform, "normal": noise.normal}
+LATENT_LAWS = {"uniform": noise.uniform, "normal": noise.normal, "mixture": noise.mixture}
 INITIALIZATIONS = {"torch": initializers.torch_default, "lecun": initializers.lecun, "dcgan": initializers.dcgan}
 COMPUTE_TYPES = {"float32": None, "bfloat16": jnp.bfloat16}  # None: the parameters' own
 LOSSES = {
@@ -178,6 +179,11 @@ def _one_adam(config: configs.Autoencoder | configs.VAE) -> dict:
 
 
 def _latents(config: configs.VanillaGAN | configs.DCGAN | configs.WGAN) -> dict:
+    if config.latent_law == "mixture" and config.latent_size <= noise.COMPONENTS:
+        raise UserError(
+            f"--latent-size: {config.latent_size} is not allowed with --latent-law mixture, "
+            f"it must be at least {noise.COMPONENTS + 1}"
+        )
     return {
         "latent_size": config.latent_size,
         "latent_law": LATENT_LAWS[config.latent_law],

@@ -5,6 +5,7 @@ import optax
 import pytest
 
 from jaxgan.config import VanillaGAN
+from jaxgan.errors import UserError
 from jaxgan.methods import Batch, build, factory
 from jaxgan.methods.factory import networks
 from jaxgan.nn import noise
@@ -56,3 +57,9 @@ def test_the_slope_and_the_dropout_rate_of_the_config_reach_the_networks():
     hidden = np.where(hidden > 0, hidden, 0.3 * hidden)
     output = np.tanh(hidden @ params["params"]["output"]["kernel"] + params["params"]["output"]["bias"])
     np.testing.assert_allclose(generator.apply(params, z).reshape(1, -1), output, rtol=1e-4, atol=1e-5)
+
+
+def test_a_mixture_needs_more_numbers_than_it_has_clusters():
+    build(VanillaGAN(latent_law="mixture", latent_size=17), image_shape=SHAPE)
+    with pytest.raises(UserError, match=r"--latent-size: 16 is not allowed with --latent-law mixture, .* at least 17"):
+        build(VanillaGAN(latent_law="mixture", latent_size=16), image_shape=SHAPE)
