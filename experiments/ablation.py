@@ -52,6 +52,7 @@ ROWS = {
     "batch_norm": Row("batch normalization", {"generator_norm": "batch", "discriminator_norm": "batch"}),
     "constant": Row("constant step sizes", {"decay_steps": 0}),
     "width_16": Row("half the width", {"width": 16}),
+    "normal": Row("normal latents, not in clusters", {"latent_law": "normal"}),
     "batch_64": Row("batches of 64", run={"batch_size": 64}),
     "chapter_adam": Row(
         "the Adam of the chapter's DCGAN",
