@@ -218,7 +218,7 @@ def test_every_row_of_the_ablation_is_the_recipe_but_for_its_line(tmp_path):
 
 
 def test_the_ablation_trains_what_is_asked_for_and_shows_what_was_finished_before(monkeypatch, tmp_path):
-    trained, done = [], {"no_r2"}
+    trained, done = [], {"no_r2", "width_16"}
 
     def train(config):
         trained.append(config.run.workdir.name)
@@ -228,17 +228,20 @@ def test_the_ablation_trains_what_is_asked_for_and_shows_what_was_finished_befor
     monkeypatch.setattr(runs, "is_finished", lambda config: config.run.workdir.name in done)
     monkeypatch.setattr(runs, "train", train)
     monkeypatch.setattr(
-        runs, "evaluate", lambda folder, **how: an_evaluation({"full": 0.14, "no_r2": 0.5}[folder.name])
+        runs,
+        "evaluate",
+        lambda folder, **how: an_evaluation({"full": 0.14, "no_r2": 0.5, "width_16": 0.7}[folder.name]),
     )
     monkeypatch.setattr(runs, "training_seconds", lambda folder: 61.4)
-    ablation.main(["--rows", "full", "constant", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path)])
-    assert trained == ["no_r2", "full", "constant"]
+    ablation.main(["--rows", "full", "no_r2", "constant", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path)])
+    assert trained == ["no_r2", "width_16", "full", "constant"]
     lines = (tmp_path / "ablation.md").read_text().splitlines()
     rows = [line for line in lines if line.startswith("| ")][2:]
     assert rows == [
         "| the recipe |  | 0.140 | 0.900 | 0.900 | 0.900 | 61 |",
         "| without R2 | `--r2-weight 0.0` | 0.500 | 0.900 | 0.900 | 0.900 | 61 |",
         "| constant step sizes | `--decay-steps 0` | diverged, at step 7 |  |  |  |  |",
+        "| half the width | `--width 16` | 0.700 | 0.900 | 0.900 | 0.900 | 61 |",
         "| floor: training images in the place of samples |  | 0.0400 | 0.900 | 0.900 | 0.900 |  |",
     ]
     assert any("trained for 2 epochs from one seed" in line for line in lines)
