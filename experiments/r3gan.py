@@ -3,8 +3,9 @@
 Run:       python experiments/r3gan.py              (--help lists every flag)
            XLA_FLAGS=--xla_force_host_platform_device_count=2 python experiments/r3gan.py --devices 2
                                                     (a device a core: the same numbers but for rounding, faster)
-Time:      about 20 min on two CPU cores, 20 epochs
-Expect:    digits of all ten classes from the second epoch on
+Time:      17 min 30 s on two CPU cores (two devices, other work beside), 20 epochs at 36 steps a second
+Expect:    digits of all ten classes from the second epoch on; at the end a Fréchet distance of 0.13 (real images: 0.04,
+           the DCGAN after 15 epochs: 2.2), precision 0.83, recall 0.77, coverage 0.87; D stays undecided, 0.53
 Method:    the networks of the DCGAN, with biases and without batch normalization; the relativistic loss, which judges
            each generated image against a real one; R1 and R2, every fourth step and four times as heavy; small batches;
            an averaged generator; learning rates that fall to nothing along a cosine; latents in 16 clusters, since
