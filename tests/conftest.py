@@ -21,6 +21,7 @@ CHECKED = ["nn", "methods.gan", "methods.losses", "methods.penalties", "methods.
 CHECKED += ["figures", "data.order"]
 install_import_hook([f"jaxgan.{name}" for name in CHECKED], "beartype.beartype")
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -29,6 +30,10 @@ from jaxgan.config import Config, Run, VanillaGAN
 from jaxgan.data import Dataset
 from jaxgan.runtime import launch, tracking
 from jaxgan.runtime.workdir import Workdir
+
+# The same examples in every run: what fails here fails everywhere, and what passes passes.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_sessionfinish(session):

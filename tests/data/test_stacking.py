@@ -96,6 +96,7 @@ def test_each_step_of_a_run_gets_its_batch_whole_on_however_many_devices(count, 
             carry = program.forget(carry)
 
 
+@pytest.mark.slow
 def test_mnist_is_stacked_without_a_copy_and_cannot_be_streamed_or_shown(mnist_dir, capsys):
     train, test = (data.load("stacked_mnist", split=split, data_dir=mnist_dir) for split in ("train", "test"))
     assert (train.size, train.image_shape, train.images.shape[1:]) == (60_000, (28, 28, 3), (28, 28, 1))

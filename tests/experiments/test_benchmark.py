@@ -150,6 +150,7 @@ def test_a_twin_trains_every_parameter_and_the_generator_of_a_wgan_every_fifth_s
             assert parameter.requires_grad
 
 
+@pytest.mark.slow
 def test_stock_layers_with_our_parameters_record_what_ours_do():
     state, ours_after, expected = first_two_steps("dcgan")
     stock = stock_flax.dcgan(METHODS["dcgan"], image_shape=SHAPE)
@@ -287,6 +288,7 @@ def test_the_time_between_calls_is_told_from_that_of_calls_and_from_that_between
     assert (found["steps"], found["calls"]) == (25, 6)
 
 
+@pytest.mark.slow
 def test_the_loop_holds_the_same_arrays_after_two_calls_and_after_twenty(toy_config, toy_dataset, monkeypatch):
     monkeypatch.setattr(overhead, "EVERY", 3)
     config = replace(toy_config, run=replace(toy_config.run, checkpoint_every=100, sample_epochs=()))

@@ -60,7 +60,10 @@ def test_there_is_a_recipe_for_every_method_under_its_name():
         assert module.CONFIG.run.workdir == Path("runs", name)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+QUICK = ("vanilla_gan", "digit_classifier")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in RECIPES])
 def test_a_recipe_trains_draws_and_says_in_its_docstring_how_to_run_it_and_what_to_expect(name, small, capsys):
     launch.main(RECIPES[name].CONFIG, [])
     folder = Workdir(RECIPES[name].CONFIG.run.workdir)

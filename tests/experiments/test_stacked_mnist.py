@@ -46,6 +46,7 @@ def grey(monkeypatch):
     monkeypatch.setattr(stacked_mnist, "RECIPES", {"wgan": recipe})
 
 
+@pytest.mark.slow
 def test_a_method_is_trained_and_its_modes_stand_in_a_table_beside_real_and_published_ones(grey, tmp_path, capsys):
     flags = ["--method", "wgan", "--epochs", "1", "--samples", "300", "--devices", "1", "--out", str(tmp_path)]
     stacked_mnist.main(flags)

@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 import transposed_convolution as explained
 
 
+@pytest.mark.slow
 def test_the_three_ways_agree_and_a_difference_is_told(monkeypatch):
     assert len(explained.prove(seed=3)) == len(explained.GEOMETRIES)
     monkeypatch.setattr(explained, "by_matrix", lambda y, w, geometry, size: np.ones((1, *size, 3)))

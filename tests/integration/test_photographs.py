@@ -33,7 +33,7 @@ def start(tmp_path, photographs, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        ("vanilla_gan", "celeb_a"),
+        pytest.param("vanilla_gan", "celeb_a", marks=pytest.mark.slow),
         pytest.param("dcgan", "cifar10", marks=pytest.mark.slow),
         pytest.param("dcgan", "celeb_a", marks=pytest.mark.slow),
     ],

@@ -214,6 +214,7 @@ def test_the_importance_weighted_estimate_begins_at_the_elbo_and_does_not_fall_w
     assert np.mean(estimates[-1]) - np.mean(estimates[0]) > 20 * error
 
 
+@pytest.mark.slow
 def test_exhibits_show_what_the_latents_mean():
     method = build(VAE(latent_size=2, hidden_units=8), image_shape=SHAPE)
     state, batch = jax.jit(method.init)(KEY), a_batch(40)

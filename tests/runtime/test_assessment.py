@@ -210,7 +210,7 @@ def test_a_vae_s_test_images_are_measured_too_and_importance_weighting_tightens_
 
 def test_what_draws_no_images_is_refused(tmp_path):
     config = Config(Classifier(width=2), Run(workdir=tmp_path, evaluate_every=1))
-    with pytest.raises(UserError, match="a run of classifier draws no images"):
+    with pytest.raises(UserError, match="a run of digit_classifier draws no images"):
         assessment.during_training(config, split_of("train"), split_of("test"))
 
 

@@ -24,6 +24,7 @@ def load_classes(monkeypatch, dataset, *names):
     monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: dataset)
 
 
+@pytest.mark.slow
 def test_the_networks_have_an_embedding_for_each_class_of_the_data_and_the_run_a_picture_of_them(
     config, toy_dataset, monkeypatch
 ):
