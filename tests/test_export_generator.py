@@ -72,7 +72,6 @@ def content(root):
 
 
 def test_a_stranger_with_jax_alone_draws_the_samples_of_every_method(runs, tmp_path):
-    pytest.importorskip("flatbuffers")
     samples = {}
     for name, run in runs.items():
         latents, samples[name] = drawn(run)
@@ -87,7 +86,6 @@ def test_a_stranger_with_jax_alone_draws_the_samples_of_every_method(runs, tmp_p
 
 
 def test_the_artefact_is_for_every_platform_and_any_batch(runs):
-    pytest.importorskip("flatbuffers")
     exported = jax.export.deserialize(bytearray(FORMATS["stablehlo"].encode(runs["dcgan"], True).content))
     assert exported.platforms == ("cpu", "cuda", "rocm", "tpu")
     assert [str(aval) for aval in exported.in_avals] == [f"float32[batch,{LATENT}]"]
@@ -96,7 +94,6 @@ def test_the_artefact_is_for_every_platform_and_any_batch(runs):
 
 @pytest.mark.parametrize("name", ["dcgan", "vae"])
 def test_the_last_parameters_are_taken_where_they_are_asked_for(name, runs):
-    pytest.importorskip("flatbuffers")
     run = runs[name]
     latents, samples = drawn(run._replace(state=run.state.replace(averaged=None)))
     exported = jax.export.deserialize(bytearray(FORMATS["stablehlo"].encode(run, False).content))
@@ -129,7 +126,6 @@ def test_onnx_computes_in_float32_whatever_the_run_did(runs):
 
 
 def test_labels_of_a_conditional_run_are_a_second_input():
-    pytest.importorskip("flatbuffers")
     run = made(DCGAN(width=2, latent_law="uniform", conditional=True, **SMALL))
     content, about = FORMATS["stablehlo"].encode(run, True)
     exported = jax.export.deserialize(bytearray(content))

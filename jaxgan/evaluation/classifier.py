@@ -19,6 +19,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float32, PyTree, UInt8
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load as parse
 from safetensors.numpy import save
 
 from jaxgan.data.catalog import find
@@ -74,7 +75,7 @@ def load(data: str = "mnist") -> FeatureNetwork:
     try:
         with safe_open(path, framework="numpy") as file:
             width, classes = (int(file.metadata()[name]) for name in ("width", "classes"))
-            tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: tensor.astype(np.float32) for name, tensor in parse(content).items()}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: damaged ({error}); remove it, and train the classifier again") from error
     network = Classifier(classes=classes, width=width)
@@ -104,7 +105,7 @@ def keep(path: Path, variables: PyTree, *, data: str, width: int) -> Path:
 
 def cached(data: str) -> Path:
     """Where the user's own classifier of a data set is."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     return home / "jaxgan" / "classifiers" / f"{data}.safetensors"
 
 

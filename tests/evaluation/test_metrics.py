@@ -3,8 +3,10 @@
 import math
 
 import numpy as np
+import prdc
 import pytest
 import scipy.linalg
+from sklearn.metrics import pairwise
 
 from jaxgan.evaluation import metrics, neighbours
 
@@ -47,7 +49,6 @@ def test_moments_are_numpy_s():
 
 
 def test_the_kernel_distance_is_that_of_scikit_learn_s_kernel_averaged_over_disjoint_subsets():
-    pairwise = pytest.importorskip("sklearn.metrics.pairwise")
     size = 50
     found = metrics.kernel_distance(REAL, FAKE, size=size, seed=3)
     dealt = np.random.default_rng(3)
@@ -76,7 +77,6 @@ def test_subsets_are_halved_where_images_are_few():
 
 @pytest.mark.parametrize("k", [3, 5])
 def test_fidelity_and_diversity_are_those_of_the_published_implementation(k, capsys, monkeypatch):
-    prdc = pytest.importorskip("prdc")
     expected = prdc.compute_prdc(REAL.astype(np.float64), FAKE.astype(np.float64), nearest_k=k)
     monkeypatch.setattr(neighbours, "AT_ONCE", 7 * len(REAL))  # several parts, the last one shorter
     found = neighbours.support(REAL, FAKE, k=k, wide_k=k)._asdict()
