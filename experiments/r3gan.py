@@ -8,7 +8,7 @@ Expect:    digits of all ten classes from the second epoch on; at the end a Fré
            the DCGAN after 15 epochs: 2.2), precision 0.83, recall 0.77, coverage 0.87; D stays undecided, 0.53
 Method:    the networks of the DCGAN, with biases and without batch normalization; the relativistic loss, which judges
            each generated image against a real one; R1 and R2, every fourth step and four times as heavy; small batches;
-           an averaged generator; learning rates that fall to nothing along a cosine; latents in 16 clusters, since
+           an averaged generator; learning rates that fall to nothing along a cosine; latents in ten clusters, since
            digits of different classes have none between them. After Huang et al., The GAN is dead; long live
            the GAN! A modern baseline GAN, 2024, whose own networks are residual and larger
 Figures:   training (losses, penalties, probability of the real one of a pair), progress, samples

@@ -179,10 +179,10 @@ def _one_adam(config: configs.Autoencoder | configs.VAE) -> dict:
 
 
 def _latents(config: configs.VanillaGAN | configs.DCGAN | configs.WGAN) -> dict:
-    if config.latent_law == "mixture" and config.latent_size <= noise.COMPONENTS:
+    if config.latent_law == "mixture" and config.latent_size <= noise.CLUSTERS:
         raise UserError(
             f"--latent-size: {config.latent_size} is not allowed with --latent-law mixture, "
-            f"it must be at least {noise.COMPONENTS + 1}"
+            f"it must be at least {noise.CLUSTERS + 1}"
         )
     return {
         "latent_size": config.latent_size,

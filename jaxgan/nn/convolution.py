@@ -12,16 +12,19 @@ fast: XLA's CPU backend runs those at the speed of a matrix product, but not the
 differentiation derives, least of all inside of a loop.
 """
 
-from functools import partial
+import itertools
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from jaxgan.nn.varying import vary_alike
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
+FEW_CHANNELS = 3  # of images, as their pixels have
 Pair = tuple[int, int]
 
 
@@ -131,12 +134,46 @@ def _c(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _t(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
+    if w.shape[2] <= FEW_CHANNELS:
+        return _t_by_patches(geometry, size, y, w)
     reach = [k - 1 - p for k, p in zip(geometry.kernel_size, geometry.padding, strict=True)]
     padding = [(r, r + extra) for r, extra in zip(reach, geometry.surplus(size), strict=True)]
     flipped = lax.rev(w, (0, 1)).swapaxes(2, 3)
     return lax.conv_general_dilated(
         y, flipped, (1, 1), padding, lhs_dilation=geometry.strides, dimension_numbers=LAYOUT
     )
+
+
+def _t_by_patches(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
+    """The same map, as the patch of the image that each pixel of ``y`` makes, added up where patches overlap.
+
+    One product, a convolution with a kernel of one pixel, makes all patches. For images of one channel this is more
+    than three times as fast on CPU as convolving ``y`` with zeros between its pixels.
+    """
+    batch, *down, _ = y.shape
+    channels = w.shape[2]
+    counts = [
+        -(-k // s) for k, s in zip(geometry.kernel_size, geometry.strides, strict=True)
+    ]  # of tiles of a stride each
+    missing = [(0, t * s - k) for t, k, s in zip(counts, geometry.kernel_size, geometry.strides, strict=True)]
+    kernel = jnp.pad(w, [*missing, (0, 0), (0, 0)])
+    patches = lax.conv_general_dilated(
+        y, kernel.reshape(1, 1, -1, w.shape[3]).swapaxes(2, 3), (1, 1), "VALID", dimension_numbers=LAYOUT
+    )
+    (rows, columns), (height, width) = counts, geometry.strides
+    patches = patches.reshape(batch, *down, rows, height, columns, width, channels)
+    tiles = [
+        jnp.pad(
+            patches[:, :, :, i, :, j].transpose(0, 1, 3, 2, 4, 5),
+            [(0, 0), (i, rows - 1 - i), (0, 0), (j, columns - 1 - j), (0, 0), (0, 0)],
+        )
+        for i, j in itertools.product(range(rows), range(columns))
+    ]
+    image = reduce(jnp.add, tiles).reshape(
+        batch, (down[0] + rows - 1) * height, (down[1] + columns - 1) * width, channels
+    )
+    edges = [(-p, p + n - extent) for p, n, extent in zip(geometry.padding, size, image.shape[1:3], strict=True)]
+    return lax.pad(image, jnp.zeros((), image.dtype), [(0, 0, 0), *((*edge, 0) for edge in edges), (0, 0, 0)])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -45,23 +45,24 @@ def normal(bits: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
     return math.sqrt(2) * lax.erf_inv(jnp.clip(uniform(bits), -1 + tiny, 1 - tiny))
 
 
-COMPONENTS = 16  # of a mixture
+CLUSTERS = 10  # of a mixture
 
 
 def mixture(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent"]:
-    """Turns rows of random words into latents in 16 clusters: 16 numbers that say which, the others from N(0, 1).
+    """Turns rows of random words into latents in ten clusters: ten numbers that say which, the others from N(0, 1).
 
     Digits of different classes have no digits between them, but a generator that is continuous maps a law without gaps
-    to one without gaps; clusters give it gaps.
+    to one without gaps; clusters give it gaps. With as many clusters as classes each can take one, whole, so that all
+    classes come equally often; with 16 some took two and others one.
 
     Args:
-      bits: more than 16 words a row.
+      bits: more than ten words a row.
 
     Returns:
-      Rows of which one of the first 16 numbers is 4 and the others are 0, so that their mean square is 1 too.
+      Rows of which one of the first ten numbers is sqrt(10) and the others are 0, so that their mean square is 1 too.
     """
-    component = jax.nn.one_hot(bits[..., 0] % COMPONENTS, COMPONENTS)
-    return jnp.concatenate([math.sqrt(COMPONENTS) * component, normal(bits[..., COMPONENTS:])], axis=-1)
+    cluster = jax.nn.one_hot(bits[..., 0] % CLUSTERS, CLUSTERS)
+    return jnp.concatenate([math.sqrt(CLUSTERS) * cluster, normal(bits[..., CLUSTERS:])], axis=-1)
 
 
 def _decision_bits(rate: float) -> int:
