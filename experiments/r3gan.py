@@ -23,10 +23,10 @@ from pathlib import Path
 from jaxgan.config import DCGAN, Config, Run
 from jaxgan.runtime.launch import main
 
-EPOCHS, BATCH_SIZE = 20, 32
+EPOCHS, BATCH_SIZE = 16, 32
 CONFIG = Config(
     method=DCGAN(
-        latent_size=80,
+        latent_size=32,
         latent_law="mixture",
         bias=True,
         generator_norm="none",

@@ -60,7 +60,7 @@ class VanillaGAN:
     title: ClassVar[str] = "Vanilla GAN"
 
     latent_size: int = number(20)  # numbers in the latent vector z
-    latent_law: LatentLaw = "uniform"  # law of z: U[-1, 1], N(0, 1), or ten clusters of N(0, 1)
+    latent_law: LatentLaw = "uniform"  # law of z: U[-1, 1], N(0, 1), or ten clusters
     hidden_layers: int = number(1)  # hidden layers of each network
     hidden_units: int = number(100)  # units in each hidden layer
     hidden_bias: bool = True  # biases in the generator's hidden layers (the discriminator's have none)
@@ -80,7 +80,7 @@ class DCGAN:
     """The deep convolutional GAN: strided and transposed convolutions, batch normalization (Radford et al. 2016)."""
 
     latent_size: int = number(100)  # numbers in the latent vector z
-    latent_law: LatentLaw = "normal"  # law of z: U[-1, 1], N(0, 1), or ten clusters of N(0, 1)
+    latent_law: LatentLaw = "normal"  # law of z: U[-1, 1], N(0, 1), or ten clusters
     conditional: bool = False  # tell both networks the class of each image, so that it can be asked for
     width: int = number(32)  # channels at half of the image's size; they double with every halving
     bias: bool = False  # biases in the convolutions
@@ -119,7 +119,7 @@ class WGAN:
     clip: float = number(0.01, low=1e-6, high=float("inf"))  # bound on the critic's weights under clip
     critic_steps: int = number(5)  # critic steps for one of the generator, each on a batch and noise of its own
     latent_size: int = number(100)  # numbers in the latent vector z
-    latent_law: LatentLaw = "normal"  # law of z: U[-1, 1], N(0, 1), or ten clusters of N(0, 1)
+    latent_law: LatentLaw = "normal"  # law of z: U[-1, 1], N(0, 1), or ten clusters
     width: int = number(32)  # channels at half of the image's size; they double with every halving
     negative_slope: float = number(0.2, low=0, high=1)  # slope of LeakyReLU below zero
     critic_norm: Literal["instance", "layer", "none"] = "instance"  # batch statistics would tie images together

@@ -49,20 +49,22 @@ CLUSTERS = 10  # of a mixture
 
 
 def mixture(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent"]:
-    """Turns rows of random words into latents in ten clusters: ten numbers that say which, the others from N(0, 1).
+    """Turns rows of random words into latents in ten clusters: ten numbers that say which, the others evenly spread.
 
     Digits of different classes have no digits between them, but a generator that is continuous maps a law without gaps
     to one without gaps; clusters give it gaps. With as many clusters as classes each can take one, whole, so that all
-    classes come equally often; with 16 some took two and others one.
+    classes come equally often; with 16 some took two and others one. Within a cluster the law ends somewhere, since a
+    normal law's rare far latents become the images least like any digit.
 
     Args:
       bits: more than ten words a row.
 
     Returns:
-      Rows of which one of the first ten numbers is sqrt(10) and the others are 0, so that their mean square is 1 too.
+      Rows of which one of the first ten numbers is sqrt(10) and the others of them are 0; the rest is from
+      U[-sqrt(3), sqrt(3)]. So the mean square is 1 in both parts.
     """
     cluster = jax.nn.one_hot(bits[..., 0] % CLUSTERS, CLUSTERS)
-    return jnp.concatenate([math.sqrt(CLUSTERS) * cluster, normal(bits[..., CLUSTERS:])], axis=-1)
+    return jnp.concatenate([math.sqrt(CLUSTERS) * cluster, math.sqrt(3) * uniform(bits[..., CLUSTERS:])], axis=-1)
 
 
 def _decision_bits(rate: float) -> int:

@@ -66,7 +66,7 @@ def test_one_word_decides_32_units_at_rate_one_half():
     assert noise.mask_words(100, rate=0.0) == 0
 
 
-def test_a_mixture_names_one_of_ten_clusters_evenly_and_is_normal_beside():
+def test_a_mixture_names_one_of_ten_clusters_evenly_and_is_evenly_spread_beside():
     z = np.asarray(noise.mixture(noise.words(KEY, jnp.arange(4000), count=40)))
     assert z.shape == (4000, 40)
     cluster, rest = z[:, :10], z[:, 10:]
@@ -75,4 +75,5 @@ def test_a_mixture_names_one_of_ten_clusters_evenly_and_is_normal_beside():
     np.testing.assert_allclose(np.count_nonzero(cluster, axis=0) / 4000, 1 / 10, rtol=0.2)
     assert rest.mean() == pytest.approx(0, abs=0.02)
     assert rest.std() == pytest.approx(1, abs=0.02)
+    assert np.abs(rest).max() <= 3**0.5
     assert np.abs(np.corrcoef(cluster.argmax(axis=1), rest[:, 0])[0, 1]) < 0.06
