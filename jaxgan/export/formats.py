@@ -137,7 +137,8 @@ FORMATS: Mapping[str, Format] = types.MappingProxyType(
 LAWS = {
     "uniform": "every number from U[-1, 1]",
     "normal": "every number from N(0, 1)",
-    "mixture": "one of the first 10 numbers is sqrt(10), each as often, and their others 0; the rest from U[-sqrt(3), sqrt(3)]",
+    "mixture": "one of the first 10 numbers is sqrt(10), each as often, the others of them are 0; "
+    "every further number from U[-sqrt(3), sqrt(3)]",
 }
 
 
