@@ -169,7 +169,7 @@ def _t_by_patches(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) ->
         for i, j in itertools.product(range(rows), range(columns))
     ]
     tiles = reduce(jnp.add, overlapping).transpose(0, 1, 3, 2, 4, 5)
-    image = tiles.reshape(len(y), covered[0] * height, covered[1] * width, channels)
+    image = tiles.reshape(y.shape[0], covered[0] * height, covered[1] * width, channels)
     (top, left), (bottom, right) = geometry.padding, size
     return image[:, top : top + bottom, left : left + right]
 
