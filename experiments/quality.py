@@ -5,7 +5,8 @@ Run:       python experiments/quality.py            (--help lists every flag)
 Time:      as long as the recipes that are not finished yet, and half a minute a method to evaluate it
 Expect:    a table of what each recipe cost and what 10,000 of its samples are worth, real images as the last row; how
            much closer to these each comes than the DCGAN; the Fréchet distance over seconds of training, a line for
-           each run that was trained with --evaluate-every (as this script trains them) and a point for the others
+           each run that was trained with --evaluate-every (as this script trains them) and a point for the others. A
+           method that is not asked for keeps its row
 Writes:    experiments/gallery/quality/ with report.md, results.json and quality.png; the folders of the recipes, and
            evaluation.json in each
 """
@@ -16,12 +17,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import chapter
 import r3gan
 import tyro
 from assessing import runs, tables
-from assessing.standing import Closer, Standing, as_tree, closer, standing
+from assessing.standing import Closer, Standing, as_tree, closer, from_tree, standing
 
 from jaxgan import figures
 from jaxgan.config import Config
@@ -95,10 +97,13 @@ def config(name: str, options: Options) -> Config:
 def table(found: Mapping[str, Standing]) -> str:
     """Writes what each method cost and what its samples are worth, real images as the last row."""
     columns = ["method", "epochs", "seconds of training", "parameters of the generator"]
-    columns += [label for label, _ in METRICS.values()]
+    columns += [*(label for label, _ in METRICS.values()), "measured"]
     rows = [
-        [each.title, f"{each.epochs:g}", f"{each.seconds:,.0f}", f"{each.parameters:,}"]
-        + [tables.measured(each.metrics[name], write) for name, (_, write) in METRICS.items()]
+        [
+            *(each.title, f"{each.epochs:g}", f"{each.seconds:,.0f}", f"{each.parameters:,}"),
+            *(tables.measured(each.metrics[name], write) for name, (_, write) in METRICS.items()),
+            each.measured[:10],
+        ]
         for each in found.values()
     ]
     real = next(iter(found.values())).metrics
@@ -108,6 +113,7 @@ def table(found: Mapping[str, Standing]) -> str:
         "",
         "",
         *(write(real[name]["floor"]) for name, (_, write) in METRICS.items()),
+        "",
     ]
     return tables.markdown(columns, [*rows, floor])
 
@@ -170,6 +176,25 @@ def report(found: Mapping[str, Standing], compared: Mapping[str, Closer], about:
     return "\n".join(parts)
 
 
+def measured_before(path: Path, protocol: Mapping[str, Any]) -> dict[str, Standing]:
+    """Reads the methods of a report made earlier, none if it was made by another protocol or not by this script.
+
+    Args:
+      path: its numbers.
+      protocol: what has to be alike.
+
+    Returns:
+      Where each method stood, by name.
+    """
+    try:
+        tree = json.loads(path.read_text())
+        if any(tree["about"][name] != value for name, value in protocol.items()):
+            return {}
+        return {name: from_tree(each) for name, each in tree["methods"].items() if name in RECIPES}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def study(options: Options) -> Path:
     """Trains what is not finished, evaluates everything and writes the report.
 
@@ -186,19 +211,22 @@ def study(options: Options) -> Path:
     ]:  # all are looked at before any runs
         with launch.stopped_in_words("quality", missing):
             launch.run(missing)
-    found = {}
+    about = tables.about(features)
+    protocol = {"features": features, "samples": COUNT, "seeds": options.seeds}
+    found = measured_before(options.out / "results.json", protocol)
     for name in (name for name in RECIPES if name in wanted):
         print(f"{wanted[name].method.title} ...", flush=True)
         folder = wanted[name].run.workdir
-        found[name] = standing(folder, runs.evaluate(folder, seeds=range(options.seeds), data_dir=options.data_dir))
+        evaluation = runs.evaluate(folder, seeds=range(options.seeds), data_dir=options.data_dir)
+        found[name] = standing(folder, evaluation, measured=about["date"])
+    found = {name: found[name] for name in RECIPES if name in found}
     floor = next(iter(found.values())).metrics["frechet_distance"]["floor"]
     compared = {}
     if HELD_AGAINST in found:
         theirs = found[HELD_AGAINST].curve
         compared = {n: closer(each.curve, theirs, floor=floor) for n, each in found.items() if n != HELD_AGAINST}
-    about = tables.about(features)
     tree = {
-        "about": about | {"samples": COUNT, "seeds": options.seeds},
+        "about": about | protocol,
         "methods": {name: as_tree(each) for name, each in found.items()},
         "closer_to_the_floor_than_dcgan": {name: each._asdict() for name, each in compared.items()},
     }

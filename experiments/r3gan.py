@@ -28,6 +28,7 @@ CONFIG = Config(
     method=DCGAN(
         latent_size=32,
         latent_law="mixture",
+        truncation=0.95,
         bias=True,
         generator_norm="none",
         discriminator_norm="none",

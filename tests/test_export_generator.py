@@ -175,6 +175,12 @@ def test_the_manifest_says_what_the_file_takes_and_gives_and_where_it_is_from(fo
     assert found["versions"]["jax"] == jax.__version__
 
 
+def test_the_manifest_says_how_far_samples_of_the_run_are_truncated(runs):
+    told = FORMATS["stablehlo"].encode(made(DCGAN(width=2, truncation=0.5, **SMALL)), True).about["latents"]
+    assert told["truncation"] == "samples of the run multiply all numbers by 0.5"
+    assert "truncation" not in FORMATS["stablehlo"].encode(runs["dcgan"], True).about["latents"]
+
+
 def refused(capsys, root, *argv):
     before = content(root)
     with pytest.raises(SystemExit) as caught:

@@ -26,14 +26,16 @@ class Standing(NamedTuple):
     parameters: int  # of what draws: a generator or a decoder
     metrics: Mapping[str, Mapping[str, float | None]]  # mean, deviation and floor by name
     curve: Points
+    measured: str  # when
 
 
-def standing(folder: Path, evaluation: runs.Evaluation) -> Standing:
+def standing(folder: Path, evaluation: runs.Evaluation, *, measured: str) -> Standing:
     """Collects what a finished run and its evaluation say.
 
     Args:
       folder: the run's.
       evaluation: of its newest checkpoint.
+      measured: the date.
 
     Returns:
       The numbers.
@@ -49,6 +51,7 @@ def standing(folder: Path, evaluation: runs.Evaluation) -> Standing:
         parameters=generator_parameters(config),
         metrics=metrics,
         curve=[*on_the_way, (seconds, metrics["frechet_distance"]["mean"])],
+        measured=measured,
     )
 
 
@@ -124,3 +127,8 @@ def times(own: float, theirs: float, *, floor: float) -> float | None:
 def as_tree(found: Standing) -> dict[str, Any]:
     """Makes a tree for JSON of it."""
     return found._asdict() | {"curve": [list(point) for point in found.curve]}
+
+
+def from_tree(tree: Mapping[str, Any]) -> Standing:
+    """Reads what :func:`as_tree` made."""
+    return Standing(**tree | {"curve": [tuple(point) for point in tree["curve"]]})

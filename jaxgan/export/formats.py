@@ -154,6 +154,7 @@ def _interface(made: Generator) -> dict[str, Any]:
             "dtype": "float32",
             "law": made.latent_law,
             "drawn": LAWS[made.latent_law],
+            **({"truncation": _truncation(made)} if made.truncation != 1 else {}),
         },
         **({"labels": labels} if made.classes else {}),
         "images": {
@@ -164,6 +165,11 @@ def _interface(made: Generator) -> dict[str, Any]:
             "range": [-1, 1],
         },
     }
+
+
+def _truncation(made: Generator) -> str:
+    which = "the further numbers" if made.latent_law == "mixture" else "all numbers"
+    return f"samples of the run multiply {which} by {made.truncation:g}"
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ class Generator(NamedTuple):
     compute_dtype: str  # what its products are computed in
     latent_size: int
     latent_law: str  # what latents are drawn from: "uniform", "normal" or "mixture"
+    truncation: float  # what the run multiplies them by to draw samples, but for the numbers that say which cluster
     image_shape: tuple[int, int, int]
     classes: int  # how many a label can name; 0 if there are no labels to give
     images: Callable[[Latents], Images] | Callable[[Latents, Labels], Images]  # in [-1, 1], in evaluation mode
@@ -66,7 +67,8 @@ def generator(run: Finished, *, averaged: bool, compute_dtype: str | None = None
 
     told = classes if getattr(method, "conditional", False) else 0
     law = getattr(method, "latent_law", "normal")  # autoencoders have no choice of it
-    return Generator(name, method.compute_dtype, latent_size, law, image_shape, told, images)
+    truncation = getattr(method, "truncation", 1.0)
+    return Generator(name, method.compute_dtype, latent_size, law, truncation, image_shape, told, images)
 
 
 def _finish(method: Method) -> Callable[[Images], Images]:

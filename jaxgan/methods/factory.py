@@ -184,9 +184,11 @@ def _latents(config: configs.VanillaGAN | configs.DCGAN | configs.WGAN) -> dict:
             f"--latent-size: {config.latent_size} is not allowed with --latent-law mixture, "
             f"it must be at least {noise.CLUSTERS + 1}"
         )
+    law = LATENT_LAWS[config.latent_law]
     return {
         "latent_size": config.latent_size,
-        "latent_law": LATENT_LAWS[config.latent_law],
+        "latent_law": law,
+        "sample_law": noise.truncated(law, config.truncation) if isinstance(config, configs.DCGAN) else law,
         "ema_decay": config.ema_decay,
     }
 

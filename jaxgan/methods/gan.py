@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxgan.methods.exhibits import Exhibit, Rows
 from jaxgan.methods.gradients import value_and_mean_grad
@@ -32,7 +32,8 @@ def gan(
     *,
     image_shape: tuple[int, int, int],
     latent_size: int,
-    latent_law: Callable[[UInt32[Array, "*shape"]], Float[Array, "*shape"]],
+    latent_law: noise.Law,
+    sample_law: noise.Law | None = None,
     classes: int = 0,
     generator_optimizer: optax.GradientTransformation,
     discriminator_optimizer: optax.GradientTransformation,
@@ -66,6 +67,7 @@ def gan(
       image_shape: height, width and channels of an image.
       latent_size: numbers in a latent vector.
       latent_law: from random words to latents, such as :func:`jaxgan.nn.noise.uniform`.
+      sample_law: the same for samples; None for the law that is trained with.
       classes: how many classes images are drawn and judged by; 0 for none. Samples are of all classes in turn.
       generator_optimizer: optimizer of the generator.
       discriminator_optimizer: optimizer of the discriminator.
@@ -214,7 +216,7 @@ def gan(
 
     def draw(state: GANState, key: Key[Array, ""], told: Told, *, count: int) -> Images:
         params = state.generator.params if state.averaged is None else state.averaged
-        latents = latent_law(noise.words(key, jnp.arange(count), count=latent_size))
+        latents = (sample_law or latent_law)(noise.words(key, jnp.arange(count), count=latent_size))
         return generator.apply(_variables(state.generator.replace(params=params)), latents, *told, train=False)
 
     def exhibits(state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Exhibit]:

@@ -6,6 +6,7 @@ takes its words from that row.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -65,6 +66,37 @@ def mixture(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent
     """
     cluster = jax.nn.one_hot(bits[..., 0] % CLUSTERS, CLUSTERS)
     return jnp.concatenate([math.sqrt(CLUSTERS) * cluster, math.sqrt(3) * uniform(bits[..., CLUSTERS:])], axis=-1)
+
+
+Law = Callable[[UInt32[Array, "*shape"]], Float[Array, "*shape"]]
+
+
+def truncated(law: Law, truncation: float) -> Law:
+    """Draws a law's latents closer to the middle, of a mixture to that of their cluster.
+
+    What a generator makes of latents far out is less like the data. Samples of the middle are more like it and vary
+    less: precision rises at the cost of recall.
+
+    Args:
+      law: one of the laws above.
+      truncation: the share of its spread that remains; 1 leaves the law alone.
+
+    Returns:
+      The law to sample by.
+
+    References:
+      Karras et al., A Style-Based Generator Architecture for GANs, 2019, appendix B, where it is applied to what a
+      first network makes of the latents; here there is none.
+    """
+    if truncation == 1:
+        return law
+    kept = CLUSTERS if law is mixture else 0
+
+    def closer(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent"]:
+        latents = law(bits)
+        return jnp.concatenate([latents[..., :kept], truncation * latents[..., kept:]], axis=-1)
+
+    return closer
 
 
 def _decision_bits(rate: float) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan.config import VanillaGAN
+from jaxgan.config import DCGAN, VanillaGAN
 from jaxgan.methods import Batch, GANState, build, factory
 from jaxgan.methods.factory import networks
 
@@ -155,3 +155,15 @@ def test_dropout_takes_part_in_the_losses_of_both_networks():
     without = jax.jit(alike.step)(state, a_batch(), KEY)[1]
     assert with_dropout["discriminator_loss_real"] != without["discriminator_loss_real"]
     assert with_dropout["generator_loss"] != without["generator_loss"]
+
+
+def test_truncation_changes_what_is_sampled_and_not_what_is_learned():
+    plain, closer, middle = (
+        build(DCGAN(width=2, generator_norm="none", latent_size=8, truncation=share), image_shape=SHAPE)
+        for share in (1.0, 0.5, 0.0)
+    )
+    state = plain.init(KEY)
+    after = [jax.jit(method.step)(state, a_batch(), KEY) for method in (plain, closer)]
+    jax.tree.map(np.testing.assert_array_equal, *after)
+    images = [np.asarray(method.sample(state, KEY, 20)) for method in (plain, closer, middle)]
+    assert images[0].std(axis=0).mean() > images[1].std(axis=0).mean() > images[2].std(axis=0).mean() == 0

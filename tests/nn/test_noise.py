@@ -77,3 +77,12 @@ def test_a_mixture_names_one_of_ten_clusters_evenly_and_is_evenly_spread_beside(
     assert rest.std() == pytest.approx(1, abs=0.02)
     assert np.abs(rest).max() <= 3**0.5
     assert np.abs(np.corrcoef(cluster.argmax(axis=1), rest[:, 0])[0, 1]) < 0.06
+
+
+@pytest.mark.parametrize(("law", "kept"), [(noise.uniform, 0), (noise.normal, 0), (noise.mixture, 10)])
+def test_a_truncated_law_shrinks_all_numbers_but_those_that_say_which_cluster(law, kept):
+    bits = noise.words(KEY, jnp.arange(50), count=30)
+    whole, closer = np.asarray(law(bits)), np.asarray(noise.truncated(law, 0.75)(bits))
+    np.testing.assert_array_equal(closer[:, :kept], whole[:, :kept])
+    np.testing.assert_allclose(closer[:, kept:], 0.75 * whole[:, kept:], rtol=1e-6)
+    np.testing.assert_array_equal(noise.truncated(law, 1.0)(bits), whole)
