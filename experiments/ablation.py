@@ -53,6 +53,8 @@ ROWS = {
     "constant": Row("constant step sizes", {"decay_steps": 0}),
     "width_16": Row("half the width", {"width": 16}),
     "normal": Row("normal latents, not in clusters", {"latent_law": "normal"}),
+    "latents_80": Row("80 latents", {"latent_size": 80}),
+    "all_latents": Row("samples of all latents, not of the middle ones", {"truncation": 1.0}),
     "batch_64": Row("batches of 64", run={"batch_size": 64}),
     "chapter_adam": Row(
         "the Adam of the chapter's DCGAN",

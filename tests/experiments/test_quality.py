@@ -114,7 +114,8 @@ def test_a_curve_has_the_evaluations_of_the_same_network_over_seconds_and_the_en
     ]
     write_rows(finished.metrics, rows)
     write_rows(finished.timings, [{"step": row["step"], "seconds": 10.0 * row["step"]} for row in rows])
-    found = standing.standing(finished.root, an_evaluation(2.0))
+    found = standing.standing(finished.root, an_evaluation(2.0), measured="2026-01-01")
+    assert standing.from_tree(json.loads(json.dumps(standing.as_tree(found)))) == found
     assert found.curve == [(30.0, 5.0), (90.0, 2.0)]
     assert (found.seconds, found.epochs, found.seed, found.title) == (90.0, 3.0, 0, "Vanilla GAN")
     assert found.parameters == 3 * 8 + 8 + 8 * 784 + 784
@@ -190,6 +191,20 @@ def test_what_is_not_finished_is_trained_and_all_stand_in_one_table_above_the_fl
     assert tree["methods"]["r3gan"]["curve"] == [[600.0, 0.14]]
     assert tree["closer_to_the_floor_than_dcgan"]["r3gan"]["at_equal_seconds"] == pytest.approx(20)
     assert "dcgan" not in tree["closer_to_the_floor_than_dcgan"]
+
+
+def test_a_method_that_is_not_asked_for_keeps_its_row_if_it_was_measured_alike(assessed, monkeypatch):
+    _, out = assessed
+    before = json.loads((out / "results.json").read_text())["methods"]
+    monkeypatch.setattr(runs, "evaluate", lambda folder, **how: an_evaluation(0.1))
+    asked = ["--methods", "r3gan", "--runs", str(out.parent / "runs"), "--out", str(out)]
+    quality.main(asked)
+    after = json.loads((out / "results.json").read_text())["methods"]
+    assert list(after) == ["vae", "dcgan", "r3gan"]
+    assert (after["vae"], after["dcgan"]) == (before["vae"], before["dcgan"])
+    assert after["r3gan"]["metrics"]["frechet_distance"]["mean"] == 0.1
+    quality.main([*asked, "--seeds", "2"])
+    assert list(json.loads((out / "results.json").read_text())["methods"]) == ["r3gan"]
 
 
 def test_a_figure_has_a_line_for_each_method_and_one_for_the_floor():
