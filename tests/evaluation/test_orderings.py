@@ -8,6 +8,7 @@ from jaxgan import data
 from jaxgan.evaluation import classifier, protocol
 
 COUNT = 200
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

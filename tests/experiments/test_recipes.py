@@ -60,7 +60,7 @@ def test_there_is_a_recipe_for_every_method_under_its_name():
         assert module.CONFIG.run.workdir == Path("runs", name)
 
 
-QUICK = ("vanilla_gan", "digit_classifier")
+QUICK = ("vanilla_gan",)
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in RECIPES])

@@ -163,7 +163,7 @@ def test_truncation_changes_what_is_sampled_and_not_what_is_learned():
         for share in (1.0, 0.5, 0.0)
     )
     state = plain.init(KEY)
-    after = [jax.jit(method.step)(state, a_batch(), KEY) for method in (plain, closer)]
-    jax.tree.map(np.testing.assert_array_equal, *after)
+    programs = [jax.jit(method.step).lower(state, a_batch(), KEY).as_text() for method in (plain, closer)]
+    assert programs[0] == programs[1]
     images = [np.asarray(method.sample(state, KEY, 20)) for method in (plain, closer, middle)]
     assert images[0].std(axis=0).mean() > images[1].std(axis=0).mean() > images[2].std(axis=0).mean() == 0
