@@ -7,9 +7,8 @@ Time:      8 min 30 s on two CPU cores with --repeats 5 --seconds 0.8, as for th
 Expect:    times the steps a second of eager PyTorch, on one thread and on two (in brackets: at least required): vanilla
            GAN 3.31 and 3.74 (3); DCGAN 1.44 and 2.19 (1.5 and 1.3); WGAN-GP 1.31 and 1.47 (1.5); VAE 1.50 and 1.61
            (2); each moves by a tenth from run to run and more from machine to machine. DCGAN from stock Flax layers 16
-           and 17
-           (8). Between calls the loop takes 0.16 % of a call (at most 1 %), and 10,000 steps leave memory flat. The
-           first training step 4.6 s after the command is typed (at most 8 are required), 2.9 s once the compilation
+           and 17 (8). Between calls the loop takes 0.16 % of a call (at most 1 %), and 10,000 steps leave memory flat.
+           The first training step 4.6 s after the command is typed (at most 8 are required), 2.9 s once the compilation
            cache is warm (at most 5)
 Writes:    runs/benchmark/benchmark.md, benchmark.json, benchmark.png, scaling.png
 
