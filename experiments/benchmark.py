@@ -3,7 +3,7 @@
 Run:       python experiments/benchmark.py                 (PyTorch's columns: pip install -e '.[imperative]')
            python experiments/benchmark.py --cases dcgan   (one of vanilla_gan, dcgan, wgan, vae; default all)
            python experiments/benchmark.py --cases --no-scaling --starts 0     (only what the loop costs, 20 s)
-Time:      8 min 30 s on two CPU cores with --repeats 5 --seconds 0.8, as for the figures below; longer without
+Time:      8 min 30 s on two CPU cores with --repeats 5 --seconds 0.8, longer without; the figures are of 3 repeats
 Expect:    times the steps a second of eager PyTorch, on one thread and on two (in brackets: at least required): vanilla
            GAN 3.31 and 3.74 (3); DCGAN 1.44 and 2.19 (1.5 and 1.3); WGAN-GP 1.31 and 1.47 (1.5); VAE 1.50 and 1.61
            (2); each moves by a tenth from run to run and more from machine to machine. DCGAN from stock Flax layers 16

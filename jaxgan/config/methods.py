@@ -81,7 +81,7 @@ class DCGAN:
 
     latent_size: int = number(100)  # numbers in the latent vector z
     latent_law: LatentLaw = "normal"  # law of z: U[-1, 1], N(0, 1), or ten clusters
-    truncation: float = number(1.0, low=0, high=1)  # share of the latents' spread that samples are drawn from
+    truncation: float = number(1.0, low=0, high=1)  # share of the latents' spread that samples keep; 1: all of it
     conditional: bool = False  # tell both networks the class of each image, so that it can be asked for
     width: int = number(32)  # channels at half of the image's size; they double with every halving
     bias: bool = False  # biases in the convolutions

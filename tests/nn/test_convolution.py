@@ -146,13 +146,8 @@ def test_every_kernel_is_lowered_to_one_convolution(case, platform):
     x, w, y = case.arrays(jnp.float32)
 
     def count(function, *args):
-        return (
-            jax.jit(function)
-            .trace(*args)
-            .lower(lowering_platforms=(platform,))
-            .as_text()
-            .count("stablehlo.convolution")
-        )
+        lowered = jax.jit(function).trace(*args).lower(lowering_platforms=(platform,))
+        return lowered.as_text().count("stablehlo.convolution")
 
     options = case.options
     assert count(lambda x, w: convolution(x, w, **options), x, w) == 1
