@@ -31,7 +31,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # nothing runs here, and a chip t
 
 import autoencoder
 import dcgan
+import digit_classifier
 import jax
+import r3gan
 import tyro
 import vae
 import vanilla_gan
@@ -40,7 +42,8 @@ from aot import proof, report, targets
 
 from jaxgan.errors import UserError, one_line_errors, parse, unknown_choice
 
-RECIPES = {module.CONFIG.kind: module.CONFIG for module in (autoencoder, vae, vanilla_gan, dcgan, wgan)}
+MODULES = (autoencoder, vae, vanilla_gan, dcgan, wgan, r3gan, digit_classifier)
+RECIPES = {module.__name__: module.CONFIG for module in MODULES}
 FRONT_ENDS = ("pmap", "shard_map")
 
 
@@ -51,7 +54,7 @@ class Options:
     target: tuple[str, ...] = ("v5e:1x1", "v5e:4x4", "v5e:8x8")  # chips in a shape: v4, v5e, v5p, v6e or h100
     recipes: tuple[str, ...] = tuple(RECIPES)  # which to compile
     parallel: tuple[str, ...] = FRONT_ENDS  # front ends for several chips
-    batch_size: int | None = None  # images in a step, over all chips; None: each recipe's own
+    batch_size: int | None = None  # images in a step, over all chips; None: each recipe's own, or an image a chip
     effort: float = 0.0  # what the TPU compiler puts into fast programs: 0 as when training, -1 as little as it can
     out: Path = Path("runs/compile_for")  # folder for the table and the numbers
 
@@ -90,7 +93,7 @@ def run(options: Options) -> proof.Results:
             config = proof.fitted(RECIPES[name], target, batch_size=options.batch_size)
             for parallel in options.parallel if target.count > 1 else options.parallel[:1]:
                 print(f"{name} for {target.name}, {parallel} ...", flush=True)
-                row = proof.prove(config, target, devices, parallel=parallel, effort=options.effort)
+                row = proof.prove(config, target, devices, recipe=name, parallel=parallel, effort=options.effort)
                 results["programs"].append(row)
         complaint = proof.too_large(vanilla_gan.CONFIG, target, devices[:1], effort=options.effort)
         results["too_large"][target.name] = complaint

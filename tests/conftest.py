@@ -3,13 +3,17 @@
 import os
 import shutil
 import tempfile
+from importlib.metadata import version
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit all this
     # Programs that several tests compile are compiled once.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxgan-tests-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    # Small programs, compiled far more often than run: without LLVM's optimizations they take half the time.
+    # Small programs, compiled far more often than run: without LLVM's optimizations they take half the time, and with
+    # XLA's former way to write loops, as long as there is one, half of that (an unknown flag would end the process).
     quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    if version("jaxlib").startswith("0.10."):
+        quick += "--xla_cpu_use_fusion_emitters=false "
     flags = "--xla_force_host_platform_device_count=8 --xla_cpu_parallel_codegen_split_count=1 " + quick
     os.environ["XLA_FLAGS"] = flags + os.environ.get("XLA_FLAGS", "")
     os.environ["JAX_PLATFORMS"] = "cpu"

@@ -77,26 +77,29 @@ def traced_flops(config: Config, *, chips: int) -> float:
 
 
 def fitted(config: Config, target: Target, *, batch_size: int | None) -> Config:
-    """Gives a recipe another batch, and checks that the chips can share it.
+    """Gives a recipe another batch, or an image a chip where its own is smaller, and checks that chips can share it.
 
     Raises:
       UserError: if they cannot.
     """
-    size = config.run.batch_size if batch_size is None else batch_size
+    size = max(config.run.batch_size, target.count) if batch_size is None else batch_size
     if size < 1 or size % target.count:
         allowed = f"it must be a multiple of the {target.count} chips of {target.name}"
         near = max(1, round(size / target.count)) * target.count
-        raise UserError(f"--batch-size: {size} is not allowed for {config.kind}, {allowed}, such as {near}")
+        raise UserError(f"--batch-size: {size} is not allowed, {allowed}, such as {near}")
     return dataclasses.replace(config, run=dataclasses.replace(config.run, batch_size=size))
 
 
-def prove(config: Config, target: Target, devices: Sequence[jax.Device], *, parallel: str, effort: float) -> Results:
+def prove(
+    config: Config, target: Target, devices: Sequence[jax.Device], *, recipe: str, parallel: str, effort: float
+) -> Results:
     """Compiles a recipe's chunk for a target and reads what came out.
 
     Args:
       config: the recipe's.
       target: which chips.
       devices: they.
+      recipe: what it is called.
       parallel: the front end.
       effort: what the compiler puts into fast programs: 0 its own measure, -1 as little as it can.
 
@@ -111,7 +114,7 @@ def prove(config: Config, target: Target, devices: Sequence[jax.Device], *, para
     seconds = time.perf_counter() - began
     flops = compiled.cost_analysis()["flops"] if tpu else traced_flops(config, chips=target.count)
     return {
-        "recipe": config.kind,
+        "recipe": recipe,
         "target": target.name,
         "platform": target.chip.platform,
         "chip": target.chip.name,

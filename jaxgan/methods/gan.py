@@ -120,7 +120,7 @@ def gan(
         dropout: Sequence[Array],
         words: Sequence[Array],
         *,
-        penalised: bool = True,
+        step: Int[Array, ""],
     ) -> tuple[NetworkState, Metrics]:
         def objective(params: PyTree, examples: PyTree):
             real, fake, told, dropout, words = examples
@@ -132,9 +132,16 @@ def gan(
             def critic(images: Images) -> Float[Array, " batch"]:
                 return discriminator.apply(_variables(now), images, dropout[0], *told)
 
+            def penalised() -> Metrics:
+                due = zip(penalties, words, strict=True)
+                return {p.name: penalty_every * p.value(critic, real, fake, bits) for p, bits in due}
+
             terms = loss.discriminator(real_logits, fake_logits)
-            due = zip(penalties, words, strict=True) if penalised else ()
-            extra = {p.name: penalty_every * p.value(critic, real, fake, bits) for p, bits in due}
+            if penalty_every == 1:
+                extra = penalised()
+            else:  # in a branch there are gradients, but their sum over devices comes once, after it
+                nothing = {p.name: jnp.zeros_like(real_logits[0]) for p in penalties}
+                extra = lax.cond(step % penalty_every == 0, penalised, lambda: nothing)
             total = sum(terms.values()) + sum(extra.values())
             metrics = {"discriminator_loss": total, **extra, **loss.metrics(real_logits, fake_logits)}
             metrics |= {f"discriminator_loss_{name}": term for name, term in terms.items()}
@@ -177,21 +184,9 @@ def gan(
         told = (batch.labels,) if classes else ()
 
         fake = generate(state.generator, latent_law(first), told)
-        examples = (batch.images, fake, told, dropout, words)
-
-        def without_penalties(network: NetworkState) -> tuple[NetworkState, Metrics]:
-            network, metrics = update_discriminator(network, *examples, penalised=False)
-            return network, metrics | {p.name: jnp.zeros_like(metrics["discriminator_loss"]) for p in penalties}
-
-        if penalty_every == 1:
-            judge, metrics = update_discriminator(state.discriminator, *examples)
-        else:
-            judge, metrics = lax.cond(
-                state.step % penalty_every == 0,
-                lambda network: update_discriminator(network, *examples),
-                without_penalties,
-                state.discriminator,
-            )
+        judge, metrics = update_discriminator(
+            state.discriminator, batch.images, fake, told, dropout, words, step=state.step
+        )
 
         def update(network: NetworkState, averaged: PyTree | None) -> tuple[NetworkState, PyTree | None, Metrics]:
             return update_generator(network, averaged, judge, batch.images, latent_law(second), told, dropout)

@@ -134,6 +134,8 @@ def _c(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _t(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
+    if y.shape[1:3] == (1, 1):
+        return _t_of_pixels(geometry, size, y, w)
     if w.shape[2] <= FEW_CHANNELS:
         return _t_by_patches(geometry, size, y, w)
     reach = [k - 1 - p for k, p in zip(geometry.kernel_size, geometry.padding, strict=True)]
@@ -142,6 +144,18 @@ def _t(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
     return lax.conv_general_dilated(
         y, flipped, (1, 1), padding, lhs_dilation=geometry.strides, dimension_numbers=LAYOUT
     )
+
+
+def _t_of_pixels(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
+    """The same map from images of one pixel, which is a fully connected layer: each pixel makes one patch.
+
+    With zeros around the pixel, nearly all of the work would be to multiply by them.
+    """
+    kernel = w.reshape(1, 1, -1, w.shape[3]).swapaxes(2, 3)
+    patches = lax.conv_general_dilated(y, kernel, (1, 1), "VALID", dimension_numbers=LAYOUT)
+    edges = [(-p, p + n - k, 0) for p, n, k in zip(geometry.padding, size, geometry.kernel_size, strict=True)]
+    patches = patches.reshape(len(y), *geometry.kernel_size, w.shape[2])
+    return lax.pad(patches, jnp.zeros((), patches.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
 
 
 def _t_by_patches(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:

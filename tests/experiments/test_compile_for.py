@@ -240,8 +240,8 @@ def test_the_roofline_is_the_longest_of_three_times():
         (["--parallel", "pmpa"], "did you mean 'pmap'?"),
         (["--effort", "2"], "--effort: 2.0 is not allowed, it must be between -1 and 1"),
         (
-            ["--target", "v5e:16x16", "--recipes", "dcgan"],
-            "--batch-size: 64 is not allowed for dcgan, it must be a multiple of the 256 chips of v5e:16x16",
+            ["--target", "v5e:16x16", "--recipes", "dcgan", "--batch-size", "64"],
+            "--batch-size: 64 is not allowed, it must be a multiple of the 256 chips of v5e:16x16",
         ),
     ],
 )
@@ -321,10 +321,11 @@ def test_what_cannot_be_shared_among_the_chips_is_not_compiled_and_what_can_is()
     config = compile_for.RECIPES["dcgan"]
     target = targets.parse_target("v5e:16x16")
     with pytest.raises(UserError, match="multiple of the 256 chips"):
-        proof.fitted(config, target, batch_size=None)
-    assert proof.fitted(config, target, batch_size=512) == dataclasses.replace(
-        config, run=dataclasses.replace(config.run, batch_size=512)
-    )
+        proof.fitted(config, target, batch_size=64)
+    for given, found in ((512, 512), (None, 256)):
+        assert proof.fitted(config, target, batch_size=given) == dataclasses.replace(
+            config, run=dataclasses.replace(config.run, batch_size=found)
+        )
 
 
 @pytest.mark.slow
