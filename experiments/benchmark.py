@@ -35,7 +35,7 @@ from typing import Any
 import jax
 import tyro
 from benchmarking import overhead, report, scaling, verdicts
-from benchmarking.competitors import CASES, OURS, PEAK_SIZE, competitors, matrix_products
+from benchmarking.competitors import CASES, FRONT_END, OURS, PEAK_SIZE, competitors, matrix_products
 from benchmarking.machine import about
 from benchmarking.processors import confined, cpus
 from benchmarking.rates import in_words
@@ -94,7 +94,7 @@ def compare(name: str, threads: int, options: Options) -> Results:
     return {
         "case": name,
         "threads": threads,
-        "device": devices[0].device_kind + f", {OURS} under pmap on {len(devices)} of them" * (len(devices) > 1),
+        "device": devices[0].device_kind + f", {OURS} under {FRONT_END} on {len(devices)} of them" * (len(devices) > 1),
         "flops": case.flops(case.config.method, image_shape=image_shape, batch_size=batch_size),
         "rates": rates,
         "others": others,

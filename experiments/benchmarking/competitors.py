@@ -35,7 +35,7 @@ class Case(NamedTuple):
       flops: from (method, image_shape=, batch_size=) to the floating-point operations of a step.
       required: least ratio of steps per second by competitor: on one thread, on two, and so on, the last for all more.
       rivals: other methods in JAX that do the same work, by competitor, from (config of the method, image_shape=).
-      spread: whether, on CPU, ours has a device for each thread, under pmap: convolutions on half of a batch each keep
+      spread: whether, on CPU, ours has a device for each thread: convolutions on half of a batch each keep
         two threads busier than two threads in one convolution.
     """
 
@@ -46,6 +46,7 @@ class Case(NamedTuple):
     spread: bool = False
 
 
+FRONT_END = "shard_map"  # for several devices; unlike pmap it takes the compiler's options
 CASES = {
     "vanilla_gan": Case(Config(configs.VanillaGAN()), flops.vanilla_gan, {EAGER: (3.0,)}),
     "dcgan": Case(
@@ -63,13 +64,15 @@ def compiled_program(build: Build, config: Config, dataset: data.Dataset, device
       build: makes the method.
       config: how it is trained.
       dataset: the training images.
-      devices: where; under pmap if there are several.
+      devices: where.
 
     Returns:
       The function, compiled.
     """
     image_shape, everywhere = dataset.images.shape[1:], replicated(devices)
-    program = compile_program(build, devices, image_shape=image_shape, batch_size=config.run.batch_size)
+    program = compile_program(
+        build, devices, image_shape=image_shape, batch_size=config.run.batch_size, parallel=FRONT_END
+    )
     seed = jax.device_put(np.uint32(config.run.seed), everywhere)
     images, labels = (jax.device_put(np.asarray(x), everywhere) for x in (dataset.images, dataset.labels))
     carry, epoch = program.init(seed), 0

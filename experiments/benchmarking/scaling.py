@@ -58,7 +58,7 @@ def over_devices(
     """Times a step of ours when so many devices share its batch, in turns.
 
     Args:
-      present: the devices; more than one are used under pmap.
+      present: the devices; more than one are used together.
       dataset: the training images.
       repeats: turns of each.
       seconds: length of a turn.
