@@ -1,7 +1,8 @@
 """The deep convolutional GAN: transposed convolutions draw, strided ones judge, with batch normalization between.
 
 Run:       python experiments/dcgan.py              (--help lists every flag)
-           XLA_FLAGS=--xla_force_host_platform_device_count=2 python experiments/dcgan.py --devices 2 --parallel shard_map
+           XLA_FLAGS=--xla_force_host_platform_device_count=2 \
+             python experiments/dcgan.py --devices 2 --parallel shard_map
                                                     (a device a core: the same numbers but for rounding, faster)
 Time:      12 min 30 s on two CPU cores, 15 epochs at 19 steps a second
 Expect:    recognisable digits from the fourth epoch on, of all ten classes at the end; the discriminator stays ahead:

@@ -1,7 +1,8 @@
 """A GAN past the chapter: pairs of real and generated images, two gradient penalties, and no normalization anywhere.
 
 Run:       python experiments/r3gan.py              (--help lists every flag)
-           XLA_FLAGS=--xla_force_host_platform_device_count=2 python experiments/r3gan.py --devices 2 --parallel shard_map
+           XLA_FLAGS=--xla_force_host_platform_device_count=2 \
+             python experiments/r3gan.py --devices 2 --parallel shard_map
                                                     (a device a core: the same numbers but for rounding, faster)
 Time:      18 min on two CPU cores (two devices), 16 epochs at 28 steps a second
 Expect:    digits of all ten classes from the second epoch on; at the end a Fréchet distance of 0.12 (real images 0.04,

@@ -18,6 +18,8 @@ Carry = TypeVar("Carry")
 Inputs = TypeVar("Inputs")
 
 AXIS = "data"  # the one mapped axis: devices share a batch along it
+# What is given to YNNPACK on CPU; by default convolutions are, too.
+CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
 
 
 def select_devices(*, platform: str = "auto", count: int | None = None, batch_size: int = 1) -> tuple[jax.Device, ...]:
@@ -127,7 +129,8 @@ def spread(
         )
         mapped = jax.shard_map(own, mesh=_mesh(devices), in_specs=(everywhere, specs), out_specs=everywhere)
         return jax.jit(mapped, donate_argnums=0, compiler_options=options)
-    # pmap takes no options, and insists on one argument that is split over the devices, although none of ours may be: the device's number.
+    # pmap takes no options of the compiler's, and insists on one argument that is split over the devices, although none
+    # of ours may be: the device's number.
     mapped = jax.pmap(
         lambda _, carry, inputs: function(carry, inputs),
         axis_name=AXIS,
@@ -154,19 +157,18 @@ def spread(
 
 
 def compiler_options(devices: Sequence[jax.Device]) -> dict[str, str] | None:
-    """The compiler's options for training: on CPU, convolutions by Eigen.
+    """The compiler's options for training, as far as it knows them: on CPU, convolutions by Eigen.
 
     YNNPACK, to which XLA gives them by default, takes a third longer for the gradients of weights.
     """
     if devices[0].platform != "cpu":
         return None
-    options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
-    nothing = jax.ShapeDtypeStruct((), np.int32, sharding=SingleDeviceSharding(devices[0]))
+    number = jax.ShapeDtypeStruct((), np.int32, sharding=SingleDeviceSharding(devices[0]))
     try:
-        jax.jit(lambda x: x, compiler_options=options).lower(nothing).compile()
+        jax.jit(lambda x: x, compiler_options=CPU_OPTIONS).lower(number).compile()
     except jax.errors.JaxRuntimeError:  # an XLA that knows no such option
         return None
-    return options
+    return CPU_OPTIONS
 
 
 def _entries(in_axes: Any, inputs: Inputs) -> Inputs:

@@ -8,6 +8,7 @@ import pytest
 from jaxgan.config import DCGAN, WGAN, VanillaGAN
 from jaxgan.data.order import epoch_order
 from jaxgan.methods import build, factory, gan, gradients
+from jaxgan.runtime import devices as runtime_devices
 from jaxgan.runtime.devices import replicated
 from jaxgan.runtime.program import Inputs, compile_program
 
@@ -157,3 +158,10 @@ def test_state_stays_replicated_and_is_donated():
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before.state))
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(after))
     assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(after)} == {4}
+
+
+def test_the_compiler_gets_options_that_it_knows_and_no_others(monkeypatch):
+    known = runtime_devices.compiler_options(jax.devices()[:1])
+    assert known == runtime_devices.CPU_OPTIONS
+    monkeypatch.setattr(runtime_devices, "CPU_OPTIONS", {"xla_cpu_of_another_year": "1"})
+    assert runtime_devices.compiler_options(jax.devices()[:1]) is None
