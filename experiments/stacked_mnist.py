@@ -37,7 +37,13 @@ from jaxgan.runtime.interrupts import sigterm_ends
 from jaxgan.runtime.workdir import Workdir, write_atomically
 
 TRAINING_IMAGES = find("mnist").examples["train"]
-RECIPES: Mapping[str, Config] = {module.__name__: module.CONFIG for module in (dcgan, wgan, r3gan)}
+# Three digits are more than ten clusters tell apart, and take three times as many latents.
+LATENTS = {"latent_size": 3 * r3gan.CONFIG.method.latent_size, "latent_law": "uniform", "truncation": 1.0}
+RECIPES: Mapping[str, Config] = {
+    "dcgan": dcgan.CONFIG,
+    "wgan": wgan.CONFIG,
+    "r3gan": dataclasses.replace(r3gan.CONFIG, method=dataclasses.replace(r3gan.CONFIG.method, **LATENTS)),
+}
 
 PUBLISHED = {  # modes found and KL divergence, as Huang et al. 2024 (The GAN is dead; long live the GAN!) list them
     "DCGAN": (99, 3.40),
