@@ -129,7 +129,11 @@ def weight_gradient(
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _c(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
     if w.shape[2] <= FEW_CHANNELS and max(geometry.strides) > 1:
-        return _c_of_tiles(geometry, x, w)
+        return lax.platform_dependent(x, w, cpu=partial(_c_of_tiles, geometry), default=partial(_c_of_pixels, geometry))
+    return _c_of_pixels(geometry, x, w)
+
+
+def _c_of_pixels(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
     padding = [(p, p) for p in geometry.padding]
     return lax.conv_general_dilated(x, w, geometry.strides, padding, dimension_numbers=LAYOUT)
 
@@ -137,7 +141,7 @@ def _c(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
 def _c_of_tiles(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
     """The same map over tiles of a stride's size, whose pixels are channels: there are more of these, and no stride.
 
-    Convolutions of one channel are slow on CPU, and leave most of a TPU's matrix unit idle.
+    Convolutions of one channel are slow on CPU. On a TPU it takes longer to lay out the tiles.
     """
     (height, width), channels = geometry.strides, w.shape[2]
     counts = [-(-k // s) for k, s in zip(geometry.kernel_size, geometry.strides, strict=True)]
