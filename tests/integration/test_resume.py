@@ -84,7 +84,9 @@ def test_interrupted_again_and_again_or_run_in_one_go_it_ends_the_same(toy_confi
 @pytest.mark.parametrize(
     "method",
     [
-        DCGAN(width=2, latent_size=3, spectral_norm=True, ema_decay=0.9, conditional=True),
+        pytest.param(
+            DCGAN(width=2, latent_size=3, spectral_norm=True, ema_decay=0.9, conditional=True), marks=pytest.mark.slow
+        ),
         pytest.param(WGAN(width=2, latent_size=3, critic_steps=2), marks=pytest.mark.slow),
         pytest.param(VAE(hidden_units=5, latent_size=2, targets="binarized"), marks=pytest.mark.slow),
         pytest.param(Autoencoder(hidden_units=5, latent_size=2), marks=pytest.mark.slow),

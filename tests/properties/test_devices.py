@@ -31,9 +31,10 @@ TIED = {
 TIED_COUNTS = [
     ("dcgan", 2, "shard_map"),
     pytest.param("dcgan", 8, "pmap", marks=pytest.mark.slow),
-    ("spectral", 4, "shard_map"),
+    pytest.param("spectral", 4, "shard_map", marks=pytest.mark.slow),
 ]
-TIED_COUNTS += [("wgan", 2, "pmap"), pytest.param("wgan", 8, "shard_map", marks=pytest.mark.slow), ("clip", 4, "pmap")]
+TIED_COUNTS += [("wgan", 2, "pmap"), pytest.param("wgan", 8, "shard_map", marks=pytest.mark.slow)]
+TIED_COUNTS += [pytest.param("clip", 4, "pmap", marks=pytest.mark.slow)]
 
 
 @pytest.fixture
