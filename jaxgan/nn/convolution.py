@@ -129,11 +129,11 @@ def weight_gradient(
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _c(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
     if w.shape[2] <= FEW_CHANNELS and max(geometry.strides) > 1:
-        return lax.platform_dependent(x, w, cpu=partial(_c_of_tiles, geometry), default=partial(_c_of_pixels, geometry))
-    return _c_of_pixels(geometry, x, w)
+        return lax.platform_dependent(x, w, cpu=partial(_c_of_tiles, geometry), default=partial(_c_directly, geometry))
+    return _c_directly(geometry, x, w)
 
 
-def _c_of_pixels(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
+def _c_directly(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
     padding = [(p, p) for p in geometry.padding]
     return lax.conv_general_dilated(x, w, geometry.strides, padding, dimension_numbers=LAYOUT)
 
@@ -143,24 +143,34 @@ def _c_of_tiles(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
 
     Convolutions of one channel are slow on CPU. On a TPU it takes longer to lay out the tiles.
     """
-    (height, width), channels = geometry.strides, w.shape[2]
-    counts = [-(-k // s) for k, s in zip(geometry.kernel_size, geometry.strides, strict=True)]
-    tiles = [n + count - 1 for n, count in zip(geometry.down(x.shape[1:3]), counts, strict=True)]
+    kernel = _in_tiles(geometry, w)
+    rows, height, columns, width, channels, outputs = kernel.shape
+    tiles = [n + count - 1 for n, count in zip(geometry.down(x.shape[1:3]), (rows, columns), strict=True)]
     sizes = zip(tiles, geometry.strides, x.shape[1:3], geometry.padding, strict=True)
     edges = [(p, count * s - n - p, 0) for count, s, n, p in sizes]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
     x = x.reshape(len(x), tiles[0], height, tiles[1], width, channels).transpose(0, 1, 3, 2, 4, 5)
-    w = jnp.pad(w, [(0, counts[0] * height - len(w)), (0, counts[1] * width - w.shape[1]), (0, 0), (0, 0)])
-    w = w.reshape(counts[0], height, counts[1], width, channels, -1).transpose(0, 2, 1, 3, 4, 5)
     return lax.conv_general_dilated(
-        x.reshape(*x.shape[:3], -1), w.reshape(*counts, -1, w.shape[-1]), (1, 1), "VALID", dimension_numbers=LAYOUT
+        x.reshape(*x.shape[:3], -1),
+        kernel.transpose(0, 2, 1, 3, 4, 5).reshape(rows, columns, -1, outputs),
+        (1, 1),
+        "VALID",
+        dimension_numbers=LAYOUT,
     )
+
+
+def _in_tiles(geometry: Geometry, w: ArrayLike) -> Float[Array, "rows height columns width inputs outputs"]:
+    """Cuts a kernel into tiles of a stride's size, ``rows`` times ``columns``, the last ones filled up with zeros."""
+    counts = [-(-k // s) for k, s in zip(geometry.kernel_size, geometry.strides, strict=True)]
+    (rows, columns), (height, width) = counts, geometry.strides
+    whole = jnp.pad(w, [(0, rows * height - len(w)), (0, columns * width - w.shape[1]), (0, 0), (0, 0)])
+    return whole.reshape(rows, height, columns, width, *w.shape[2:])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _t(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
     if y.shape[1:3] == (1, 1):
-        return _t_of_pixels(geometry, size, y, w)
+        return _t_of_one_pixel(geometry, size, y, w)
     if w.shape[2] <= FEW_CHANNELS:
         return _t_by_patches(geometry, size, y, w)
     reach = [k - 1 - p for k, p in zip(geometry.kernel_size, geometry.padding, strict=True)]
@@ -171,8 +181,8 @@ def _t(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
     )
 
 
-def _t_of_pixels(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
-    """The same map from images of one pixel, which is a fully connected layer: each pixel makes one patch.
+def _t_of_one_pixel(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
+    """The same map from images of one pixel, which is a fully connected layer.
 
     With zeros around the pixel, nearly all of the work would be to multiply by them.
     """
@@ -190,16 +200,16 @@ def _t_by_patches(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) ->
     than three times as fast on CPU as convolving ``y`` with zeros between its pixels. TPU's compiler expects it to make
     a step of the DCGAN a tenth slower; choosing by platform would keep the generator from being exported to ONNX.
     """
-    # In tiles of a stride's size: a patch covers `counts` of them, and `covered` reach to the far edge of the image.
-    counts = [-(-k // s) for k, s in zip(geometry.kernel_size, geometry.strides, strict=True)]
-    covered = [-(-(p + n) // s) for p, n, s in zip(geometry.padding, size, geometry.strides, strict=True)]
-    (rows, columns), (height, width), channels = counts, geometry.strides, w.shape[2]
-    kernel = jnp.pad(w, [(0, rows * height - len(w)), (0, columns * width - w.shape[1]), (0, 0), (0, 0)])
+    kernel = _in_tiles(geometry, w)
+    rows, height, columns, width, channels, outputs = kernel.shape  # a patch covers as many tiles as the kernel
+    covered = [
+        -(-(p + n) // s) for p, n, s in zip(geometry.padding, size, geometry.strides, strict=True)
+    ]  # up to edges
     patches = lax.conv_general_dilated(
         y,
-        kernel.reshape(1, 1, -1, w.shape[3]).swapaxes(2, 3),
+        kernel.reshape(1, 1, -1, outputs).swapaxes(2, 3),
         (1, 1),
-        [(count - 1, tiles - n) for count, tiles, n in zip(counts, covered, y.shape[1:3], strict=True)],
+        [(count - 1, tiles - n) for count, tiles, n in zip((rows, columns), covered, y.shape[1:3], strict=True)],
         dimension_numbers=LAYOUT,
     )
     patches = patches.reshape(*patches.shape[:3], rows, height, columns, width, channels)

@@ -160,6 +160,13 @@ def compiler_options(devices: Sequence[jax.Device]) -> dict[str, str] | None:
     """The compiler's options for training, as far as it knows them: on CPU, convolutions by Eigen.
 
     YNNPACK, to which XLA gives them by default, takes a third longer for the gradients of weights.
+
+    Args:
+      devices: where training runs.
+
+    Returns:
+      What ``jax.jit`` takes as ``compiler_options``: :data:`CPU_OPTIONS`, or None on other platforms and where XLA
+      knows no such options.
     """
     if devices[0].platform != "cpu":
         return None

@@ -166,3 +166,10 @@ def test_the_compiler_gets_options_that_it_knows_and_no_others(monkeypatch):
     assert known == runtime_devices.CPU_OPTIONS
     monkeypatch.setattr(runtime_devices, "CPU_OPTIONS", {"xla_cpu_of_another_year": "1"})
     assert runtime_devices.compiler_options(jax.devices()[:1]) is None
+
+
+@pytest.mark.parametrize(("count", "parallel"), [(1, "auto"), (2, "shard_map")])
+def test_the_training_program_is_compiled_with_these_options(count, parallel, monkeypatch):
+    monkeypatch.setattr(runtime_devices, "compiler_options", lambda devices: {"xla_cpu_of_another_year": "1"})
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_cpu_of_another_year"):
+        run(count, parallel, steps=1)
