@@ -43,6 +43,7 @@ FUNCTIONAL_TABLE = {
     "jaxgan/data/stacking.py": {"*": LOOP},
     "jaxgan/nn/autoencoders.py": {"*": MODEL},
     "jaxgan/nn/convolution.py": {"*": MODEL},
+    "jaxgan/nn/convolution_forms.py": {"*": MODEL},
     "jaxgan/nn/convolution_layers.py": {"*": MODEL},
     "jaxgan/nn/convolutional.py": {"*": MODEL},
     "jaxgan/nn/dense.py": {"*": MODEL},

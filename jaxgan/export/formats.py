@@ -16,6 +16,7 @@ from safetensors import numpy as safetensors
 from jaxgan.config import to_json
 from jaxgan.errors import UserError
 from jaxgan.export.generator import Generator, generator, parameters_taken
+from jaxgan.export.portable import portable
 from jaxgan.interop import weights
 from jaxgan.runtime.finished import Finished
 
@@ -88,7 +89,7 @@ def onnx(run: Finished, averaged: bool) -> Encoded:
         import onnxruntime
 
         model = jax2onnx.to_onnx(
-            made.images,
+            portable(made.images),
             declared,
             model_name=made.network,
             input_names=list(given),

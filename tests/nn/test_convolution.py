@@ -12,7 +12,8 @@ from jax import lax
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from jaxgan.nn.convolution import LAYOUT, Geometry, convolution, transposed_convolution, weight_gradient
+from jaxgan.nn.convolution import Geometry, convolution, transposed_convolution, weight_gradient
+from jaxgan.nn.convolution_forms import LAYOUT
 
 
 class Case(NamedTuple):
@@ -56,6 +57,8 @@ CHAPTER = [
 ]
 # To one pixel, from an image smaller than the kernel, and with a row and a column that no stride reaches.
 ONE_PIXEL = Case(Geometry((3, 4), (2, 2), (1, 1)), (2, 3), (5, 4), 2)
+# Back by tiles on CPU: many channels, and strides that divide the kernel; again with what no stride reaches.
+TILES = Case(Geometry((4, 3), (2, 3), (1, 2)), (7, 6), (5, 4), 2)
 
 
 def plain(x, w, case):
@@ -69,6 +72,7 @@ def close(found, expected, tolerance=1e-10):
 
 @given(cases())
 @example(ONE_PIXEL)
+@example(TILES)
 @settings(deadline=None, max_examples=10)
 def test_the_three_maps_are_adjoint(case):
     with jax.enable_x64(True):
@@ -87,6 +91,7 @@ def test_the_three_maps_are_adjoint(case):
 
 @given(cases())
 @example(ONE_PIXEL)
+@example(TILES)
 @settings(deadline=None, max_examples=4)
 def test_values_and_first_and_second_derivatives_are_those_of_xla(case):
     with jax.enable_x64(True):
@@ -108,6 +113,7 @@ def test_values_and_first_and_second_derivatives_are_those_of_xla(case):
 
 @given(cases())
 @example(ONE_PIXEL)
+@example(TILES)
 @settings(deadline=None, max_examples=4)
 def test_transposed_convolution_has_xlas_derivatives_too(case):
     with jax.enable_x64(True):
@@ -152,7 +158,7 @@ def test_the_chapters_layers_come_back_to_the_size_they_started_from(case):
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
-@pytest.mark.parametrize("case", [CHAPTER[0], CHAPTER[2], CHAPTER[3]], ids=["few channels", "more", "one pixel"])
+@pytest.mark.parametrize("case", CHAPTER, ids=["few channels", "tiles", "more", "one pixel"])
 def test_every_kernel_is_lowered_to_one_convolution(case, platform):
     x, w, y = case.arrays(jnp.float32)
 
