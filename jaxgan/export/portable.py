@@ -49,8 +49,7 @@ def _evaluate(program: Jaxpr, constants: Sequence[Any], args: Sequence[Any]) -> 
                 inner = params[CALLS[name]]
                 results = _evaluate(inner.jaxpr, inner.consts, given)
             case _:
-                functions, params = equation.primitive.get_bind_params(params)
-                results = equation.primitive.bind(*functions, *given, **params)
+                results = equation.primitive.bind(*given, **equation.primitive.get_bind_params(params))
                 results = results if equation.primitive.multiple_results else [results]
         values.update(zip(equation.outvars, results, strict=True))
     return [read(variable) for variable in program.outvars]
