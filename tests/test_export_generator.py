@@ -14,8 +14,10 @@ from jaxgan import cli
 from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder, Config, Run, VanillaGAN, from_json
 from jaxgan.errors import UserError
 from jaxgan.export import FORMATS, export
+from jaxgan.export.portable import portable
 from jaxgan.methods import build
 from jaxgan.nn import noise
+from jaxgan.nn.convolution import transposed_convolution
 from jaxgan.runtime import finished
 from jaxgan.runtime.finished import Finished
 
@@ -98,6 +100,20 @@ def test_the_last_parameters_are_taken_where_they_are_asked_for(name, runs):
     latents, samples = drawn(run._replace(state=run.state.replace(averaged=None)))
     exported = jax.export.deserialize(bytearray(FORMATS["stablehlo"].encode(run, False).content))
     np.testing.assert_allclose(exported.call(latents), samples, atol=2e-6)
+
+
+def test_a_portable_function_leaves_no_choice_of_platform_and_has_the_same_values():
+    kernel = np.random.default_rng(0).normal(size=(4, 4, 5, 4)).astype(np.float32)
+
+    def function(y):  # by tiles on CPU, and inside of other calls
+        up = jax.jit(lambda y: transposed_convolution(y, kernel, strides=(2, 2), padding=(1, 1)))
+        return jax.nn.relu(up(y)) + len(y)
+
+    y = np.random.default_rng(1).normal(size=(2, 3, 3, 4)).astype(np.float32)
+    assert "platform_index" in str(jax.make_jaxpr(function)(y))
+    assert "platform_index" not in str(jax.make_jaxpr(portable(function))(y))
+    assert "lhs_dilation=(2, 2)" in str(jax.make_jaxpr(portable(function))(y))  # what is not for CPU alone
+    np.testing.assert_allclose(portable(function)(y), function(y), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", METHODS)
