@@ -3,13 +3,14 @@
 Run:       python experiments/benchmark.py                 (PyTorch's columns: pip install -e '.[imperative]')
            python experiments/benchmark.py --cases dcgan   (one of vanilla_gan, dcgan, wgan, vae; default all)
            python experiments/benchmark.py --cases --no-scaling --starts 0     (only what the loop costs, 20 s)
-Time:      8 min 30 s on two CPU cores with --repeats 5 --seconds 0.8, longer without; the figures are of 3 repeats
+Time:      14 min on two CPU cores with --repeats 5 --seconds 0.8 --starts 2, longer without; of such a run are the
+           figures, on a day when memory was slow
 Expect:    times the steps a second of eager PyTorch, on one thread and on two (in brackets: at least required): vanilla
-           GAN 3.31 and 3.74 (3); DCGAN 1.44 and 2.19 (1.5 and 1.3); WGAN-GP 1.31 and 1.47 (1.5); VAE 1.50 and 1.61
-           (2); each moves by a tenth from run to run and more from machine to machine. DCGAN from stock Flax layers 16
-           and 17 (8). Between calls the loop takes 0.16 % of a call (at most 1 %), and 10,000 steps leave memory flat.
-           The first training step 4.6 s after the command is typed (at most 8 are required), 2.9 s once the compilation
-           cache is warm (at most 5)
+           GAN 3.65 and 3.64 (3); DCGAN 1.61 and 1.90 (1.5 and 1.3); WGAN-GP 1.73 and 1.76 (1.5); VAE 1.72 and 1.87
+           (2); each moves by a tenth from run to run and more from machine to machine. DCGAN from stock Flax layers 13
+           and 15 (8). Between calls the loop takes 0.36 % of a call (at most 1 %), and 10,000 steps leave memory flat.
+           The first training step 4.6 to 9.7 s after the command is typed (at most 8 are required), 2.9 to 6.2 s once
+           the compilation cache is warm (at most 5)
 Writes:    runs/benchmark/benchmark.md, benchmark.json, benchmark.png, scaling.png
 
 All competitors of a comparison live in one process and take turns, a second each, so that whatever else the machine
