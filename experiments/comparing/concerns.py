@@ -98,6 +98,7 @@ FUNCTIONAL_TABLE = {
     "jaxgan/runtime/interrupts.py": {"*": COMMAND},
     "jaxgan/runtime/launch.py": {"exhibits": RECORDS, "assessor": RECORDS, "*": COMMAND},
     "jaxgan/runtime/loop.py": {"*": LOOP},
+    "jaxgan/runtime/meeting.py": {"*": DEVICES},
     "jaxgan/runtime/processes.py": {"*": DEVICES},
     "jaxgan/runtime/profiling.py": {"*": RECORDS},
     "jaxgan/runtime/program.py": {"*": LOOP},

@@ -18,7 +18,7 @@ from jaxgan.config import Config
 from jaxgan.errors import UserError, fail, one_line_errors, parse
 from jaxgan.methods import Batch, build, networks
 from jaxgan.methods.exhibits import Exhibit
-from jaxgan.runtime import checkpoints, processes, tracking, workdir
+from jaxgan.runtime import checkpoints, meeting, processes, tracking, workdir
 from jaxgan.runtime import console as consoles
 from jaxgan.runtime.devices import enable_compilation_cache, select_devices
 from jaxgan.runtime.inspection import layers, step_cost
@@ -112,7 +112,7 @@ def run(config: Config, *, console: Console | None = None) -> Path:
       Diverged: if a loss stopped being finite; the last checkpoint is from before.
     """
     configs.validate(config)
-    place = processes.join(config)
+    place = meeting.join(config)
     console = console or Console(quiet=bool(place and place.index))
     with consoles.show_log(console), contextlib.ExitStack() as held:
         enable_compilation_cache()

@@ -8,7 +8,7 @@ import numpy as np
 from jaxgan import data
 from jaxgan.config import Config, VanillaGAN
 from jaxgan.data import Dataset, Stream
-from jaxgan.runtime import feeding, launch, loop, processes
+from jaxgan.runtime import feeding, launch, loop, meeting
 
 
 def toy(name, split="train", data_dir=None):
@@ -29,7 +29,7 @@ def toy_stream(name, split="train", data_dir=None, image_size=None):
 def main(argv):
     data.load, data.stream = toy, toy_stream
     feeding.STEPS_A_CHUNK = 2
-    processes.MEETING_SECONDS, processes.SILENT_SECONDS = 20, 10  # nobody here has to wait for a slow network
+    meeting.MEETING_SECONDS, meeting.SILENT_SECONDS = 20, 10  # nobody here has to wait for a slow network
     # Process 0 would take an epoch at a time, and the others, as if they were slow, a step: they must agree.
     leads = "--process-index" not in argv or argv[argv.index("--process-index") + 1] == "0"
     launch.train = partial(loop.train, seconds_a_call=100.0 if leads else 0.0)

@@ -7,8 +7,8 @@ from jax.experimental import multihost_utils
 
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
-from jaxgan.runtime import checkpoints, processes
-from jaxgan.runtime.processes import Place, find
+from jaxgan.runtime import checkpoints, meeting, processes
+from jaxgan.runtime.meeting import Place, find
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "node[001-002]", "SLURM_NTASKS": "2"}
 SLURM |= {"SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
@@ -26,7 +26,7 @@ def environment(monkeypatch):
 
 def test_without_flags_and_launcher_a_process_is_alone_and_nothing_is_initialized(environment):
     environment({})
-    assert processes.join(Config()) is None
+    assert meeting.join(Config()) is None
     assert not jax.distributed.is_initialized()
     assert processes.leads()
 
@@ -75,7 +75,7 @@ def test_flags_that_say_too_little_or_too_much_are_refused(flags, words, environ
 
 def test_processes_that_jax_cannot_tell_apart_are_refused(environment, monkeypatch):
     environment({"OMPI_COMM_WORLD_SIZE": "2"})
-    monkeypatch.setattr(processes.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(meeting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="mpirun started 2 processes"):
         find(Run())
 
@@ -89,7 +89,7 @@ def test_a_cluster_that_does_not_answer_leaves_the_process_alone_and_is_told(env
             raise ConnectionError("no metadata server")
 
     environment({})
-    monkeypatch.setattr(processes.ClusterEnv, "_cluster_types", [Silent])
+    monkeypatch.setattr(meeting.ClusterEnv, "_cluster_types", [Silent])
     assert find(Run()) is None
     assert "no metadata server" in caplog.text
 
