@@ -66,14 +66,15 @@ def lower_function(advance: Callable, *arguments: Any) -> Lowered:
     return advance.lower(*arguments)
 
 
-def traced_flops(config: Config, *, chips: int) -> float:
+def traced_flops(config: Config, target: Target) -> float:
     """Counts the floating-point operations of a chip's part of a step before any compiler has touched it."""
     method = methods.build(config.method, image_shape=MNIST[1:])
-    size = config.run.batch_size // chips
+    size = config.run.batch_size // target.count
     key = jax.eval_shape(jax.random.key, 0)
     index = jax.ShapeDtypeStruct((size,), jnp.int32)
     batch = Batch(jax.ShapeDtypeStruct((size, *MNIST[1:]), jnp.float32), index, index)
-    return jax.jit(method.step).lower(jax.eval_shape(method.init, key), batch, key).cost_analysis()["flops"]
+    traced = jax.jit(method.step).trace(jax.eval_shape(method.init, key), batch, key)
+    return traced.lower(lowering_platforms=(target.chip.platform,)).cost_analysis()["flops"]
 
 
 def fitted(config: Config, target: Target, *, batch_size: int | None) -> Config:
@@ -112,7 +113,7 @@ def prove(
     options = {"exec_time_optimization_effort": effort} if tpu else {}
     compiled = lowered.compile(options)
     seconds = time.perf_counter() - began
-    flops = compiled.cost_analysis()["flops"] if tpu else traced_flops(config, chips=target.count)
+    flops = compiled.cost_analysis()["flops"] if tpu else traced_flops(config, target)
     return {
         "recipe": recipe,
         "target": target.name,
