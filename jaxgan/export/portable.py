@@ -7,7 +7,7 @@ import jax
 from jax.extend.core import Jaxpr, Literal
 
 # Primitives that only stand for the program inside of them, and what they call it.
-CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
+CALLS = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 
 
 def portable(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

@@ -1,6 +1,7 @@
 """How each of the three maps is computed: by one convolution of XLA, in the form that suits channels and platform.
 
-A form is a way to lay out images and kernel. All forms of a map have the same values, up to rounding.
+A form is a way to lay out images and kernel. All forms of a map have the same values, up to rounding. The maps, with
+the shapes of what they take and give, are those of ``convolution``.
 """
 
 import itertools
@@ -58,7 +59,7 @@ def convolve_transposed(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLi
         on_cpu = partial(_transposed_by_tiles, geometry, size)
     else:  # with tiles that are filled up with zeros it would take longer
         return directly(y, w)
-    # A step of the DCGAN would take a TPU a tenth longer by patches, and as much again by tiles.
+    # As compiled for a TPU v5e, a step of the DCGAN would take 2 % longer by patches, and 15 % by patches and tiles.
     return lax.platform_dependent(y, w, cpu=on_cpu, default=directly)
 
 

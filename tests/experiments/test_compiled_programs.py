@@ -1,5 +1,6 @@
 """What is read in compiled programs, and what is found wrong with broken ones."""
 
+import dataclasses
 import functools
 import re
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxgan.config import WGAN, Config, Run, VanillaGAN
+from jaxgan.config import DCGAN, WGAN, Config, Run, VanillaGAN
 from jaxgan.methods import gan
 from jaxgan.runtime.program import Carry
 
@@ -217,3 +218,9 @@ def test_the_roofline_is_the_longest_of_three_times():
     )
     assert found == pytest.approx((2e-3, 1e-3, 15e-3 + 7.5e-3, 25e-3))
     assert found.bound == "network"
+
+
+def test_operations_are_counted_in_the_forms_of_convolution_that_the_chip_is_given():
+    config, h100 = Config(method=DCGAN(width=4), run=Run(batch_size=4)), targets.parse_target("h100:1")
+    cpu = dataclasses.replace(h100, chip=dataclasses.replace(h100.chip, platform="cpu"))  # tiles have margins there
+    assert 0 < proof.traced_flops(config, h100) < proof.traced_flops(config, cpu)

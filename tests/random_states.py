@@ -1,0 +1,48 @@
+"""Small methods of every kind, and states of theirs that hold random numbers."""
+
+import jax
+import numpy as np
+
+from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder, VanillaGAN
+from jaxgan.methods import GANState, build
+
+SHAPE, WIDTH, LATENT = (14, 14, 2), 3, 5
+SPECTRAL = DCGAN(width=WIDTH, latent_size=LATENT, bias=True, spectral_norm=True)
+CONFIGS = {
+    "autoencoder": Autoencoder(encoder="conv", width=WIDTH, latent_size=LATENT),
+    "vae": VAE(hidden_units=7, latent_size=LATENT),
+    "vanilla_gan": VanillaGAN(hidden_units=7, latent_size=LATENT, ema_decay=0.9),
+    "dcgan": DCGAN(width=WIDTH, latent_size=LATENT),
+    "dcgan with spectral normalization": SPECTRAL,
+    "conditional dcgan": DCGAN(width=WIDTH, latent_size=LATENT, conditional=True),
+    "dcgan with other norms": DCGAN(width=WIDTH, generator_norm="instance", discriminator_norm="layer", bias=True),
+    "wgan": WGAN(width=WIDTH, latent_size=LATENT),
+}
+
+
+def random_like(tree, *, dtype, seed):
+    """Numbers in the place of every leaf: counts stay whole, and what is divided by or rooted stays positive."""
+    rng = np.random.default_rng(seed)
+
+    def fill(leaf):
+        if not np.issubdtype(leaf.dtype, np.floating):
+            return np.array(rng.integers(1, 100), leaf.dtype)
+        return (rng.uniform(0.2, 1, leaf.shape) / 3).astype(dtype)
+
+    return jax.tree.map(fill, tree)
+
+
+def random_state(config, *, dtype=np.float64, seed=0):
+    method = build(config, image_shape=SHAPE)
+    return random_like(jax.eval_shape(method.init, jax.random.key(0)), dtype=dtype, seed=seed)
+
+
+def networks_of(state):
+    return (state.generator, state.discriminator) if isinstance(state, GANState) else (state.network,)
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x, y)

@@ -1,0 +1,126 @@
+"""What is converted means the same to PyTorch: its modules load it, compute the same, and train on."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxgan.config import DCGAN, VanillaGAN
+from jaxgan.interop import (
+    adam_by_name,
+    adam_by_position,
+    adam_state,
+    from_state_dict,
+    state_dict,
+    weights,
+    with_adam_state,
+    with_weights,
+)
+from jaxgan.methods import networks
+from tests.random_states import (
+    LATENT,
+    SHAPE,
+    SPECTRAL,
+    WIDTH,
+    assert_same,
+    random_like,
+    random_state,
+)
+
+
+def twins(torch, *, spectral):
+    """The networks of a DCGAN for images of 14 by 14, as modules of the same layer names."""
+    nn, leaky = torch.nn, torch.nn.functional.leaky_relu
+    normalize = nn.utils.parametrizations.spectral_norm if spectral else lambda layer: layer
+
+    class Generator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv_2 = nn.ConvTranspose2d(LATENT, 2 * WIDTH, 4)
+            self.norm_2 = nn.BatchNorm2d(2 * WIDTH)
+            self.conv_1 = nn.ConvTranspose2d(2 * WIDTH, WIDTH, 3, 2, 1)  # from 4 to 7
+            self.norm_1 = nn.BatchNorm2d(WIDTH)
+            self.output = nn.ConvTranspose2d(WIDTH, 2, 4, 2, 1)
+
+        def forward(self, z):
+            x = leaky(self.norm_2(self.conv_2(z[:, :, None, None])), 0.2)
+            return torch.tanh(self.output(leaky(self.norm_1(self.conv_1(x)), 0.2)))
+
+    class Discriminator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv_0 = normalize(nn.Conv2d(2, WIDTH, 4, 2, 1))
+            self.conv_1 = normalize(nn.Conv2d(WIDTH, 2 * WIDTH, 3, 2, 1))
+            self.norm_1 = nn.BatchNorm2d(2 * WIDTH)
+            self.output = normalize(nn.Conv2d(2 * WIDTH, 1, 4))
+
+        def forward(self, x):
+            x = leaky(self.norm_1(self.conv_1(leaky(self.conv_0(x), 0.2))), 0.2)
+            return self.output(x).flatten()
+
+    return nn.ModuleDict({"generator": Generator(), "discriminator": Discriminator()}).double().eval()
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+def test_pytorch_loads_the_whole_state_strictly_and_computes_the_same_images_and_logits(spectral):
+    torch = pytest.importorskip("torch")
+    config = SPECTRAL if spectral else DCGAN(width=WIDTH, latent_size=LATENT, bias=True)
+    state, twin = random_state(config), twins(torch, spectral=spectral)
+    twin.load_state_dict(jax.tree.map(torch.from_numpy, weights(state)), strict=True)
+    rng = np.random.default_rng(0)
+    z, images = rng.normal(size=(4, LATENT)), rng.uniform(-1, 1, (4, *SHAPE))
+    with torch.no_grad():
+        drawn = twin.generator(torch.from_numpy(z)).numpy().transpose(0, 2, 3, 1)
+        judged = twin.discriminator(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    with jax.enable_x64(True):
+        for name, given, theirs in (("generator", z, drawn), ("discriminator", images, judged)):
+            module, network = networks(config, image_shape=SHAPE)[name][0], getattr(state, name)
+            ours = jax.jit(module.apply)({"params": network.params, "batch_stats": network.batch_stats}, given)
+            assert np.std(theirs) > 1e-3
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    assert_same(
+        with_weights(random_state(config, seed=1), twin.state_dict()).discriminator.params, state.discriminator.params
+    )
+
+
+def test_pytorch_loads_dense_layers_and_computes_the_same_images():
+    torch = pytest.importorskip("torch")
+    config = VanillaGAN(hidden_units=7, latent_size=LATENT)
+    module, _ = networks(config, image_shape=SHAPE)["generator"]
+    params = random_like(
+        jax.eval_shape(module.init, jax.random.key(0), np.zeros((1, LATENT)))["params"], dtype=np.float64, seed=0
+    )
+    layers = {"hidden_0": torch.nn.Linear(LATENT, 7), "output": torch.nn.Linear(7, 392)}
+    twin = torch.nn.ModuleDict(layers).double()
+    twin.load_state_dict(jax.tree.map(torch.from_numpy, state_dict(params)), strict=True)
+    z = np.random.default_rng(0).normal(size=(4, LATENT))
+    theirs = torch.tanh(twin.output(torch.nn.functional.leaky_relu(twin.hidden_0(torch.from_numpy(z)), 0.01)))
+    with jax.enable_x64(True):
+        ours = jax.jit(module.apply)({"params": params}, z)
+    np.testing.assert_allclose(np.reshape(ours, (4, -1)), theirs.detach().numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+def test_pytorchs_adam_goes_on_from_our_moments_to_the_same_weights_and_moments(spectral):
+    torch = pytest.importorskip("torch")
+    config = SPECTRAL if spectral else DCGAN(width=WIDTH, latent_size=LATENT, bias=True)
+    network, twin = random_state(config).discriminator, twins(torch, spectral=spectral).discriminator
+    tensors = lambda *trees: jax.tree.map(torch.from_numpy, state_dict(*trees))
+    twin.load_state_dict(tensors(network.params, network.batch_stats), strict=True)
+    names = [name for name, _ in twin.named_parameters()]
+    optimizer = torch.optim.Adam(twin.parameters(), 1e-2, (0.5, 0.9))
+    moments = jax.tree.map(torch.from_numpy, adam_by_position(adam_state(network), names))
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+    gradients = random_like(network.params, dtype=np.float64, seed=2)
+    arrays = tensors(gradients, network.batch_stats)
+    for name, parameter in twin.named_parameters():
+        parameter.grad = arrays[name]
+    optimizer.step()
+    with jax.enable_x64(True):
+        updates, opt_state = optax.adam(1e-2, 0.5, 0.9).update(gradients, network.opt_state)
+        ours = network.replace(params=optax.apply_updates(network.params, updates), opt_state=opt_state)
+    theirs, _ = from_state_dict(twin.state_dict(), like=(network.params, network.batch_stats))
+    theirs = with_adam_state(network.replace(params=theirs), adam_by_name(optimizer.state_dict()["state"], names))
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12)
+    jax.tree.map(close, theirs, ours)
+    assert theirs.opt_state[0].count == network.opt_state[0].count + 1
