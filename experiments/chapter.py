@@ -1,9 +1,9 @@
-"""The chapter on one page: what each method draws as it trains, from decoded noise to the Wasserstein GAN.
+"""The chapter on one page: samples of each method through training, from the autoencoder to the Wasserstein GAN.
 
 Run:       python experiments/chapter.py            (--help lists every flag)
-Time:      as long as the recipes that are not finished yet; seconds once they are
-Expect:    five sections of rows, each method's samples from the same latents after more and more epochs, with the time
-           they took
+Time:      that of the recipes that are not finished yet; seconds if all are
+Expect:    five sections, one per method; each row shows samples from the same latents after more epochs
+Read:      jaxgan/methods/autoencoder.py, vae.py, vanilla_gan.py, dcgan.py and wgan.py
 Writes:    runs/chapter/chapter.png, and the folders of the recipes beside it
 """
 
@@ -24,9 +24,9 @@ from jaxtyping import UInt8
 from jaxgan import figures
 from jaxgan.config import Config
 from jaxgan.errors import UserError, one_line_errors, parse
-from jaxgan.runtime import tracking, workdir
-from jaxgan.runtime.interrupts import sigterm_ends
-from jaxgan.runtime.launch import run, stopped_in_words
+from jaxgan.runs import tracking, workdir
+from jaxgan.runs.launch import run, stopped_in_words
+from jaxgan.runtime.signals import exit_on_sigterm
 
 RECIPES = (autoencoder, vae, vanilla_gan, dcgan, wgan)  # in the chapter's order
 ROWS, COLUMNS = 3, 14
@@ -34,16 +34,16 @@ ROWS, COLUMNS = 3, 14
 
 @dataclass(frozen=True)
 class Options:
-    """Runs the recipes of the chapter, or takes finished runs, and draws what came of them on one page."""
+    """Runs the recipes of the chapter, or takes finished runs, and draws their samples on one page."""
 
     runs: Path = Path("runs")  # folder with a folder for each recipe, and one for the page
-    epochs: int | None = None  # at most so many epochs of each recipe; None: as many as it has
+    epochs: int | None = None  # at most so many epochs of each recipe; None: as many as the recipe has
     data: str = "mnist"  # data set: see `jaxgan data list`
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 def configs(options: Options) -> list[Config]:
-    """Makes the configs of the recipes as the options want them."""
+    """Makes the configs of the recipes."""
     if options.epochs is not None and options.epochs < 1:
         raise UserError(f"--epochs: {options.epochs} is not allowed, it must be at least 1")
     changes = {"data": options.data, "data_dir": options.data_dir}
@@ -62,16 +62,16 @@ def configs(options: Options) -> list[Config]:
 
 
 def finished(config: Config) -> bool:
-    """Whether the folder of a recipe holds a run of its method that came at least as far as is wanted.
+    """Whether the folder of a recipe holds a run of its method for at least as many epochs, even with other fields.
 
     Args:
-      config: what is wanted.
+      config: the recipe's.
 
     Returns:
-      True to take that run as it is, even with other fields; False if the recipe has to run.
+      True to take that run as it is, False to run the recipe.
 
     Raises:
-      UserError: if it has to and the folder holds something else.
+      UserError: if the recipe has to run and the folder holds something else.
     """
     folder = workdir.Workdir(config.run.workdir)
     started = workdir.load_config(folder)
@@ -84,7 +84,7 @@ def finished(config: Config) -> bool:
 
 
 def section(config: Config) -> tuple[str, dict[str, UInt8[np.ndarray, "columns height width channels"]]]:
-    """Reads what a finished run drew: its first samples, its last, and some in between.
+    """Reads samples of a finished run: the first, the last, and some in between.
 
     Args:
       config: the run.
@@ -105,16 +105,16 @@ def section(config: Config) -> tuple[str, dict[str, UInt8[np.ndarray, "columns h
 
 
 def duration(seconds: float) -> str:
-    """Writes a time as a reader would say it."""
+    """Writes seconds, or minutes from 100 s on."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draws the page as a command."""
-    with one_line_errors("chapter"), sigterm_ends("chapter"):
+    with one_line_errors("chapter"), exit_on_sigterm("chapter"):
         options = parse(lambda: tyro.cli(Options, args=argv, prog="chapter"))
         wanted = configs(options)
-        for config in [config for config in wanted if not finished(config)]:  # all are looked at before any runs
+        for config in [each for each in wanted if not finished(each)]:  # all folders are checked before any run
             with stopped_in_words("chapter", config):
                 run(config)
         page = figures.progression(dict(map(section, wanted)), title="The chapter's methods, from noise to digits")

@@ -1,9 +1,10 @@
-"""Transposed convolution explained three ways, which give the same numbers, and drawn.
+"""Transposed convolution explained in three ways that give the same numbers, and drawn.
 
 Run:       python experiments/transposed_convolution.py
-Time:      13 seconds on two CPU cores; nothing is trained
-Expect:    all three ways equal to 1e-6, every size (n - 1) s - 2p + k + output padding, and, after a convolution and
-           its transpose, the shape of the input but not its values
+Time:      13 s on two CPU cores; nothing is trained
+Expect:    one line per geometry: the output size (n - 1) s - 2 p + k + output padding, and the largest difference of
+           the three ways. A convolution and its transpose give back the shape of the input, not its values
+Read:      jaxgan/nn/bilinear.py, and by_zero_insertion and by_matrix below
 Writes:    runs/transposed_convolution/ with shape_comes_back.png, zero_insertion.png and checkerboard.png
 """
 
@@ -19,7 +20,7 @@ from jaxtyping import Array, Float
 
 from jaxgan import figures
 from jaxgan.errors import UserError, one_line_errors, parse
-from jaxgan.nn.convolution import Geometry, convolution, transposed_convolution
+from jaxgan.nn.bilinear import Geometry, convolution, transposed_convolution
 
 # The layers of the chapter's generator, and two more: with output padding, and with a kernel that is not square.
 GEOMETRIES = {
@@ -29,13 +30,12 @@ GEOMETRIES = {
     "4 -> 8": (Geometry((3, 3), (2, 2), (1, 1)), (4, 4), (1, 1)),
     "4 x 3 -> 12 x 4": (Geometry((3, 2), (3, 1), (0, 0)), (4, 3), (0, 0)),
 }
-TOLERANCE = 1e-6
-CHANNELS = 1024  # random kernels summed in the checkerboards, many, so that their own pattern averages out
+CHANNELS = 1024  # random kernels whose outputs a checkerboard sums, so that the pattern of each averages out
 
 
 @dataclass(frozen=True)
 class Options:
-    """Explains transposed convolution, proves it, and draws it."""
+    """Computes transposed convolutions in three ways, and draws them."""
 
     out: Path = Path("runs/transposed_convolution")  # folder for the figures
     seed: int = 0  # of the random maps and kernels
@@ -62,26 +62,23 @@ def by_zero_insertion(y: Array, w: Array, geometry: Geometry, output_padding: tu
 
 
 def by_matrix(y: Array, w: Array, geometry: Geometry, size: tuple[int, int]) -> Array:
-    """The adjoint view: write the convolution as a matrix, one column a pixel, and multiply with its transpose."""
+    """The adjoint view: write the convolution as a matrix, one column per pixel, and multiply by its transpose."""
     shape = (1, *size, w.shape[2])
     basis = jnp.eye(int(np.prod(shape))).reshape(-1, *shape)
     columns = jax.vmap(lambda x: convolution(x, w, strides=geometry.strides, padding=geometry.padding).ravel())(basis)
     return (columns @ y.ravel()).reshape(shape)
 
 
-def prove(seed: int) -> list[str]:
+def compare(seed: int) -> dict[str, tuple[tuple[int, int], float]]:
     """Computes every geometry in all three ways.
 
     Args:
       seed: of the random maps and kernels.
 
     Returns:
-      A line for each geometry: the size, and the largest difference.
-
-    Raises:
-      RuntimeError: if two ways differ.
+      For each geometry the size of the output, and the largest difference of two ways.
     """
-    lines = []
+    found = {}
     for (name, (geometry, size, output_padding)), key in zip(
         GEOMETRIES.items(), jax.random.split(jax.random.key(seed), len(GEOMETRIES)), strict=True
     ):
@@ -89,27 +86,33 @@ def prove(seed: int) -> list[str]:
         w = jax.random.uniform(jax.random.fold_in(key, 1), (*geometry.kernel_size, 3, 2), minval=-1)
         up = geometry.up(size, output_padding)
         options = {"strides": geometry.strides, "padding": geometry.padding, "output_padding": output_padding}
-        library = transposed_convolution(y, w, **options)
-        others = by_zero_insertion(y, w, geometry, output_padding)[1], by_matrix(y, w, geometry, up)
-        difference = max(float(jnp.abs(library - other).max()) for other in others)
-        if library.shape[1:3] != up or difference > TOLERANCE:
-            raise RuntimeError(f"{name}: sizes {library.shape[1:3]} and {up}, values differ by {difference:.1e}")
-        lines.append(f"{name:16}  {up[0]:2} x {up[1]:2}   largest difference {difference:.1e}")
-    return lines
+        ways = jnp.stack(
+            [
+                transposed_convolution(y, w, **options),
+                by_zero_insertion(y, w, geometry, output_padding)[1],
+                by_matrix(y, w, geometry, up),
+            ]
+        )
+        found[name] = up, float(jnp.max(jnp.ptp(ways, axis=0)))
+    return found
 
 
 def whole_numbers(key: Array, shape: Sequence[int]) -> Float[Array, "..."]:
-    """Draws digits from 1 to 9, which are easy to follow through a picture."""
+    """Draws whole numbers from 1 to 9."""
     return jax.random.randint(key, shape, 1, 10).astype(jnp.float32)
 
 
 def signs(key: Array, shape: Sequence[int]) -> Float[Array, "..."]:
-    """Draws ones and minus ones, which keep the whole numbers whole."""
+    """Draws ones and minus ones."""
     return jnp.where(jax.random.bernoulli(key, 0.5, shape), 1.0, -1.0)
 
 
 def draw(options: Options) -> list[Path]:
-    """Draws the chapter's two explanations and the checkerboards, and names the files."""
+    """Draws the chapter's two explanations and the checkerboards.
+
+    Returns:
+      The files.
+    """
     map_key, kernel_key = jax.random.split(jax.random.key(options.seed))
 
     geometry, image = Geometry((3, 3), (2, 2), (1, 1)), whole_numbers(map_key, (1, 5, 5, 1))
@@ -144,14 +147,16 @@ def _maps(steps: dict[str, Array]) -> dict[str, Float[np.ndarray, "height width"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the explanation as a command."""
+    """Compares and draws, as a command."""
     with one_line_errors("transposed_convolution"):
         options = parse(lambda: tyro.cli(Options, args=argv, prog="transposed_convolution"))
         try:
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--out: {str(options.out)!r} cannot be written ({error.strerror})") from error
-        print(*prove(options.seed), *draw(options), sep="\n")
+        for name, (size, difference) in compare(options.seed).items():
+            print(f"{name:16}  {size[0]:2} x {size[1]:2}   largest difference {difference:.1e}")
+        print(*draw(options), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""The Wasserstein GAN: a critic without a sigmoid measures how far generated digits are from real ones.
+"""The Wasserstein GAN: a critic without a sigmoid estimates how far generated digits are from real ones.
 
 Run:       python experiments/wgan.py               (--help lists every flag)
            python experiments/wgan.py --constraint clip --workdir runs/wgan_clip
-Time:      12 min 20 s on two CPU cores, 15 epochs of critic steps at 19 a second, a generator step after every fifth
-Expect:    digits from the fourth epoch on, of all ten classes at the end; the estimate falls all the way, from 8.4 in
+Time:      12 min on two CPU cores, 15 epochs of critic steps at 19 per second, a generator step after every fifth
+Expect:    digits from the fourth epoch on, of all ten classes at the end. The estimate falls all the way, from 8.4 in
            the first epoch to 3.2, and the penalty from 1.2 to 0.45
+Quality:   experiments/gallery/quality/report.md
 Figures:   training (estimate and losses), progress (the estimate beside the same latents through training), samples
-Estimate:  the penalty lets the critic be steeper than 1, so that the estimate is up to a factor 1 + W / (2 lambda) too
-           large; it shows progress, and its scale is that of images in [-1, 1]
+Estimate:  the penalty allows slopes above 1, so the estimate is up to a factor 1 + W / (2 lambda) too large. It shows
+           progress, on the scale of images in [-1, 1]
+Read:      jaxgan/methods/wgan.py, jaxgan/methods/gan.py, jaxgan/methods/penalties.py
 Writes:    runs/wgan/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """
 
 from pathlib import Path
 
-from jaxgan.config import WGAN, Config, Run
-from jaxgan.runtime.launch import main
+from jaxgan.config import Config, Run
+from jaxgan.methods.wgan import WGAN
+from jaxgan.runs.launch import main
 
 CONFIG = Config(
     method=WGAN(), run=Run(workdir=Path("runs/wgan"), epochs=15, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 15))

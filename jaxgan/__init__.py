@@ -11,77 +11,38 @@ A method is three pure functions, ``init``, ``step`` and ``sample``; a run is a 
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+import importlib.metadata
+from typing import Any
 
-if TYPE_CHECKING:
-    from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder, Classifier, Config, Run, VanillaGAN
-    from jaxgan.data import Dataset, load
-    from jaxgan.errors import UserError
-    from jaxgan.methods import AutoencoderState, Batch, ClassifierState, GANState, Method, NetworkState, build
-    from jaxgan.methods.autoencoder import autoencoder
-    from jaxgan.methods.gan import gan
-    from jaxgan.methods.vae import vae
-    from jaxgan.runtime.launch import run
-
-__version__ = "0.1.0"
-
-# Each name with its home. They are imported when first used: the data tools need no JAX, and JAX takes a second.
-_HOMES = {
-    "Autoencoder": "jaxgan.config",
-    "AutoencoderState": "jaxgan.methods",
-    "Batch": "jaxgan.methods",
-    "Classifier": "jaxgan.config",
-    "ClassifierState": "jaxgan.methods",
-    "Config": "jaxgan.config",
-    "DCGAN": "jaxgan.config",
-    "Dataset": "jaxgan.data",
-    "GANState": "jaxgan.methods",
-    "Method": "jaxgan.methods",
-    "NetworkState": "jaxgan.methods",
-    "Run": "jaxgan.config",
-    "UserError": "jaxgan.errors",
-    "VAE": "jaxgan.config",
-    "VanillaGAN": "jaxgan.config",
-    "WGAN": "jaxgan.config",
-    "autoencoder": "jaxgan.methods.autoencoder",
-    "build": "jaxgan.methods",
-    "gan": "jaxgan.methods.gan",
-    "load": "jaxgan.data",
-    "run": "jaxgan.runtime.launch",
-    "vae": "jaxgan.methods.vae",
+# Names by the module that defines them. They are imported when first used: the data tools need no JAX, which takes a
+# second to import.
+_NAMES = {
+    "jaxgan.config": ("Config", "Run"),
+    "jaxgan.data": ("Dataset", "load"),
+    "jaxgan.errors": ("UserError",),
+    "jaxgan.methods": ("METHODS", "Batch", "GANState", "Method", "ModelState", "NetworkState", "build"),
+    "jaxgan.methods.autoencoder": ("Autoencoder", "autoencoder"),
+    "jaxgan.methods.classifier": ("Classifier",),
+    "jaxgan.methods.dcgan": ("DCGAN",),
+    "jaxgan.methods.gan": ("gan",),
+    "jaxgan.methods.vae": ("VAE", "vae"),
+    "jaxgan.methods.vanilla_gan": ("VanillaGAN",),
+    "jaxgan.methods.wgan": ("WGAN",),
+    "jaxgan.runs.checkpoints": ("load_run",),
+    "jaxgan.runs.launch": ("run",),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "DCGAN",
-    "VAE",
-    "WGAN",
-    "Autoencoder",
-    "AutoencoderState",
-    "Batch",
-    "Classifier",
-    "ClassifierState",
-    "Config",
-    "Dataset",
-    "GANState",
-    "Method",
-    "NetworkState",
-    "Run",
-    "UserError",
-    "VanillaGAN",
-    "autoencoder",
-    "build",
-    "gan",
-    "load",
-    "run",
-    "vae",
-]
+__all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__version__":
+        return importlib.metadata.version("jaxgan")
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOMES]
+    return [*globals(), *_MODULES]

@@ -1,12 +1,12 @@
-"""The ``jaxgan`` command: tools around the experiments.
+"""The ``jaxgan`` command: data sets, evaluation, export.
 
-A command is a function whose annotations are its flags and whose docstring is its help. To add one, write it and name
-it in ``_commands``.
+A command is a function: its annotations are the flags and its docstring is the help. To add one, write it and name it
+in ``COMMANDS``.
 """
 
-import functools
+import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,7 +24,7 @@ from jaxgan.errors import UserError, one_line_errors, parse
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 
-PICTURES = (".eps", ".pdf", ".png", ".ps")  # the formats that take the metadata with which figures are saved
+PICTURES = (".eps", ".pdf", ".png", ".ps")  # formats of figures
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,36 +37,38 @@ def main(argv: Sequence[str] | None = None) -> None:
       SystemExit: with code 2 if the user asked for something impossible.
     """
     with one_line_errors("jaxgan"):
-        app = _commands()
-        command = parse(lambda: app.cli(prog="jaxgan", description="Tools around the experiments.", args=argv))
-        command()
+        app = _app()
+        parse(
+            lambda: app.cli(prog="jaxgan", description="Data sets, evaluation and export of runs.", args=argv),
+            flags=_flags(),
+        )
 
 
-def _commands() -> tyro.extras.SubcommandApp:
-    app, data_group = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()
-    data_group.command(_later(list_data), name="list")
-    data_group.command(_later(show_data), name="show")
-    data_group.command(_later(prepare_data), name="prepare")
-    app.command(data_group, name="data", help="List, look at and prepare the data sets.")
-    app.command(_later(evaluate), name="evaluate")
-    app.command(_later(export_run), name="export")
+def _app() -> tyro.extras.SubcommandApp:
+    app, data_app = tyro.extras.SubcommandApp(), tyro.extras.SubcommandApp()
+    for name, command in DATA_COMMANDS.items():
+        data_app.command(command, name=name)
+    app.command(data_app, name="data", help="List, show and prepare data sets.")
+    for name, command in COMMANDS.items():
+        app.command(command, name=name)
     return app
 
 
-def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    # Parsing captures standard error, which a running command needs.
-    @functools.wraps(command)
-    def bind(*args: object, **kwargs: object) -> Callable[[], None]:
-        return functools.partial(command, *args, **kwargs)
-
-    return bind
+def _flags() -> set[str]:
+    """The names of all commands and flags."""
+    found = {"data", *DATA_COMMANDS, *COMMANDS}
+    for command in (*DATA_COMMANDS.values(), *COMMANDS.values()):
+        for name, parameter in inspect.signature(command).parameters.items():
+            given = [note.name for note in getattr(parameter.annotation, "__metadata__", ()) if hasattr(note, "name")]
+            found.add("--" + next(filter(None, given), name).replace("_", "-"))
+    return found
 
 
 def list_data(data_dir: Folder = None) -> None:
-    """List the data sets: which are prepared, where, and what the others can be prepared from.
+    """List the data sets: the prepared ones with their folder, and the sources of the others.
 
     Args:
-        data_dir: Root of prepared data sets; without one, TFDS_DATA_DIR or ~/tensorflow_datasets.
+        data_dir: Root of prepared data sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     about = [data.describe(name, data_dir=data_dir) for name in data.names()]
     root = about[0].directory.parents[1]
@@ -86,14 +88,14 @@ def show_data(
     columns: int = 12,
     data_dir: Folder = None,
 ) -> None:
-    """Draw a figure with samples of every class.
+    """Draw samples of every class.
 
     Args:
-        name: The data set, as `jaxgan data list` names it.
-        out: The picture to write, as .png, .pdf, .eps or .ps; without one, NAME-SPLIT.png.
-        split: The part to draw from.
+        name: The data set; see `jaxgan data list`.
+        out: The figure to write, as .png, .pdf, .eps or .ps; default: NAME-SPLIT.png.
+        split: The split to draw from.
         columns: Samples per class.
-        data_dir: Root of prepared data sets; without one, TFDS_DATA_DIR or ~/tensorflow_datasets.
+        data_dir: Root of prepared data sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     if out is not None:
         _require_picture(out)
@@ -121,12 +123,12 @@ def prepare_data(
     source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="DIR")] = None,
     data_dir: Folder = None,
 ) -> None:
-    """Prepare a data set, so that no run needs a source for it any more.
+    """Prepare a data set, so that runs need no source for it.
 
     Args:
-        name: The data set, as `jaxgan data list` names it.
-        source: Folder of its four IDX files, gzipped or not; without one, the package itself or else the network.
-        data_dir: Root of prepared data sets; without one, TFDS_DATA_DIR or ~/tensorflow_datasets.
+        name: The data set; see `jaxgan data list`.
+        source: Folder of its four IDX files, gzipped or not; default: the package, or else the network.
+        data_dir: Root of prepared data sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     print(data.prepare(name, data_dir=data_dir, source=source))
 
@@ -143,26 +145,26 @@ def evaluate(
     data_name: Annotated[str, tyro.conf.arg(name="data", metavar="NAME")] = "mnist",
     data_dir: Folder = None,
 ) -> None:
-    """Measure the samples of a run, or of any program, against test images, beside real images as the floor.
+    """Evaluate the samples of a run, or of any program, against test images, beside training images as the floor.
 
-    All numbers come from one classifier, whose version stands beside them; those of two versions do not compare.
+    The metrics use the features of a classifier. Numbers of different versions of it do not compare.
 
     Args:
         workdir: The run's folder.
-        samples: In its place a file of images, .npy or .npz: uint8, or floats in [0, 1] or [-1, 1].
-        count: Samples to take; without it 10,000, of a file at most.
-        seeds: How many times to draw, by one seed after the other; more than once gives mean and deviation.
+        samples: Instead of a run, a file of images, .npy or .npz: uint8, or floats in [0, 1] or [-1, 1].
+        count: Number of samples; default: 10,000, or fewer if the file has fewer.
+        seeds: Number of seeds to draw with, one after the other; from two on, mean and deviation are shown.
         seed: The first seed.
-        out: The JSON file to write; without one, evaluation.json in WORKDIR, none for a file of samples.
-        best: Take the checkpoint that --keep-best kept, and write best_evaluation.json.
-        last: Take the parameters of the last step, although the run keeps averaged ones for its samples.
-        data_name: The data set that the samples in a file are like; a run knows its own.
-        data_dir: Root of prepared data sets; without one, that of the run, TFDS_DATA_DIR or ~/tensorflow_datasets.
+        out: The JSON file to write; default: evaluation.json in WORKDIR, or none for a file of samples.
+        best: Evaluate the checkpoint that --keep-best kept, and write best_evaluation.json.
+        last: Use the parameters of the last step, not the averaged ones.
+        data_name: The data set to compare a file of samples with; a run knows its own.
+        data_dir: Root of prepared data sets; default: that of the run, TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.evaluation.report import table
-    from jaxgan.runtime import assessment
-    from jaxgan.runtime.workdir import write_atomically
+    from jaxgan.runs import evaluate
+    from jaxgan.runs.workdir import write_atomically
 
     if (workdir is None) == (samples is None):
         raise UserError("give either WORKDIR, the folder of a run, or --samples FILE")
@@ -171,14 +173,15 @@ def evaluate(
     if not 0 <= seed < seed + seeds <= 2**32 or seeds < 1:
         raise UserError(f"--seeds: {seeds} from --seed {seed} are not allowed, they must be 1 or more below {2**32}")
     if workdir is not None:
-        found = assessment.assess_run(
+        found = evaluate.evaluate_run(
             workdir, count=count, seeds=range(seed, seed + seeds), averaged=not last, best=best, data_dir=data_dir
         )
         out = out or workdir / ("best_evaluation.json" if best else "evaluation.json")
     else:
         if seeds > 1 or best or last:
             raise UserError("--samples: a file holds one set of samples; --seeds, --best and --last are for WORKDIR")
-        found = assessment.assess_file(samples, data_name=data_name, count=count, seed=seed, data_dir=data_dir)
+        assert samples is not None
+        found = evaluate.evaluate_file(samples, data_name=data_name, count=count, seed=seed, data_dir=data_dir)
     Console().print(table(found))
     if out is not None:
         write_atomically(out, found.to_json())
@@ -186,7 +189,7 @@ def evaluate(
 
 
 def _require_json(out: Path) -> None:
-    """Refuses a path that cannot become a JSON file, before any work is done for it."""
+    """Refuses a path that cannot be written as a JSON file, before any work."""
     if os.path.isdir(out):
         raise UserError(f"--out: {str(out)!r} is a folder, name a file in it, such as {str(out / 'evaluation.json')!r}")
     if not os.path.isdir(out.parent):
@@ -199,17 +202,16 @@ def export_run(
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
-    """Write the networks of a run, as they were saved last, to a file that other programs read.
+    """Write the networks of a run, from its newest checkpoint, to a file that other programs read.
 
-    Beside it goes a manifest, FILE.json: the model, the latents to draw and the images to expect, and the run.
+    A manifest, FILE.json, describes the model, the latents to draw, the images, and the run.
 
     Args:
         workdir: The run's folder.
         format: stablehlo: from latents to images in [-1, 1], for jax.export; onnx: the same, for ONNX runtimes; torch:
             a safetensors file of all networks, for load_state_dict of a module with the same layer names.
-        out: The file to write; without one, generator.stablehlo, generator.onnx or weights.safetensors in
-            WORKDIR/export.
-        last: Take the parameters of the last step, although the run keeps averaged ones for its samples.
+        out: The file to write; default: generator.stablehlo, generator.onnx or weights.safetensors in WORKDIR/export.
+        last: Use the parameters of the last step, not the averaged ones.
     """
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.export import export
@@ -218,17 +220,17 @@ def export_run(
 
 
 def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndarray, "classes columns h w c"]:
-    """Picks the first images of every class, for a figure with a row each.
+    """Picks the first images of every class, for a figure with a row per class.
 
     Args:
       samples: a labelled split.
-      columns: how many images of each class.
+      columns: images of each class.
 
     Returns:
       The images by class.
 
     Raises:
-      UserError: if some class has fewer.
+      UserError: if a class has fewer images.
     """
     smallest = int(np.bincount(samples.labels, minlength=len(samples.class_names)).min())
     if not 1 <= columns <= smallest:
@@ -239,7 +241,7 @@ def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndar
 
 
 def _require_picture(out: Path) -> None:
-    """Refuses a path that cannot become a picture, before any work is done for it."""
+    """Refuses a path that cannot be written as a figure, before any work."""
     if os.path.isdir(out):
         raise UserError(f"--out: {str(out)!r} is a folder, name a file in it, such as {str(out / 'samples.png')!r}")
     if out.suffix.lower() not in PICTURES:
@@ -247,6 +249,9 @@ def _require_picture(out: Path) -> None:
     if not os.path.isdir(out.parent):
         raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
 
+
+DATA_COMMANDS = {"list": list_data, "show": show_data, "prepare": prepare_data}
+COMMANDS = {"evaluate": evaluate, "export": export_run}
 
 if __name__ == "__main__":
     main()

@@ -1,34 +1,32 @@
-"""Mistakes that a user can mend: one exception, told in one line, exit code 2."""
+"""Mistakes of the user: one exception, one line on standard error, exit code 2."""
 
 import contextlib
 import difflib
-import io
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
 
 class UserError(Exception):
-    """A mistake in what the user asked for, told in one line.
+    """A mistake of the user, whose message is one line.
 
-    Every command prints the message without a traceback and exits with code 2, having changed nothing on disk. The
-    message names the field, the value given, what is allowed and, where there is one, the nearest valid choice.
+    Every command prints the message without a traceback and exits with code 2. Nothing on disk has changed then. The
+    message names the field, the value, the allowed values and, where there is one, the nearest valid choice.
     """
 
 
 def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
-    """Builds the error for a value that is none of the allowed names.
+    """Makes the error for a value that is not among the allowed names.
 
     Args:
-      field: what the user set, as the user wrote it (``--data``).
-      value: the value given.
-      choices: every name that is allowed.
+      field: the field, as the user wrote it (``--data``).
+      value: its value.
+      choices: the allowed names.
 
     Returns:
-      The error, naming the choice closest to ``value`` where one is close.
+      The error, with the choice nearest to ``value`` if one is near.
     """
     choices = sorted(choices)
     near = difflib.get_close_matches(value, choices, n=1)
@@ -38,17 +36,17 @@ def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
 
 @contextlib.contextmanager
 def one_line_errors(program: str) -> Iterator[None]:
-    """Ends the program with one line and exit code 2 after a mistake of the user, 130 after Ctrl-C.
+    """Ends the program with one line: exit code 2 after a mistake of the user, 130 after Ctrl-C.
 
     Args:
       program: the name of the command, which begins the line.
 
     Yields:
-      Nothing; the command runs inside.
+      Nothing; run the command inside.
     """
     try:
         yield
-    except (UserError, OSError) as error:  # the system's own words name the file and what is wrong with it
+    except (UserError, OSError) as error:  # an OSError names the file and the fault
         fail(program, str(error), code=2)
     except KeyboardInterrupt:
         fail(program, "interrupted", code=130)
@@ -59,7 +57,7 @@ def fail(program: str, message: str, *, code: int) -> NoReturn:
 
     Args:
       program: the name of the command.
-      message: what went wrong, and the way out.
+      message: what went wrong, and how to mend it.
       code: the exit code.
 
     Raises:
@@ -69,29 +67,59 @@ def fail(program: str, message: str, *, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def parse(read: Callable[[], T]) -> T:
-    """Runs a command-line parser whose complaints come as a box of lines, and makes a one-line error of them.
+def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:
+    """Runs a command-line parser of tyro, and raises its complaints as errors of one line.
 
     Args:
-      read: parses the command line; ends with SystemExit(2) and a text on standard error if it cannot.
+      read: calls ``tyro.cli``.
+      flags: the flags and commands there are, of which an unknown one is told the nearest.
 
     Returns:
-      What it returns.
+      What ``read`` returns.
 
     Raises:
-      UserError: with the parser's words.
+      UserError: if the command line is not valid, naming the flag, the value and what is allowed.
     """
-    box = io.StringIO()
     try:
-        with contextlib.redirect_stderr(box):
-            return read()
-    except SystemExit as error:
-        if error.code != 2:
-            raise
-        # The box: a frame with a title, the words, the flag's help text and where to find more.
-        without_frame = re.sub(r"\x1b\[[0-9;]*m|\u256d.*\u256e|[\u2500-\u257f]+", " ", box.getvalue())
-        words = " ".join(re.split("Argument helptext|For full helptext", without_frame)[0].split())
-        if choice := re.search(r"invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*)\)", words):
-            value, flag, choices = choice.groups()
-            raise unknown_choice(flag, value, re.findall("'(.*?)'", choices)) from error
-        raise UserError(words) from error
+        from tyro._errors import on_parse_error
+    except ImportError:  # the hook is not part of tyro's public interface; without it tyro reports in its own words
+        return read()
+
+    def refuse(event: Any) -> None:
+        if message := _message(event, sorted(flags)):
+            raise UserError(message)
+
+    with on_parse_error(refuse):
+        return read()
+
+
+def _message(event: Any, flags: Sequence[str]) -> str | None:
+    """The message of one of tyro's parse errors; None for a kind that is not known here."""
+    match type(event).__name__:
+        case "InvalidChoice":
+            return str(unknown_choice(_name(event.argument), event.value, event.choices))
+        case "UnrecognizedArgs":
+            unknown = next((token for token in event.tokens if token.startswith("-")), event.tokens[0])
+            near = difflib.get_close_matches(unknown.partition("=")[0].replace("_", "-"), flags, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"see {event.prog} --help"
+            return f"{unknown}: no such {'flag' if unknown.startswith('-') else 'argument'}; {hint}"
+        case "MissingArgs":
+            missing = " and ".join(_name(context.arg) for context in event.missing_arguments)
+            return f"{missing}: missing; see {event.prog} --help"
+        case "MissingSubcommand":
+            return f"no command is given, choose from {', '.join(event.subcommand_spec.parser_from_name)}"
+        case "BadValue" if event.offending_value is not None:
+            return f"{_name(event.argument)}: {event.offending_value!r} is not allowed, it takes no value"
+        case "BadValue":
+            return f"{_name(event.argument)}: its value is missing, it must be {event.argument.lowered.metavar}"
+        case "InstantiationFailure" if event.argument is not None:
+            reason = event.message.partition("\n")[0].rstrip(".")
+            return f"{_name(event.argument)}: it must be {event.argument.lowered.metavar} ({reason})"
+        case "InstantiationFailure":
+            return event.message
+    return None
+
+
+def _name(argument: Any) -> str:
+    """The name of an argument as the help shows it: ``--data``, ``WORKDIR``."""
+    return str(argument.lowered.metavar if argument.is_positional() else argument.display_name())

@@ -1,10 +1,16 @@
 """Small methods of every kind, and states of theirs that hold random numbers."""
 
+from functools import cache
+
 import jax
 import numpy as np
 
-from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder, VanillaGAN
 from jaxgan.methods import GANState, build
+from jaxgan.methods.autoencoder import Autoencoder
+from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.vae import VAE
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.methods.wgan import WGAN
 
 SHAPE, WIDTH, LATENT = (14, 14, 2), 3, 5
 SPECTRAL = DCGAN(width=WIDTH, latent_size=LATENT, bias=True, spectral_norm=True)
@@ -33,8 +39,12 @@ def random_like(tree, *, dtype, seed):
 
 
 def random_state(config, *, dtype=np.float64, seed=0):
-    method = build(config, image_shape=SHAPE)
-    return random_like(jax.eval_shape(method.init, jax.random.key(0)), dtype=dtype, seed=seed)
+    return random_like(shapes(config), dtype=dtype, seed=seed)
+
+
+@cache
+def shapes(config):
+    return jax.eval_shape(build(config, image_shape=SHAPE).init, jax.random.key(0))
 
 
 def networks_of(state):

@@ -10,28 +10,30 @@ import safetensors
 from safetensors.numpy import load_file
 
 from jaxgan import cli, interop
-from jaxgan.config import Classifier, Config, Run, VanillaGAN, from_json
-from jaxgan.data import Dataset
+from jaxgan.config import Config, Run, from_json
 from jaxgan.errors import UserError
 from jaxgan.export import FORMATS
-from jaxgan.methods import networks
-from jaxgan.runtime import finished
-from jaxgan.runtime.loop import train
+from jaxgan.methods import build
+from jaxgan.methods.classifier import Classifier
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.runs import checkpoints
+from tests.random_states import random_like
+from tests.training import save_run
 
 UNITS, LATENT, STEPS = 4, 3, 4
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of two epochs with a checkpoint after each: its config and its last state."""
+    """A run with checkpoints of two steps, whose numbers are random: its config and its last state."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    images = np.random.default_rng(0).integers(0, 256, (40, 28, 28, 1), dtype=np.uint8)
-    dataset = Dataset("mnist", images, np.zeros(40, np.int32), tuple("0123456789"))
-    config = Config(
-        method=VanillaGAN(latent_size=LATENT, hidden_units=UNITS, ema_decay=0.9),
-        run=Run(workdir=folder, data_dir=folder / "absent", epochs=2, batch_size=20, checkpoint_every=1),
-    )
-    return config, jax.device_get(train(config, dataset, jax.devices()[:1], resume=False))
+    method = VanillaGAN(latent_size=LATENT, hidden_units=UNITS, ema_decay=0.9)
+    config = Config(method, Run(workdir=folder, data_dir=folder / "absent"))
+    functions = build(method, image_shape=(28, 28, 1))
+    abstract = jax.eval_shape(functions.init, jax.random.key(0))
+    first, last = (random_like(abstract, dtype=np.float32, seed=seed) for seed in (0, 1))
+    save_run(config, functions, states={STEPS // 2: first, STEPS: last})
+    return config, last
 
 
 @pytest.fixture
@@ -65,18 +67,19 @@ def refused(capsys, root, *argv):
     return output.err
 
 
-def test_a_run_comes_back_from_its_folder_alone_which_stays_as_it_was(run, folder):
+def test_a_run_comes_back_from_its_folder_which_stays_as_it_was(run, folder):
     (folder / "checkpoints" / "9.orbax-checkpoint-tmp").mkdir()  # what another run at work there would leave
     before = content(folder)
-    config, method, state, step = finished.load(folder)
+    found = checkpoints.load_run(folder)
     assert content(folder) == before
-    assert (config, step) == (run[0], STEPS)
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), run[1])
-    assert jax.eval_shape(lambda s, k: method.sample(s, k, 2), state, jax.random.key(0)).shape == (2, 28, 28, 1)
-    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(state)} == {1}
+    assert (found.config, found.step, found.image_shape, found.classes) == (run[0], STEPS, (28, 28, 1), 10)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found.state), run[1])
+    draw = lambda state, key: found.method.sample(state, key, 2)
+    assert jax.eval_shape(draw, found.state, jax.random.key(0)).shape == (2, 28, 28, 1)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(found.state)} == {1}
 
 
-def test_the_file_holds_what_samples_are_drawn_with_and_says_where_it_is_from(run, folder, capsys):
+def test_the_file_holds_what_samples_are_drawn_with_and_its_origin(run, folder, capsys):
     path = export(capsys, folder)
     assert path == str(folder / "export" / "weights.safetensors")
     expected = interop.weights(run[1], averaged=True)
@@ -89,14 +92,14 @@ def test_the_file_holds_what_samples_are_drawn_with_and_says_where_it_is_from(ru
     assert from_json(metadata["config"], source="metadata") == run[0]
 
 
-def test_the_last_parameters_are_written_where_they_are_asked_for(run, folder, tmp_path, capsys):
+def test_the_last_parameters_are_written_where_asked_for(run, folder, tmp_path, capsys):
     out = tmp_path / "last.safetensors"
     assert export(capsys, folder, "--out", out, "--last") == str(out)
     found, averaged = load_file(out), interop.weights(run[1], averaged=True)
     jax.tree.map(np.testing.assert_array_equal, found, interop.weights(run[1]))
     assert not np.array_equal(found["generator.output.weight"], averaged["generator.output.weight"])
     assert not (folder / "export").exists()
-    plain = finished.load(folder)
+    plain = checkpoints.load_run(folder)
     without_average = tmp_path / "plain.safetensors"
     never_averaged = plain._replace(state=plain.state.replace(averaged=None))
     without_average.write_bytes(FORMATS["torch"].encode(never_averaged, True).content)
@@ -120,7 +123,7 @@ def test_pytorch_loads_the_file_strictly_and_draws_the_same_images(run, folder, 
     z = np.random.default_rng(0).uniform(-1, 1, (5, LATENT)).astype(np.float32)
     hidden = torch.nn.functional.leaky_relu(twin.generator.hidden_0(torch.from_numpy(z)), 0.01)
     theirs = torch.tanh(twin.generator.output(hidden)).detach().numpy().reshape(5, 28, 28, 1)
-    module, _ = networks(run[0].method, image_shape=(28, 28, 1))["generator"]
+    module = build(run[0].method, image_shape=(28, 28, 1)).networks["generator"].module
     np.testing.assert_allclose(module.apply({"params": run[1].averaged}, jax.numpy.asarray(z)), theirs, atol=1e-6)
 
 
@@ -131,10 +134,10 @@ def test_the_command_offers_every_format(capsys):
 
 
 def test_a_classifier_s_run_is_refused_since_it_draws_nothing(tmp_path, capsys):
-    images = np.zeros((20, 28, 28, 1), np.uint8)
-    dataset = Dataset("mnist", images, np.zeros(20, np.int32), tuple("0123456789"))
-    config = Config(Classifier(width=2), Run(workdir=tmp_path / "run", data_dir=tmp_path, epochs=1, batch_size=20))
-    train(config, dataset, jax.devices()[:1], resume=False)
+    config = Config(Classifier(width=2), Run(workdir=tmp_path / "run"))
+    method = build(config.method, image_shape=(28, 28, 1))
+    abstract = jax.eval_shape(method.init, jax.random.key(0))
+    save_run(config, method, states={3: random_like(abstract, dtype=np.float32, seed=0)})
     line = refused(capsys, tmp_path, tmp_path / "run")
     assert "a run of digit_classifier draws no images, so there is nothing to export" in line
 
@@ -164,7 +167,7 @@ def test_a_damaged_config_is_refused(folder, capsys):
     tree["run"]["data"] = "minst"
     (folder / "config.json").write_text(json.dumps(tree))
     with pytest.raises(UserError, match="did you mean 'mnist'"):
-        finished.load(folder)
+        checkpoints.load_run(folder)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +178,7 @@ def test_a_damaged_config_is_refused(folder, capsys):
         ("absent/weights.safetensors", "absent' is not a folder"),
     ],
 )
-def test_a_file_that_cannot_be_written_is_refused_before_the_run_is_read(name, words, tmp_path, capsys):
+def test_an_impossible_file_is_refused_before_the_run_is_read(name, words, tmp_path, capsys):
     line = refused(capsys, tmp_path, tmp_path / "absent", "--out", f"{tmp_path}/{name}")
     assert line.startswith("jaxgan: error: --out: ")
     assert words in line

@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 
 from jaxgan import cli
-from jaxgan.config import DCGAN, VAE, WGAN, Autoencoder, Config, Run, VanillaGAN, from_json
+from jaxgan.config import Config, Run, from_json
 from jaxgan.errors import UserError
 from jaxgan.export import FORMATS, export
 from jaxgan.export.portable import portable
 from jaxgan.methods import build
+from jaxgan.methods.autoencoder import Autoencoder
+from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.vae import VAE
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.methods.wgan import WGAN
 from jaxgan.nn import noise
-from jaxgan.nn.convolution import transposed_convolution
-from jaxgan.runtime import finished
-from jaxgan.runtime.finished import Finished
+from jaxgan.nn.bilinear import transposed_convolution
+from jaxgan.runs.checkpoints import LoadedRun
+from tests.training import save_run
 
 SHAPE, LATENT, COUNT = (28, 28, 1), 3, 5
 SMALL = {"latent_size": LATENT, "ema_decay": 0.9}
@@ -28,10 +33,9 @@ METHODS = {
     "autoencoder of logits": Autoencoder(hidden_units=4, latent_size=LATENT, loss="bernoulli"),
     "vae": VAE(encoder="conv", width=2, **SMALL),
     "vanilla_gan": VanillaGAN(hidden_units=4, **SMALL),
-    "dcgan": DCGAN(width=2, latent_law="uniform", **SMALL),
+    "dcgan": DCGAN(width=2, prior="uniform", **SMALL),
     "wgan": WGAN(width=2, latent_size=LATENT),
 }
-LAWS = {"normal": noise.normal, "uniform": noise.uniform}
 
 # What a stranger runs, who has neither Flax nor this package.
 STRANGER = """
@@ -54,7 +58,7 @@ def made(method):
     abstract = jax.eval_shape(functions.init, jax.random.key(0))
     state = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 1, leaf.shape), leaf.dtype), abstract)
     signed = jax.tree.map(lambda leaf: leaf - 0.5 if leaf.ndim > 1 else leaf, state)
-    return Finished(Config(method=method, run=Run()), functions, signed, 7)
+    return LoadedRun(Config(method=method, run=Run()), functions, signed, 7, SHAPE, 10)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +68,8 @@ def runs():
 
 def drawn(run):
     """The latents that sampling draws, and the samples."""
-    key, law = jax.random.key(3), LAWS[getattr(run.config.method, "latent_law", "normal")]
-    latents = law(noise.words(key, jnp.arange(COUNT), count=LATENT))
+    key, prior = jax.random.key(3), run.method.generator(run.state).prior
+    latents = prior.draw(noise.random_bits(key, jnp.arange(COUNT), count=LATENT))
     return np.asarray(latents), np.asarray(jax.jit(run.method.sample, static_argnums=2)(run.state, key, COUNT))
 
 
@@ -73,7 +77,7 @@ def content(root):
     return {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-def test_a_stranger_with_jax_alone_draws_the_samples_of_every_method(runs, tmp_path):
+def test_a_stranger_with_jax_alone_draws_every_method_s_samples(runs, tmp_path):
     samples = {}
     for name, run in runs.items():
         latents, samples[name] = drawn(run)
@@ -102,7 +106,7 @@ def test_the_last_parameters_are_taken_where_they_are_asked_for(name, runs):
     np.testing.assert_allclose(exported.call(latents), samples, atol=2e-6)
 
 
-def test_a_portable_function_leaves_no_choice_of_platform_and_has_the_same_values():
+def test_a_portable_function_leaves_no_choice_of_platform():
     kernel = np.random.default_rng(0).normal(size=(4, 4, 5, 4)).astype(np.float32)
 
     def function(y):  # by tiles on CPU, and inside of other calls
@@ -133,7 +137,7 @@ def test_onnx_runtime_draws_the_samples_of_every_method(name, runs):
 def test_onnx_computes_in_float32_whatever_the_run_did(runs):
     pytest.importorskip("jax2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    config = Config(method=DCGAN(width=2, latent_law="uniform", compute_dtype="bfloat16", **SMALL), run=Run())
+    config = Config(method=DCGAN(width=2, prior="uniform", compute_dtype="bfloat16", **SMALL), run=Run())
     content, about = FORMATS["onnx"].encode(runs["dcgan"]._replace(config=config), True)
     latents, samples = drawn(runs["dcgan"])
     (images,) = onnxruntime.InferenceSession(content).run(None, {"latents": latents})
@@ -142,7 +146,7 @@ def test_onnx_computes_in_float32_whatever_the_run_did(runs):
 
 
 def test_labels_of_a_conditional_run_are_a_second_input():
-    run = made(DCGAN(width=2, latent_law="uniform", conditional=True, **SMALL))
+    run = made(DCGAN(width=2, prior="uniform", conditional=True, **SMALL))
     content, about = FORMATS["stablehlo"].encode(run, True)
     exported = jax.export.deserialize(bytearray(content))
     assert [str(aval) for aval in exported.in_avals] == [f"float32[batch,{LATENT}]", "int32[batch]"]
@@ -156,7 +160,7 @@ def test_labels_of_a_conditional_run_are_a_second_input():
 def test_onnx_takes_labels_as_well():
     pytest.importorskip("jax2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    run = made(DCGAN(width=2, latent_law="uniform", conditional=True, **SMALL))
+    run = made(DCGAN(width=2, prior="uniform", conditional=True, **SMALL))
     content, about = FORMATS["onnx"].encode(run, True)
     latents, samples = drawn(run)
     given = {"latents": latents, "labels": np.arange(COUNT, dtype=np.int32)}
@@ -173,12 +177,21 @@ def test_a_conversion_that_makes_other_images_is_refused(runs, monkeypatch):
         FORMATS["onnx"].encode(runs["vanilla_gan"], True)
 
 
+@pytest.fixture(scope="module")
+def folder(runs, tmp_path_factory):
+    """The folder of the DCGAN's run."""
+    run, folder = runs["dcgan"], tmp_path_factory.mktemp("runs") / "run"
+    config = Config(run.config.method, Run(workdir=folder))
+    save_run(config, run.method, states={run.step: run.state})
+    return config
+
+
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_manifest_says_what_the_file_takes_and_gives_and_where_it_is_from(format, runs, tmp_path, monkeypatch):
+def test_the_manifest_says_what_the_file_takes_gives_and_is_from(format, folder, tmp_path):
     for package in FORMATS[format].needs:
         pytest.importorskip(package)
-    monkeypatch.setattr(finished, "load", lambda folder: runs["dcgan"])
-    out = export(tmp_path, format=format, out=tmp_path / f"any{FORMATS[format].file_name[-12:]}")
+    out = tmp_path / f"any{FORMATS[format].file_name[-12:]}"
+    assert export(folder.run.workdir, format=format, out=out) == out
     found = json.loads((tmp_path / f"{out.name}.json").read_text())
     assert found["file"] == out.name
     assert found["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
@@ -187,7 +200,7 @@ def test_the_manifest_says_what_the_file_takes_and_gives_and_where_it_is_from(fo
     assert (found["latents"]["shape"], found["latents"]["law"]) == (["batch", LATENT], "uniform")
     assert (found["images"]["shape"], found["images"]["range"]) == (["batch", *SHAPE], [-1, 1])
     assert found["run"]["step"] == 7
-    assert from_json(json.dumps(found["run"]["config"]), source="manifest") == runs["dcgan"].config
+    assert from_json(json.dumps(found["run"]["config"]), source="manifest") == folder
     assert found["versions"]["jax"] == jax.__version__
 
 
@@ -215,7 +228,7 @@ def test_an_unknown_format_is_refused_with_the_nearest(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["stablehlo", "onnx"])
-def test_a_missing_package_is_named_with_what_to_install_before_the_run_is_read(name, tmp_path, capsys, monkeypatch):
+def test_a_missing_package_is_named_with_what_to_install(name, tmp_path, capsys, monkeypatch):
     for package in FORMATS[name].needs:
         monkeypatch.setitem(sys.modules, package, None)
     line = refused(capsys, tmp_path, tmp_path / "absent", "--format", name)

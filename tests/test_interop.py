@@ -1,4 +1,4 @@
-"""Conversion to PyTorch's names and layouts: exact both ways, and in words where something does not fit."""
+"""Conversion to PyTorch's names and layouts: exact both ways, with errors that name what does not fit."""
 
 import jax
 import numpy as np
@@ -34,7 +34,7 @@ def config(request):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_weights_and_statistics_of_every_method_come_back_to_the_bit(config, dtype):
+def test_weights_and_statistics_of_every_method_round_trip_exactly(config, dtype):
     state, other = random_state(config, dtype=dtype), random_state(config, dtype=dtype, seed=1)
     out = weights(state)
     assert {array.dtype for array in out.values()} == {np.dtype(dtype)}
@@ -48,7 +48,7 @@ def test_weights_and_statistics_of_every_method_come_back_to_the_bit(config, dty
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_adams_moments_of_every_method_come_back_to_the_bit_by_name_and_by_position(config, dtype):
+def test_adams_moments_of_every_method_round_trip_exactly(config, dtype):
     state, other = random_state(config, dtype=dtype), random_state(config, dtype=dtype, seed=1)
     for network, before in zip(networks_of(state), networks_of(other), strict=True):
         moments = adam_state(network)
@@ -59,7 +59,7 @@ def test_adams_moments_of_every_method_come_back_to_the_bit_by_name_and_by_posit
         assert_same(restored.params, before.params)
 
 
-def test_nothing_that_goes_out_or_comes_in_shares_memory_with_what_it_was_made_of():
+def test_conversion_shares_no_memory_with_its_source():
     state = random_state(CONFIGS["vanilla_gan"])
     out, before = weights(state), random_state(CONFIGS["vanilla_gan"])
     moments = adam_state(state.generator)
@@ -80,7 +80,7 @@ def test_nothing_that_goes_out_or_comes_in_shares_memory_with_what_it_was_made_o
     )
 
 
-def test_what_comes_in_takes_the_type_of_what_it_replaces():
+def test_incoming_arrays_take_the_dtype_of_what_they_replace():
     out = weights(random_state(CONFIGS["dcgan"], dtype=np.float64))
     restored = with_weights(random_state(CONFIGS["dcgan"], dtype=np.float32), out)
     assert {leaf.dtype for leaf in jax.tree.leaves(restored.generator.params)} == {np.dtype(np.float32)}
@@ -88,7 +88,7 @@ def test_what_comes_in_takes_the_type_of_what_it_replaces():
         np.testing.assert_array_equal(array, out[name].astype(np.float32))
 
 
-def test_averaged_parameters_stand_in_for_the_last_ones_where_there_are_any():
+def test_averaged_parameters_replace_the_last_ones_where_kept():
     state = random_state(CONFIGS["vanilla_gan"])
     expected = state_dict({"generator": state.averaged, "discriminator": state.discriminator.params})
     assert_same(weights(state, averaged=True), expected)
@@ -123,7 +123,7 @@ def test_names_and_layouts_are_pytorchs():
     np.testing.assert_array_equal(weights(dense)["encoder.hidden_0.weight"], kernel.T)
 
 
-def test_singular_vectors_give_the_same_singular_value_of_pytorchs_matrix():
+def test_singular_vectors_give_the_singular_value_of_pytorchs_matrix():
     state = random_state(SPECTRAL)
     params, stats = state.discriminator.params["conv_1"], state.discriminator.batch_stats["conv_1"]
     out = state_dict(params, {"u": stats["u"], "v": stats["v"]})  # a bare layer has no prefix
@@ -132,7 +132,7 @@ def test_singular_vectors_give_the_same_singular_value_of_pytorchs_matrix():
     assert theirs == pytest.approx(stats["v"] @ params["kernel"].reshape(-1, 2 * WIDTH) @ stats["u"], rel=1e-12)
 
 
-def test_pytorchs_count_of_batches_is_passed_over_but_only_beside_running_statistics():
+def test_count_of_batches_is_ignored_only_beside_running_statistics():
     state = random_state(CONFIGS["dcgan"])
     out = weights(state)
     assert_same(
@@ -142,7 +142,7 @@ def test_pytorchs_count_of_batches_is_passed_over_but_only_beside_running_statis
         with_weights(state, out | {"generator.conv_1.num_batches_tracked": np.array(7)})
 
 
-def test_a_name_or_a_shape_that_does_not_fit_is_named_with_what_was_expected():
+def test_wrong_name_or_shape_is_named_with_what_was_expected():
     params = {"conv_0": {"kernel": np.zeros((3, 3, 1, 4)), "bias": np.zeros(4)}}
     good = state_dict(params)
     read = lambda arrays: from_state_dict(arrays, like=(params, {}))

@@ -1,8 +1,9 @@
 """The DCGAN in PyTorch, as an object that trains itself; its functional twin is `experiments/dcgan.py`.
 
 Run:       python experiments/imperative/dcgan.py        (--help lists every flag)
-Time:      11 min on two CPU cores, 15 epochs at 46 ms a step
-Expect:    as `experiments/dcgan.py`, from other random numbers
+Read:      this file for the networks, gan.py for the losses and the step, training.py for the loop
+Time:      11 min on two CPU cores
+Expect:    the losses and digits of its functional twin, from other random numbers
 Writes:    runs/imperative/dcgan/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
 
@@ -36,7 +37,7 @@ class Generator(nn.Module):
         self.output = nn.ConvTranspose2d(width, channels, kernel_size=4, stride=2, padding=1, bias=False)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Draws an image from each latent vector."""
+        """Maps each latent vector to an image."""
         h = leaky_relu(self.norm_3(self.conv_3(z[:, :, None, None])))
         h = leaky_relu(self.norm_2(self.conv_2(h)))
         h = leaky_relu(self.norm_1(self.conv_1(h)))
@@ -44,7 +45,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges images of 28 x 28, also as a critic: strided convolutions, a normalization, LeakyReLU, one logit."""
+    """Maps images of 28 x 28 to logits, or to a critic's values: strided convolutions, normalization, LeakyReLU."""
 
     def __init__(self, width: int, channels: int, *, norm: Callable[[int], nn.Module] = nn.BatchNorm2d):
         super().__init__()
@@ -56,7 +57,7 @@ class Discriminator(nn.Module):
         self.output = nn.Conv2d(4 * width, 1, kernel_size=4, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Judges each image."""
+        """Computes a logit for each image."""
         h = leaky_relu(self.conv_0(images))
         h = leaky_relu(self.norm_1(self.conv_1(h)))
         h = leaky_relu(self.norm_2(self.conv_2(h)))
@@ -78,7 +79,7 @@ def dcgan(
       latent_size: numbers in a latent vector, each from N(0, 1).
       width: channels at half of the image's size.
       channels: of an image.
-      device: where it lives.
+      device: where the tensors are.
       tuned: see :class:`GAN`.
       compiled: whether the losses, with their gradients, pass through ``torch.compile``.
 

@@ -1,4 +1,4 @@
-"""The game of the vanilla GAN and of the DCGAN, in PyTorch: binary cross-entropy, and an Adam for each network."""
+"""The losses and the step of the vanilla GAN and the DCGAN, in PyTorch: binary cross-entropy and Adam."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,11 +10,11 @@ nn, Tensor = torch.nn, torch.Tensor
 
 @contextlib.contextmanager
 def frozen(network: nn.Module, *, gradients: bool = True) -> Iterator[None]:
-    """Lets batches pass through a network in training mode without its running statistics following them.
+    """Keeps a network's running statistics as they are, while batches pass through it in training mode.
 
     Args:
       network: the network.
-      gradients: whether its parameters collect gradients meanwhile, which its own update discards.
+      gradients: whether its parameters collect gradients meanwhile; its own update discards them.
 
     Yields:
       Nothing; the passes happen inside.
@@ -30,13 +30,13 @@ def frozen(network: nn.Module, *, gradients: bool = True) -> Iterator[None]:
 
 
 class GAN(nn.Module):
-    """A generator and a discriminator that learn from each other.
+    """A generator and a discriminator that train against each other.
 
     Attributes:
       generator: from latents to images in [-1, 1].
       discriminator: from images to logits.
-      draw_latents: from a count to that many latents.
-      tuned: whether to go beyond the usual script: fused Adam, and no gradient where none is used.
+      draw_latents: from a count to as many latents.
+      tuned: whether to use fused Adam and to compute no gradient that no update uses.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class GAN(nn.Module):
             self.generator_loss = torch.compile(self.generator_loss)
 
     def discriminator_loss(self, images: Tensor, latents: Tensor) -> dict[str, Tensor]:
-        """The cross-entropy of a real and of a generated batch; the generator gets no gradient from it."""
+        """Binary cross-entropy of a real and a generated batch, in nats; it has no gradient in the generator."""
         with torch.set_grad_enabled(not self.tuned):
             generated = self.generator(latents).detach()
         real, fake = self.discriminator(images), self.discriminator(generated)
@@ -78,7 +78,7 @@ class GAN(nn.Module):
         }
 
     def generator_loss(self, latents: Tensor) -> Tensor:
-        """The non-saturating loss: generated images, taken for real ones."""
+        """Non-saturating loss: the generator minimizes E[-log D(G(z))], in nats."""
         fake = self.discriminator(self.generator(latents))
         return self.criterion(fake, torch.ones_like(fake))
 
@@ -87,7 +87,7 @@ class GAN(nn.Module):
 
         Args:
           images: a real batch in [-1, 1], [batch, channels, height, width].
-          step: steps made before this one, which make no difference here.
+          step: number of steps before this one, unused here.
 
         Returns:
           The metrics of the step.

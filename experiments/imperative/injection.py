@@ -1,4 +1,4 @@
-"""The PyTorch twins, trained with weights, real batches and random numbers that come from elsewhere."""
+"""The PyTorch twins, trained with given weights, real batches and random numbers."""
 
 from collections.abc import Iterator
 
@@ -6,53 +6,40 @@ import jax
 import numpy as np
 
 from imperative.agreement import Arrays
-from imperative.parity import Draws, Setting, Trajectory, columns, draws, sizes
 from imperative.requirements import torch
+from imperative.setting import Draws, Setting, Trajectory, columns, draws, sizes
 from imperative.training import optimizers
 from imperative.twins import twin_of
-from jaxgan import config as configs
 
 nn, Tensor = torch.nn, torch.Tensor
 
 
-def make_twin(config: configs.Method, *, image_shape: tuple[int, int, int]) -> nn.Module:
-    """Builds the twin of a method.
-
-    Args:
-      config: the method.
-      image_shape: height, width and channels of an image.
-
-    Returns:
-      The twin, with weights of its own.
-    """
-    sizes(config)  # refuses what no twin is like
-    *size, channels = image_shape
-    flat = isinstance(config, configs.VanillaGAN | configs.VAE)
-    return twin_of(config, **({"image_shape": (channels, *size)} if flat else {"channels": channels}))
-
-
 def inject(twin: nn.Module, drawn: Draws, dtype: torch.dtype) -> None:
     """Gives a twin the random numbers of its next step."""
-    latents, masks, shares = jax.tree.map(lambda x: torch.tensor(np.asarray(x), dtype=dtype), drawn)
+    latents, masks, epsilon = jax.tree.map(lambda x: torch.tensor(np.asarray(x), dtype=dtype), drawn)
     remaining_latents, remaining_masks = iter(latents), iter(masks)
     twin.draw_latents = lambda count: next(remaining_latents)
     if masks:
         twin.discriminator.dropout.forward = lambda h: h * next(remaining_masks)
-    if shares is not None:
-        twin.draw_shares = lambda count: shares
+    if epsilon is not None:
+        twin.draw_epsilon = lambda count: epsilon
 
 
 def train(setting: Setting) -> Trajectory:
     """Trains a twin.
 
     Args:
-      setting: how; with weights.
+      setting: with weights.
 
     Returns:
-      What happened. The gradients are those that lay before the optimizers.
+      The trajectory. Its gradients are those that the optimizers saw.
+
+    Raises:
+      UserError: if the config has no twin.
     """
+    sizes(setting.config)  # refuses a config without a twin
     dtype = getattr(torch, setting.precision)
-    twin = make_twin(setting.config, image_shape=setting.image_shape).to(dtype)
+    twin = twin_of(setting.config, image_shape=setting.image_shape).to(dtype)
     twin.load_state_dict({name: torch.tensor(array, dtype=dtype) for name, array in setting.weights.items()})
     names = {parameter: name for name, parameter in twin.named_parameters()}
     gradients: Arrays = {}
@@ -63,27 +50,27 @@ def train(setting: Setting) -> Trajectory:
 
     for optimizer in optimizers(twin).values():
         optimizer.register_step_pre_hook(keep)
-    rows, looks = [], {}
+    rows, snapshots = [], {}
     for i in range(setting.steps):
         images = setting.images(i)
         inject(twin, draws(setting.config, setting.key(i), count=len(images)), dtype)
         gradients.clear()
         rows.append(twin.train_step(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), i))
-        if i + 1 in setting.looks:
-            looks[i + 1] = look(twin) | gradients
-    return Trajectory(columns([{name: value.item() for name, value in row.items()} for row in rows]), looks)
+        if i + 1 in setting.snapshots:
+            snapshots[i + 1] = snapshot(twin) | gradients
+    return Trajectory(columns([{name: value.item() for name, value in row.items()} for row in rows]), snapshots)
 
 
-def look(twin: nn.Module) -> Arrays:
-    """Collects what a twin holds after a step, but for the gradients, under the names of :class:`Trajectory`."""
+def snapshot(twin: nn.Module) -> Arrays:
+    """Copies a twin's weights, statistics and moments under the names of :class:`Trajectory`."""
     counts = "num_batches_tracked"
     found = {f"weight/{name}": x for name, x in twin.state_dict().items() if not name.endswith(counts)}
     names = {parameter: name for name, parameter in twin.named_parameters()}
     for optimizer in optimizers(twin).values():
         for parameter in _parameters(optimizer):
-            kept = optimizer.state.get(parameter, {})  # none before its first step
+            moments = optimizer.state.get(parameter, {})  # none before its first step
             for moment in ("exp_avg", "exp_avg_sq"):
-                found[f"{moment}/{names[parameter]}"] = kept.get(moment, torch.zeros_like(parameter))
+                found[f"{moment}/{names[parameter]}"] = moments.get(moment, torch.zeros_like(parameter))
     return {name: x.detach().numpy().copy() for name, x in found.items()}
 
 

@@ -1,10 +1,10 @@
 """The DCGAN in Flax NNX, as an object that trains itself; its functional twin is `experiments/dcgan.py`.
 
 Run:       python experiments/imperative/nnx_dcgan.py        (--help lists every flag)
-Time:      45 min on two CPU cores, 15 epochs at 5 to 6 steps a second: XLA's CPU backend is slow at the gradients that
-           automatic differentiation derives for these layers; --epochs 1: 3 min
-Expect:    after an epoch strokes as of digits, the discriminator far ahead (losses 0.08 and 5.2 nats); recognisable
-           digits from the fourth epoch on, as of the functional twin, whose steps it shares but for the noise
+Read:      this file for the networks, nnx_gan.py for the losses and the step, nnx_training.py for the loop
+Time:      45 min on two CPU cores, 3 min with --epochs 1. XLA's CPU backend is slow at the gradients that automatic
+           differentiation derives for these layers
+Expect:    strokes after one epoch, recognisable digits from the fourth on, like its functional twin
 Writes:    runs/imperative/nnx_dcgan/ with metrics.jsonl, checkpoints/ and samples.npz
 """
 
@@ -25,7 +25,7 @@ leaky_relu = partial(nnx.leaky_relu, negative_slope=0.2)
 
 
 def down(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, *, rngs: nnx.Rngs) -> nnx.Conv:
-    """Makes a strided convolution in PyTorch's geometry and with its initial law."""
+    """Makes a strided convolution with PyTorch's geometry and initial distribution."""
     around = [(padding, padding)] * 2
     return nnx.Conv(
         inputs, outputs, (kernel,) * 2, stride, padding=around, use_bias=False, kernel_init=torch_default, rngs=rngs
@@ -35,10 +35,10 @@ def down(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int =
 def up(
     inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, *, rngs: nnx.Rngs
 ) -> nnx.ConvTranspose:
-    """Makes a transposed convolution in PyTorch's geometry, to sizes (n - 1) stride - 2 padding + kernel.
+    """Makes a transposed convolution with PyTorch's geometry, to sizes (n - 1) stride - 2 padding + kernel.
 
-    Flax counts padding on the spread input where PyTorch counts it on the output; "SAME" would give 8 rows where 4 are
-    to become 7. With ``transpose_kernel`` the kernel is that of the convolution which this one is the transpose of.
+    Flax pads the dilated input, PyTorch crops the output; "SAME" would turn 4 rows into 8 instead of 7. With
+    ``transpose_kernel`` the kernel is that of the convolution whose transpose this is.
     """
     around = [(kernel - 1 - padding,) * 2] * 2
     return nnx.ConvTranspose(
@@ -55,10 +55,10 @@ def up(
 
 
 class BatchNorm(nnx.BatchNorm):
-    """Batch normalization with PyTorch's momentum and unbiased running variance, and a mode that records nothing.
+    """Batch normalization with PyTorch's momentum and unbiased running variance, and a frozen mode.
 
     Attributes:
-      frozen: whether the running statistics stay as they are in training mode.
+      frozen: whether training mode leaves the running statistics alone.
     """
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
@@ -66,18 +66,18 @@ class BatchNorm(nnx.BatchNorm):
         self.frozen = False
 
     def __call__(self, x: Array) -> Array:
-        """Normalizes each channel, by the batch's statistics in training mode and by the running ones otherwise."""
+        """Normalizes each channel: by the batch's statistics in training mode, by the running ones otherwise."""
         mean, var = self.mean[...], self.var[...]
         y = super().__call__(x)
-        if self.frozen:  # nnx.BatchNorm cannot help recording: what it did is undone
+        if self.frozen:  # nnx.BatchNorm always records: undo that
             self.mean[...], self.var[...] = mean, var
         elif not self.use_running_average:
-            recorded = self.var[...] - self.momentum * var  # the batch's share, whose variance is the biased one
+            recorded = self.var[...] - self.momentum * var  # the batch's part, with the biased variance
             self.var[...] += recorded / (x.size // x.shape[-1] - 1)
         return y
 
     def set_view(self, frozen: bool | None = None, use_running_average: bool | None = None) -> None:
-        """Sets the modes of a view, for ``nnx.view``."""
+        """Sets the modes of a view; ``nnx.view`` calls this."""
         super().set_view(use_running_average)
         self.frozen = self.frozen if frozen is None else frozen
 
@@ -95,7 +95,7 @@ class Generator(nnx.Module):
         self.output = up(width, channels, kernel=4, stride=2, padding=1, rngs=rngs)
 
     def __call__(self, z: Array) -> Array:
-        """Draws an image from each latent vector."""
+        """Maps each latent vector to an image."""
         h = leaky_relu(self.norm_3(self.conv_3(z[:, None, None, :])))
         h = leaky_relu(self.norm_2(self.conv_2(h)))
         h = leaky_relu(self.norm_1(self.conv_1(h)))
@@ -103,7 +103,7 @@ class Generator(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """Judges images of 28 x 28: strided convolutions, batch normalization, LeakyReLU, one logit."""
+    """Maps images of 28 x 28 to logits: strided convolutions, batch normalization, LeakyReLU."""
 
     def __init__(self, width: int, channels: int, *, rngs: nnx.Rngs):
         self.conv_0 = down(channels, width, kernel=4, stride=2, padding=1, rngs=rngs)
@@ -114,7 +114,7 @@ class Discriminator(nnx.Module):
         self.output = down(4 * width, 1, kernel=4, rngs=rngs)
 
     def __call__(self, images: Array) -> Array:
-        """Judges each image."""
+        """Computes a logit for each image."""
         h = leaky_relu(self.conv_0(images))
         h = leaky_relu(self.norm_1(self.conv_1(h)))
         h = leaky_relu(self.norm_2(self.conv_2(h)))

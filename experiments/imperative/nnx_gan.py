@@ -1,4 +1,4 @@
-"""The game of the vanilla GAN and of the DCGAN, in Flax NNX: binary cross-entropy, and an Adam for each network."""
+"""The losses and the step of the vanilla GAN and the DCGAN, in Flax NNX: binary cross-entropy and Adam."""
 
 import abc
 from typing import TypeVar
@@ -13,16 +13,15 @@ Network = TypeVar("Network", bound=nnx.Module)
 METRICS = ("discriminator_loss", "discriminator_loss_real", "discriminator_loss_fake")
 METRICS += ("real_probability", "fake_probability", "generator_loss")
 
-# PyTorch's law for weights, U[-1/sqrt(fan_in), 1/sqrt(fan_in)]: a variance of 1/3 of 1/fan_in.
+# PyTorch's distribution of weights, U[-1/sqrt(fan_in), 1/sqrt(fan_in)], has the variance 1 / (3 fan_in).
 torch_default = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 def frozen(network: Network) -> Network:
-    """Views a network in training mode without its running statistics following the passes.
+    """Views a network in a mode in which training passes leave its running statistics alone.
 
-    A view has the network's own variables, and modes of its own. The other way to leave no trace, a pass through a
-    copy (``nnx.clone``), would also leave the counter of dropout's random stream behind, and the next pass through the
-    network would drop the same units again.
+    A view shares the network's variables and has modes of its own. A copy (``nnx.clone``) would leave them alone too,
+    but would also leave the counter of dropout's random stream behind: the next pass would drop the same units again.
 
     Args:
       network: the network.
@@ -34,7 +33,7 @@ def frozen(network: Network) -> Network:
 
 
 def discriminator_loss(discriminator: nnx.Module, images: Array, generated: Array) -> tuple[Array, dict[str, Array]]:
-    """The cross-entropy of a real and of a generated batch, and the metrics of both."""
+    """Binary cross-entropy of a real and a generated batch, in nats, and the metrics of both."""
     real, fake = discriminator(images), discriminator(generated)
     real_loss = optax.sigmoid_binary_cross_entropy(real, 1.0).mean()
     fake_loss = optax.sigmoid_binary_cross_entropy(fake, 0.0).mean()
@@ -47,24 +46,24 @@ def discriminator_loss(discriminator: nnx.Module, images: Array, generated: Arra
 
 
 def generator_loss(generator: nnx.Module, discriminator: nnx.Module, latents: Array) -> Array:
-    """The non-saturating loss: generated images, taken for real ones.
+    """Non-saturating loss: the generator minimizes E[-log D(G(z))], in nats.
 
-    The discriminator is an argument because the pass moves its state, the counter of dropout's random stream: NNX
+    The discriminator is an argument because the pass changes its state, the counter of dropout's random stream. NNX
     refuses to change a variable that a differentiated function closes over.
     """
     return optax.sigmoid_binary_cross_entropy(discriminator(generator(latents)), 1.0).mean()
 
 
 class GAN(nnx.Module):
-    """A generator and a discriminator that learn from each other.
+    """A generator and a discriminator that train against each other.
 
-    A module itself, so that its state holds all that a run needs to go on: parameters, running statistics, the moments
-    of both optimizers, and the counters of the random streams.
+    It is a module itself, so its state holds all that resuming needs: parameters, running statistics, the moments of
+    both optimizers, and the counters of the random streams.
 
     Attributes:
       generator: from latents to images in [-1, 1].
       discriminator: from images to logits.
-      rngs: where latents come from.
+      rngs: the random stream of the latents.
     """
 
     def __init__(
@@ -85,13 +84,13 @@ class GAN(nnx.Module):
 
     @abc.abstractmethod
     def draw_latents(self, count: int) -> Array:
-        """Draws latents, each method by its own law."""
+        """Draws latents from the method's prior."""
 
     @nnx.jit
     def train_step(self, images: Array) -> dict[str, Array]:
         """Updates the discriminator, then the generator against the updated discriminator, both in place.
 
-        The running statistics of a network follow only the passes of its own update.
+        A network's running statistics follow only the passes of its own update.
 
         Args:
           images: a real batch in [-1, 1], [batch, height, width, channels].
@@ -121,5 +120,5 @@ class GAN(nnx.Module):
 
 @nnx.jit
 def generate(generator: nnx.Module, latents: Array) -> Array:
-    """Draws an image from each latent vector, in the mode that the generator is in."""
+    """Maps each latent vector to an image, in the generator's current mode."""
     return generator(latents)

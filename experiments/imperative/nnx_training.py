@@ -1,4 +1,4 @@
-"""What trains the twins in Flax NNX: the loop, the checkpoint that a killed run goes on from, and the command line."""
+"""Training of the NNX twins: the loop, the checkpoint from which a killed run resumes, and the command line."""
 
 import json
 import sys
@@ -19,25 +19,25 @@ from jaxgan import data
 from jaxgan.errors import UserError, one_line_errors, parse
 
 SAMPLES = 256
-FIXED = ("data", "batch_size", "seed")  # what a run cannot change on the way
+FIXED = ("data", "batch_size", "seed")  # options that a resumed run cannot change
 
 
 @dataclass(frozen=True)
 class Options:
-    """Trains a twin in Flax NNX; run again, it goes on from its checkpoint."""
+    """Trains a twin in Flax NNX; run again, it resumes from its checkpoint."""
 
     workdir: Path  # folder for metrics, checkpoints and samples
     epochs: int = 1  # passes over the data
-    steps: int | None = None  # stop after so many steps, if that is earlier
-    batch_size: int = 64  # images in a step; what is left of an epoch is dropped
-    seed: int = 0  # of weights, order and noise
-    checkpoint_every: int = 1000  # steps between checkpoints; one is saved at the end anyway
+    steps: int | None = None  # stop after this many steps, if that is earlier
+    batch_size: int = 64  # images per step; an incomplete last batch is dropped
+    seed: int = 0  # of weights, order and random numbers
+    checkpoint_every: int = 1000  # steps between checkpoints; the last step saves one anyway
     data: str = "mnist"  # data set
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 class Training:
-    """A twin on its way through the data: it, the steps it has made, and the sums of an epoch."""
+    """A twin in training: the model, the step, and the sums of an epoch's metrics."""
 
     def __init__(self, twin: GAN, images: np.ndarray, options: Options):
         self.twin, self.images, self.options = twin, images, options
@@ -45,13 +45,13 @@ class Training:
         self.start_epoch()
 
     def start_epoch(self) -> None:
-        """Draws the order of the epoch that the step lies in, a function of seed and epoch."""
+        """Draws the order of the current epoch, a function of seed and epoch."""
         epoch = self.step // (len(self.images) // self.options.batch_size)
         self.order = np.random.default_rng((self.options.seed, epoch)).permutation(len(self.images))
         self.sums = dict.fromkeys(METRICS, jnp.zeros(()))
 
     def state(self) -> dict[str, Any]:
-        """Collects all that a run needs to go on bit for bit: the twin holds its optimizers and random streams."""
+        """Collects what resuming bit for bit needs: the twin holds its optimizers and random streams."""
         return {"twin": nnx.to_pure_dict(nnx.state(self.twin)), "step": self.step, "sums": self.sums}
 
     def save(self, checkpoints: ocp.CheckpointManager) -> None:
@@ -61,7 +61,7 @@ class Training:
         checkpoints.save(self.step, args=ocp.args.Composite(**items))
 
     def load(self, checkpoints: ocp.CheckpointManager) -> None:
-        """Puts everything back where it was when the newest checkpoint was saved."""
+        """Restores the newest checkpoint."""
         items = {"state": ocp.args.StandardRestore(self.state()), "options": ocp.args.JsonRestore()}
         saved = checkpoints.restore(checkpoints.latest_step(), args=ocp.args.Composite(**items))
         state = saved["state"]
@@ -75,7 +75,7 @@ class Training:
         self.sums = {name: state["sums"][name] for name in METRICS}  # Orbax sorts them
 
     def run(self, checkpoints: ocp.CheckpointManager) -> None:
-        """Trains to the last step, and logs the means of every epoch."""
+        """Trains to the last step and logs the means of every epoch."""
         size, steps_per_epoch = self.options.batch_size, len(self.images) // self.options.batch_size
         last = min(self.options.epochs * steps_per_epoch, self.options.steps or sys.maxsize)
         while self.step < last:
@@ -90,7 +90,7 @@ class Training:
                 self.save(checkpoints)
 
     def log(self, means: dict[str, float]) -> None:
-        """Adds a row to the metrics, in place of any that a killed run wrote after its last checkpoint."""
+        """Adds a row to the metrics and drops rows that a killed run wrote after its last checkpoint."""
         path = self.options.workdir / "metrics.jsonl"
         rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         rows = [row for row in rows if row["step"] < self.step] + [{"step": self.step, **means}]
@@ -104,8 +104,7 @@ def batch(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def open_checkpoints(workdir: Path) -> ocp.CheckpointManager:
-    """Opens the checkpoints of a run, of which the newest is kept."""
-    logging.set_verbosity(logging.FATAL)  # Orbax narrates each save
+    """Opens the checkpoints of a run; only the newest is kept."""
     options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
     return ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
 
@@ -115,19 +114,24 @@ def main(make: Callable[..., GAN], defaults: Options) -> None:
 
     Args:
       make: builds the twin.
-      defaults: what holds for every flag that is not given.
+      defaults: the value of each flag that is not given.
     """
     program = f"nnx_{make.__name__.lower()}"
+    logging.set_verbosity(logging.FATAL)  # Orbax logs each save
     with one_line_errors(program):
         run(make, parse(lambda: tyro.cli(Options, default=defaults, prog=program)))
 
 
-def run(make: Callable[..., GAN], options: Options) -> Training:
-    """Trains a twin from where its folder stands, and writes samples.
+def run(
+    make: Callable[..., GAN], options: Options, *, images: np.ndarray | None = None, samples: int = SAMPLES
+) -> Training:
+    """Trains a twin, from its checkpoint if there is one, and writes samples.
 
     Args:
       make: builds the twin.
-      options: how.
+      options: the command's flags.
+      images: replace those of the data set, [n, height, width, channels], values from 0 to 255.
+      samples: how many samples to write.
 
     Returns:
       The finished training.
@@ -135,7 +139,7 @@ def run(make: Callable[..., GAN], options: Options) -> Training:
     Raises:
       UserError: if the options do not fit the data or the run in the folder, or its checkpoint is damaged.
     """
-    images = data.load(options.data, data_dir=options.data_dir).images
+    images = data.load(options.data, data_dir=options.data_dir).images if images is None else images
     for flag, value, most in (
         ("epochs", options.epochs, sys.maxsize),
         ("steps", options.steps, sys.maxsize),
@@ -150,12 +154,12 @@ def run(make: Callable[..., GAN], options: Options) -> Training:
         if checkpoints.latest_step() is not None:
             try:
                 training.load(checkpoints)
-            except (ValueError, KeyError, FileNotFoundError) as error:  # Orbax and TensorStore have each their own
+            except (ValueError, KeyError, FileNotFoundError) as error:  # of Orbax and TensorStore
                 words = " ".join(str(error).split())[:200]
                 raise UserError(f"--workdir: {str(options.workdir)!r} does not fit or is damaged ({words})") from error
-            print(f"going on from step {training.step}")
+            print(f"resuming from step {training.step}")
         training.run(checkpoints)
-    pictures = np.clip(np.round((np.asarray(training.twin.sample(SAMPLES)) + 1) * 127.5), 0, 255).astype(np.uint8)
+    pictures = np.clip(np.round((np.asarray(training.twin.sample(samples)) + 1) * 127.5), 0, 255).astype(np.uint8)
     np.savez_compressed(options.workdir / "samples.npz", images=pictures)
     print(f"wrote {', '.join(sorted(path.name for path in options.workdir.iterdir()))} in {options.workdir}")
     return training

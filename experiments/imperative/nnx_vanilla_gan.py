@@ -1,9 +1,9 @@
 """The vanilla GAN in Flax NNX, as an object that trains itself; its functional twin is `experiments/vanilla_gan.py`.
 
 Run:       python experiments/imperative/nnx_vanilla_gan.py        (--help lists every flag)
-Time:      5 min on two CPU cores, 100 epochs at 300 to 400 steps a second; --epochs 3: 13 s
-Expect:    after three epochs strokes of 0, 1, 7 and 9 with specks of noise, the discriminator's loss near 1.14 and the
-           generator's near 1.03 nats; the functional twin's numbers in the end
+Read:      this file for the networks, nnx_gan.py for the losses and the step, nnx_training.py for the loop
+Time:      5 min on two CPU cores, 13 s with --epochs 3
+Expect:    strokes with specks of noise after three epochs, the losses and digits of its functional twin at the end
 Writes:    runs/imperative/nnx_vanilla_gan/ with metrics.jsonl, checkpoints/ and samples.npz
 """
 
@@ -25,7 +25,7 @@ SLOPE, DROPOUT = 0.01, 0.5
 
 
 def linear(inputs: int, outputs: int, *, bias: bool = True, rngs: nnx.Rngs) -> nnx.Linear:
-    """Makes an affine layer whose kernel and bias begin by PyTorch's law."""
+    """Makes an affine layer with PyTorch's initial distributions of kernel and bias."""
     bound = 1 / math.sqrt(inputs)
 
     def bias_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
@@ -43,13 +43,13 @@ class Generator(nnx.Module):
         self.image_shape = image_shape
 
     def __call__(self, z: Array) -> Array:
-        """Draws an image from each latent vector."""
+        """Maps each latent vector to an image."""
         h = nnx.leaky_relu(self.hidden_0(z), SLOPE)
         return jnp.tanh(self.output(h)).reshape(-1, *self.image_shape)
 
 
 class Discriminator(nnx.Module):
-    """Tells real images from generated ones: one hidden layer without bias, LeakyReLU, dropout, one logit."""
+    """Maps images to logits: one hidden layer without bias, LeakyReLU, dropout, and an affine layer."""
 
     def __init__(self, hidden_units: int, image_shape: tuple[int, int, int], *, rngs: nnx.Rngs):
         self.hidden_0 = linear(math.prod(image_shape), hidden_units, bias=False, rngs=rngs)
@@ -57,7 +57,7 @@ class Discriminator(nnx.Module):
         self.output = linear(hidden_units, 1, rngs=rngs)
 
     def __call__(self, images: Array) -> Array:
-        """Judges each image."""
+        """Computes a logit for each image."""
         h = nnx.leaky_relu(self.hidden_0(images.reshape(len(images), -1)), SLOPE)
         return self.output(self.dropout(h))[:, 0]
 

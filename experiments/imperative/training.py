@@ -1,4 +1,4 @@
-"""What trains the twins in PyTorch: the loop, the checkpoint that a killed run goes on from, and the command line."""
+"""Training of the PyTorch twins: the loop, the checkpoint from which a killed run resumes, and the command line."""
 
 import contextlib
 import json
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import safetensors.torch
 import tyro
 from safetensors import SafetensorError
 
@@ -22,20 +21,20 @@ from jaxgan.errors import UserError, one_line_errors, parse
 nn, Tensor = torch.nn, torch.Tensor
 
 SAMPLES = 256
-FIXED = ("data", "batch_size", "seed")  # what a run cannot change on the way
+FIXED = ("data", "batch_size", "seed")  # options that a resumed run cannot change
 
 
 @dataclass(frozen=True)
 class Options:
-    """Trains a twin in PyTorch; run again, it goes on from its checkpoint."""
+    """Trains a twin in PyTorch; run again, it resumes from its checkpoint."""
 
     workdir: Path  # folder for metrics, checkpoint and samples
     epochs: int = 1  # passes over the data
-    steps: int | None = None  # stop after so many steps, if that is earlier
-    batch_size: int = 64  # images in a step; what is left of an epoch is dropped
-    seed: int = 0  # of weights, order and noise
-    checkpoint_every: int = 1000  # steps between checkpoints; one is saved at the end anyway
-    weights: Path | None = None  # a safetensors file of `jaxgan export` to begin with
+    steps: int | None = None  # stop after this many steps, if that is earlier
+    batch_size: int = 64  # images per step; an incomplete last batch is dropped
+    seed: int = 0  # of weights, order and random numbers
+    checkpoint_every: int = 1000  # steps between checkpoints; the last step saves one anyway
+    weights: Path | None = None  # initial weights: a safetensors file that `jaxgan export` wrote
     compile: bool = False  # pass the losses, with their gradients, through torch.compile
     device: Literal["cpu", "cuda"] = "cpu"  # where to train
     data: str = "mnist"  # data set
@@ -43,7 +42,7 @@ class Options:
 
 
 class Training:
-    """A twin on its way through the data: it, its optimizers, the order of the data, and the sums of an epoch."""
+    """A twin in training: the model, the order of the data, the step, and the sums of an epoch's metrics."""
 
     def __init__(self, twin: nn.Module, images: Tensor, options: Options):
         self.twin, self.images, self.options = twin, images, options
@@ -59,7 +58,7 @@ class Training:
         self.sums = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Collects all that a run needs to go on bit for bit: the weights are the smaller part of it."""
+        """Collects what resuming bit for bit needs: weights, optimizers, order, random state and metrics."""
         return {
             "twin": self.twin.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers(self.twin).items()},
@@ -71,7 +70,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts everything back where it was."""
+        """Restores what :meth:`state_dict` collected."""
         for name, value in state["options"].items():
             if (given := getattr(self.options, name)) != value:
                 flag = name.replace("_", "-")
@@ -85,13 +84,13 @@ class Training:
         torch.set_rng_state(state["random"])
 
     def save(self) -> None:
-        """Replaces the checkpoint at one stroke."""
+        """Replaces the checkpoint atomically."""
         path = self.options.workdir / "checkpoint.pt"
         torch.save(self.state_dict(), path.with_suffix(".new"))
         os.replace(path.with_suffix(".new"), path)
 
     def run(self) -> None:
-        """Trains to the last step, and logs the means of every epoch."""
+        """Trains to the last step and logs the means of every epoch."""
         size, steps_per_epoch = self.options.batch_size, len(self.images) // self.options.batch_size
         last = min(self.options.epochs * steps_per_epoch, self.options.steps or sys.maxsize)
         while self.step < last:
@@ -106,7 +105,7 @@ class Training:
                 self.save()
 
     def log(self, means: dict[str, float]) -> None:
-        """Adds a row to the metrics, in place of any that a killed run wrote after its last checkpoint."""
+        """Adds a row to the metrics and drops rows that a killed run wrote after its last checkpoint."""
         path = self.options.workdir / "metrics.jsonl"
         rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         rows = [row for row in rows if row["step"] < self.step] + [{"step": self.step, **means}]
@@ -115,7 +114,7 @@ class Training:
 
 
 def optimizers(twin: nn.Module) -> dict[str, torch.optim.Optimizer]:
-    """Finds the optimizers that a twin has as attributes, by name."""
+    """Finds a twin's optimizers among its attributes, by name."""
     return {name: value for name, value in vars(twin).items() if isinstance(value, torch.optim.Optimizer)}
 
 
@@ -134,19 +133,20 @@ def main(make: Callable[..., nn.Module], defaults: Options) -> None:
 
     Args:
       make: builds the twin.
-      defaults: what holds for every flag that is not given.
+      defaults: the value of each flag that is not given.
     """
     program = make.__name__.lower()
     with one_line_errors(program):
         run(make, parse(lambda: tyro.cli(Options, default=defaults, prog=program)))
 
 
-def run(make: Callable[..., nn.Module], options: Options) -> Training:
-    """Trains a twin from where its folder stands, and writes samples.
+def run(make: Callable[..., nn.Module], options: Options, *, images: np.ndarray | None = None) -> Training:
+    """Trains a twin, from its checkpoint if there is one, and writes samples.
 
     Args:
       make: builds the twin.
-      options: how.
+      options: the command's flags.
+      images: replace those of the data set, [n, height, width, channels], values from 0 to 255.
 
     Returns:
       The finished training.
@@ -155,8 +155,8 @@ def run(make: Callable[..., nn.Module], options: Options) -> Training:
       UserError: if the options do not fit the data, the twin or the weights.
     """
     if options.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device: 'cuda' is not there, choose cpu")
-    images = on_device(data.load(options.data, data_dir=options.data_dir).images, options.device)
+        raise UserError("--device: 'cuda' is not available, choose cpu")
+    images = data.load(options.data, data_dir=options.data_dir).images if images is None else images
     for flag, value, most in (
         ("epochs", options.epochs, sys.maxsize),
         ("steps", options.steps, sys.maxsize),
@@ -171,13 +171,15 @@ def run(make: Callable[..., nn.Module], options: Options) -> Training:
     except NotImplementedError as error:
         raise UserError(f"--compile: {error}") from error
     if options.weights is not None:
+        from safetensors.torch import load_file  # imports PyTorch, which `requirements` must do first
+
         with fitting("--weights", options.weights):
-            twin.load_state_dict(safetensors.torch.load_file(options.weights))
-    training = Training(twin, images, options)
+            twin.load_state_dict(load_file(options.weights))
+    training = Training(twin, on_device(images, options.device), options)
     if (checkpoint := options.workdir / "checkpoint.pt").exists():
         with fitting("--workdir", checkpoint):
             training.load_state_dict(torch.load(checkpoint, weights_only=True))
-        print(f"going on from step {training.step}")
+        print(f"resuming from step {training.step}")
     options.workdir.mkdir(parents=True, exist_ok=True)
     training.run()
     pictures = ((twin.sample(SAMPLES) + 1) * 127.5).round().clamp(0, 255).byte().cpu()
@@ -188,7 +190,7 @@ def run(make: Callable[..., nn.Module], options: Options) -> Training:
 
 @contextlib.contextmanager
 def fitting(flag: str, path: Path) -> Iterator[None]:
-    """Tells in one line that a file is damaged or of another model; each library has errors of its own for that."""
+    """Turns each library's errors about a damaged or foreign file into one line."""
     try:
         yield
     except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError, SafetensorError) as error:

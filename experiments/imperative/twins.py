@@ -1,27 +1,35 @@
-"""The twins by the config of the method that they are the twin of."""
+"""The PyTorch twins by the config of their method."""
 
 from typing import Any
 
+from imperative import vae, wgan
 from imperative.dcgan import dcgan
-from imperative.parity import SIZES
 from imperative.requirements import torch
-from imperative.vae import VAE
+from imperative.setting import SIZES
 from imperative.vanilla_gan import vanilla_gan
-from imperative.wgan import WGAN
-from jaxgan import config as configs
+from jaxgan.methods import MethodConfig
+from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.vae import VAE
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.methods.wgan import WGAN
 
-TWINS = {configs.VanillaGAN: vanilla_gan, configs.DCGAN: dcgan, configs.WGAN: WGAN, configs.VAE: VAE}
+TWINS = {VanillaGAN: vanilla_gan, DCGAN: dcgan, WGAN: wgan.WGAN, VAE: vae.VAE}
 
 
-def twin_of(config: configs.Method, **how: Any) -> torch.nn.Module:
-    """Builds the twin of a method, with the sizes of its config; in all else it is as the method is by default.
+def twin_of(
+    config: MethodConfig, *, image_shape: tuple[int, int, int] = (28, 28, 1), **options: Any
+) -> torch.nn.Module:
+    """Builds the twin of a method with the sizes of its config; all else is the method's default.
 
     Args:
       config: the method.
-      **how: further arguments, such as ``device``, ``tuned`` and ``compiled``.
+      image_shape: height, width and channels of an image; the convolutional twins are for 28 x 28 only.
+      **options: further arguments, such as ``device``, ``tuned`` and ``compiled``.
 
     Returns:
       The twin, with weights of its own.
     """
-    sizes = {name: getattr(config, name) for name in SIZES[type(config)]}
-    return TWINS[type(config)](**sizes, **how)
+    *size, channels = image_shape
+    flat = isinstance(config, VanillaGAN | VAE)
+    shape = {"image_shape": (channels, *size)} if flat else {"channels": channels}
+    return TWINS[type(config)](**{name: getattr(config, name) for name in SIZES[type(config)]}, **shape, **options)

@@ -1,7 +1,8 @@
 """The variational autoencoder in PyTorch, 784-400-20-400-784; its functional twin is `experiments/vae.py`.
 
 Run:       python experiments/imperative/vae.py        (--help lists every flag)
-Time:      25 s on two CPU cores, 10 epochs at 5.1 ms a step
+Read:      this file for the networks and the loss, training.py for the loop
+Time:      25 s on two CPU cores
 Expect:    a loss near 105 nats per image on the training digits; unlike its functional twin it averages no parameters
 Writes:    runs/imperative/vae/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
@@ -28,7 +29,7 @@ class Encoder(nn.Module):
         self.output = nn.Linear(hidden_units, 2 * latent_size)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Gives mean and log-variance of each image."""
+        """Computes the mean and the log-variance of each image's latents."""
         return self.output(torch.relu(self.hidden_0(pixels.flatten(1)))).chunk(2, dim=1)
 
 
@@ -42,12 +43,12 @@ class Decoder(nn.Module):
         self.image_shape = tuple(image_shape)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Gives the logits of an image from each latent vector."""
+        """Maps each latent vector to the logits of an image."""
         return self.output(torch.relu(self.hidden_0(z))).unflatten(1, self.image_shape)
 
 
 class VAE(nn.Module):
-    """An encoder and a decoder that train as one.
+    """An encoder and a decoder that minimize one loss.
 
     Attributes:
       encoder: from images in [0, 1] to mean and log-variance of their latents.
@@ -90,7 +91,7 @@ class VAE(nn.Module):
 
         Args:
           images: a batch in [-1, 1], [batch, channels, height, width].
-          step: steps made before this one, which make no difference here.
+          step: number of steps before this one, unused here.
 
         Returns:
           The metrics of the step.
@@ -111,7 +112,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
-        """Draws images, as the means of their pixels, in [-1, 1]."""
+        """Draws images in [-1, 1]: the means of their pixels."""
         return 2 * torch.sigmoid(self.decoder(self.draw_latents(count))) - 1
 
 

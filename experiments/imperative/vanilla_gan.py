@@ -1,8 +1,9 @@
 """The vanilla GAN in PyTorch, as an object that trains itself; its functional twin is `experiments/vanilla_gan.py`.
 
 Run:       python experiments/imperative/vanilla_gan.py        (--help lists every flag)
-Time:      5 min on two CPU cores, 100 epochs at 3.2 ms a step
-Expect:    as `experiments/vanilla_gan.py`, from other random numbers
+Read:      this file for the networks, gan.py for the losses and the step, training.py for the loop
+Time:      5 min on two CPU cores
+Expect:    the losses and digits of its functional twin, from other random numbers
 Writes:    runs/imperative/vanilla_gan/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
 
@@ -32,13 +33,13 @@ class Generator(nn.Module):
         self.image_shape = tuple(image_shape)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Draws an image from each latent vector."""
+        """Maps each latent vector to an image."""
         h = nn.functional.leaky_relu(self.hidden_0(z), SLOPE)
         return torch.tanh(self.output(h)).unflatten(1, self.image_shape)
 
 
 class Discriminator(nn.Module):
-    """Tells real images from generated ones: one hidden layer without bias, LeakyReLU, dropout, one logit."""
+    """Maps images to logits: one hidden layer without bias, LeakyReLU, dropout, and an affine layer."""
 
     def __init__(self, hidden_units: int, image_shape: Sequence[int]):
         super().__init__()
@@ -47,7 +48,7 @@ class Discriminator(nn.Module):
         self.output = nn.Linear(hidden_units, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Judges each image."""
+        """Computes a logit for each image."""
         h = nn.functional.leaky_relu(self.hidden_0(images.flatten(1)), SLOPE)
         return self.output(self.dropout(h)).flatten()
 
@@ -67,7 +68,7 @@ def vanilla_gan(
       latent_size: numbers in a latent vector, each from U[-1, 1].
       hidden_units: units of the hidden layer of each network.
       image_shape: channels, height and width.
-      device: where it lives.
+      device: where the tensors are.
       tuned: see :class:`GAN`.
       compiled: whether the losses, with their gradients, pass through ``torch.compile``.
 

@@ -1,8 +1,9 @@
 """The Wasserstein GAN with gradient penalty in PyTorch; its functional twin is `experiments/wgan.py`.
 
 Run:       python experiments/imperative/wgan.py        (--help lists every flag)
-Time:      15 min on two CPU cores, 15 epochs at 64 ms a step
-Expect:    as `experiments/wgan.py`, from other random numbers
+Read:      this file for the critic's loss and the step, dcgan.py for the networks, training.py for the loop
+Time:      15 min on two CPU cores
+Expect:    the estimate and digits of its functional twin, from other random numbers
 Writes:    runs/imperative/wgan/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
 
@@ -21,12 +22,12 @@ nn, Tensor = torch.nn, torch.Tensor
 
 
 class WGAN(nn.Module):
-    """A generator and a critic, which estimates how far the generated images are from the real ones.
+    """A generator and a critic that estimates the Wasserstein distance of generated from real images.
 
     Attributes:
       generator: from latents to images in [-1, 1].
-      discriminator: the critic, from images to ratings, under the name that all methods share.
-      critic_steps: updates of the critic for one of the generator, each on a real batch and noise of its own.
+      discriminator: the critic, from images to values; all methods share the name.
+      critic_steps: critic updates per generator update, each on a real batch and latents of its own.
     """
 
     def __init__(
@@ -58,22 +59,22 @@ class WGAN(nn.Module):
         """Draws latents from N(0, I)."""
         return torch.randn(count, self.latent_size, device=self.device)
 
-    def draw_shares(self, count: int) -> Tensor:
-        """Draws where between a real and a generated image the critic's slope is measured."""
+    def draw_epsilon(self, count: int) -> Tensor:
+        """Draws from U[0, 1) how far from the real to the generated image the critic's gradient is penalized."""
         return torch.rand(count, 1, 1, 1, device=self.device)
 
     def gradient_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
-        """How far the critic's slopes are from 1, squared."""
-        points = torch.lerp(real, fake, self.draw_shares(len(real))).requires_grad_()
-        (slopes,) = torch.autograd.grad(self.discriminator(points).sum(), points, create_graph=True)
-        return self.penalty_weight * (slopes.flatten(1).norm(dim=1) - 1).square().mean()
+        """Lambda E[(|grad f(x)| - 1)^2] at points x between real and generated images (Gulrajani et al. 2017)."""
+        points = torch.lerp(real, fake, self.draw_epsilon(len(real))).requires_grad_()
+        (gradients,) = torch.autograd.grad(self.discriminator(points).sum(), points, create_graph=True)
+        return self.penalty_weight * (gradients.flatten(1).norm(dim=1) - 1).square().mean()
 
     def train_step(self, images: Tensor, step: int) -> dict[str, Tensor]:
-        """Updates the critic; in every ``critic_steps``-th step then the generator, against the updated critic.
+        """Updates the critic, then, every ``critic_steps`` steps, the generator against the updated critic.
 
         Args:
           images: a real batch in [-1, 1], [batch, channels, height, width].
-          step: steps made before this one.
+          step: number of steps before this one.
 
         Returns:
           The metrics of the step.

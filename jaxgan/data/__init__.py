@@ -1,8 +1,7 @@
-"""Where images come from.
+"""Data sets of images.
 
-Everything enters through ``load``: a directory prepared by TFDS (any TFDS reads it) is decoded once into a cache of
-plain arrays, which later runs map into memory without importing TFDS. ``stream`` opens the same directory to be read
-while a run goes on.
+``load`` decodes a directory that TFDS prepared, once, into a cache of plain arrays. Later runs map the cache into
+memory and do not import TFDS. ``stream`` reads the same directory during a run.
 """
 
 import dataclasses
@@ -22,13 +21,13 @@ PathLike = str | os.PathLike[str]
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """A data set and its whereabouts.
+    """A data set and the state of its directory.
 
     Attributes:
-      spec: what is known of it.
-      directory: where it is, or would be, prepared.
+      spec: its entry in the catalog.
+      directory: its prepared directory, which need not exist.
       state: ``"prepared"``, ``"not prepared"``, or what is wrong with the directory.
-      sources: where it can be prepared from, nearest first.
+      sources: the sources that it can be prepared from, nearest first.
     """
 
     spec: Spec
@@ -38,7 +37,7 @@ class Description:
 
 
 def load(name: str, *, split: str = "train", data_dir: PathLike | None = None) -> Dataset:
-    """Loads one split of a data set as whole arrays, preparing it first where that has not been done.
+    """Loads one split of a data set as whole arrays, and prepares the data set first if it is not prepared.
 
     Args:
       name: one of ``names()``.
@@ -46,29 +45,25 @@ def load(name: str, *, split: str = "train", data_dir: PathLike | None = None) -
       data_dir: the root of prepared data sets; default: ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
 
     Returns:
-      The split in the order of its TFDS records, its arrays mapped read-only from the cache. Of images that are stacked
-      from another data set's, those to train on come in parts.
+      The split in the order of its TFDS records, its arrays mapped read-only from the cache, or stacked from those.
 
     Raises:
       UserError: if the name or split is unknown, the directory is damaged or unwritable, or no source can be reached.
     """
     spec = find(name)
     found = pipeline.load(_on_disk(spec), split, data_dir=_root(data_dir))
-    if spec.parts is None:
-        return found
-    parts = stacking.in_parts(spec, found)
-    return parts if split == "train" else stacking.put_together(parts)
+    return found if spec.parts is None else stacking.stack(spec, found)
 
 
 def stream(
     name: str, *, split: str = "train", data_dir: PathLike | None = None, image_size: int | None = None
 ) -> Stream:
-    """Opens one split of a data set to be read in any order, preparing it first where that has not been done.
+    """Opens one split of a data set to be read in any order, and prepares the data set first if it is not prepared.
 
     Args:
-      name: one of ``names()``, or with ``image_size`` of any data set of images that TFDS has prepared.
+      name: one of ``names()``; with ``image_size``, any data set of images that TFDS has prepared.
       split: the name of a split, such as ``"train"``.
-      data_dir: the root of prepared data sets; default: where TFDS looks.
+      data_dir: the root of prepared data sets; default: that of TFDS.
       image_size: height and width to crop and resize images to; default: those of the catalog.
 
     Returns:
@@ -79,41 +74,41 @@ def stream(
     """
     spec = find(name, image_size=image_size)
     if spec.parts:
-        raise UserError(f"--input: 'stream' is not for {name}, which is put together on the device; use --input memory")
+        raise UserError(f"--input: 'stream' is not for {name}, which is stacked in memory; use --input memory")
     return pipeline.stream(spec, split, data_dir=_root(data_dir))
 
 
 def prepare(name: str, *, data_dir: PathLike | None = None, source: PathLike | None = None) -> Path:
-    """Makes sure that a data set is prepared, so that later loads need neither network nor source.
+    """Prepares a data set, so that later loads need neither network nor source.
 
     Args:
       name: one of ``names()``.
-      data_dir: the root of prepared data sets; default: where TFDS looks.
-      source: a folder of its four IDX files, gzipped or not; default: the embedded archive, else the network. What is
-        prepared already is left as it is, with a warning that the folder was not read.
+      data_dir: the root of prepared data sets; default: that of TFDS.
+      source: a folder of its four IDX files, gzipped or not; default: the embedded archive, else the network. A data
+        set that is prepared already stays as it is, with a warning that the folder was not read.
 
     Returns:
       The directory, ``<data_dir>/<name>/<version>``, which any TFDS reads.
 
     Raises:
-      UserError: as ``load``; and nothing half-written is left behind.
+      UserError: as ``load``. Nothing half-written stays behind.
     """
     source = None if source is None else expand(source, field="--from")
     return pipeline.prepare(_on_disk(find(name)), data_dir=_root(data_dir), source=source).directory
 
 
 def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
-    """Describes a data set without touching anything.
+    """Describes a data set, and changes nothing.
 
     Args:
       name: one of ``names()``.
-      data_dir: the root of prepared data sets; default: where TFDS looks.
+      data_dir: the root of prepared data sets; default: that of TFDS.
 
     Returns:
       Its description.
 
     Raises:
-      UserError: if the name is unknown or the root is out of reach.
+      UserError: if the name is unknown or the root cannot be entered.
     """
     spec, root = find(name), _root(data_dir)
     source = _on_disk(spec)

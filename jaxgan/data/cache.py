@@ -1,4 +1,4 @@
-"""The ``.npy`` cache: a prepared split as two files that are mapped into memory instead of decoded."""
+"""The ``.npy`` cache: a prepared split as two files, which are mapped into memory instead of decoded."""
 
 import contextlib
 import json
@@ -17,18 +17,18 @@ from jaxgan.data.prepared import Prepared
 
 
 def read(spec: Spec, split: str, *, prepared: Prepared) -> Dataset | None:
-    """Maps a split from the cache, if it is there, whole, and made from this very directory.
+    """Maps a split from the cache, if the cache is whole and was made from this directory.
 
     Args:
       spec: the data set.
       split: ``"train"`` or ``"test"``.
-      prepared: the directory the cache must have been made from.
+      prepared: the directory that the cache must come from.
 
     Returns:
-      The split, or None if it has to be read from the directory (again).
+      The split; None if the cache has no such split.
     """
     for folder in _folders(spec, prepared):
-        # A cache is only a copy, so whatever is wrong with it is mended by making it again.
+        # A cache is only a copy: a damaged one is made again.
         with contextlib.suppress(Exception):
             manifest = json.loads(_path(folder, split, "json").read_bytes())
             images = np.load(_path(folder, split, "images.npy"), mmap_mode="r")
@@ -39,15 +39,15 @@ def read(spec: Spec, split: str, *, prepared: Prepared) -> Dataset | None:
 
 
 def write(spec: Spec, split: str, data: Dataset, *, prepared: Prepared) -> None:
-    """Keeps a split beside its prepared directory, or in the user's cache folder if that is read-only.
+    """Writes a split beside its prepared directory, or into the user's cache folder if that is read-only.
 
-    Without a place to write, nothing is kept: a cache saves seconds and must not cost a run.
+    If neither can be written, it writes nothing: a cache saves seconds and must not fail a run.
 
     Args:
       spec: the data set.
       split: ``"train"`` or ``"test"``.
-      data: what was read from the directory.
-      prepared: the directory it was read from.
+      data: the split.
+      prepared: the directory that it comes from.
     """
     manifest = json.dumps(_manifest(prepared, data.images, data.labels)).encode()
     for folder in _folders(spec, prepared):
@@ -60,8 +60,7 @@ def write(spec: Spec, split: str, data: Dataset, *, prepared: Prepared) -> None:
 
 
 def _folders(spec: Spec, prepared: Prepared) -> Iterator[Path]:
-    # TFDS reads only the files its metadata names, so a folder within the directory does not disturb it, and goes
-    # away with it.
+    # TFDS reads only the files that its metadata name, so a folder inside of the directory is safe.
     yield prepared.directory / "npy"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     yield home / "jaxgan" / f"{spec.name}-{spec.version}-{prepared.fingerprint[:12]}"
@@ -72,18 +71,18 @@ def _path(folder: Path, split: str, suffix: str) -> Path:
 
 
 def _manifest(prepared: Prepared, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
-    # Checksums also settle two processes that write at once: files of different makers do not agree.
+    # Checksums also detect two processes that write at once: their files do not agree.
     return {
         "fingerprint": prepared.fingerprint,
         **{
-            key: {"shape": list(array.shape), "dtype": array.dtype.name, "crc32": zlib.crc32(array)}
+            key: {"shape": list(array.shape), "dtype": array.dtype.name, "crc32": zlib.crc32(array.data)}
             for key, array in {"images": images, "labels": labels}.items()
         },
     }
 
 
 def _write_file(path: Path, write_content: Callable[[IO[bytes]], object]) -> None:
-    # A reader must see the old file or the new one, never a part; tempfile would make it private to this user.
+    # A reader sees the old file or the new one, never a part. A file of tempfile would be private to this user.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:

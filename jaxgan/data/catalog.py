@@ -1,4 +1,4 @@
-"""The data sets on offer, and what is known of each before any file is opened."""
+"""The catalog of data sets: what is known of each before any file is opened."""
 
 import dataclasses
 import importlib.resources
@@ -11,28 +11,28 @@ IDX_FILES: Mapping[str, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-"""The images and labels of each split, under the names that every member of the MNIST family is published with."""
+"""The files of images and labels of each split, by their names in every data set of the MNIST family."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a data set must turn out to be, whichever source it comes from.
+    """The properties of a data set, which every source of it must have.
 
     Attributes:
-      name: the name of its TFDS builder.
+      name: its TFDS builder.
       version: the version of that builder, which names the prepared directory.
-      title: the name to print.
+      title: the name in figures and tables.
       licence: the terms of the images, in short.
-      class_names: what each label stands for.
+      class_names: the name of each label.
       examples: number of images by split.
       image_shape: height, width and channels.
-      md5: checksums of the uncompressed IDX files that are known; a file that is not listed is checked by shape only.
-      archive: a tar.xz of the four IDX files that comes with the package, if there is one.
-      idx: whether it is published as IDX files, which this package prepares; others are prepared by TFDS itself.
-      label: the feature of its records that is the label; None: they have none, and every label is 0.
-      resized: whether images of other sizes are cropped to the aspect of ``image_shape`` and resized to it.
-      stream_only: whether it is not to be held as arrays.
-      parts: the data set whose images it stacks, as channels; None: it has images of its own.
+      md5: known checksums of the uncompressed IDX files; any other file is checked by its shape only.
+      archive: a tar.xz of the four IDX files in the package, if there is one.
+      idx: whether it is published as IDX files, which this package prepares; TFDS prepares the others.
+      label: the feature of its records that is the label; None for no labels: then every label is 0.
+      resized: whether images are cropped to the aspect of ``image_shape`` and resized to it.
+      stream_only: whether it is too large to be held as arrays.
+      parts: the data set whose images it stacks as channels; None for images of its own.
     """
 
     name: str
@@ -106,7 +106,7 @@ CELEB_A = Spec(
     version="2.1.0",
     title="CelebA faces of celebrities",
     licence="non-commercial research",
-    class_names=("face",),  # it has forty attributes to a face, and no classes
+    class_names=("face",),  # a face has forty attributes and no class
     examples={"train": 162_770, "validation": 19_867, "test": 19_962},
     image_shape=(64, 64, 3),
     idx=False,
@@ -131,7 +131,7 @@ CATALOG: Mapping[str, Spec] = {
 
 
 def names() -> tuple[str, ...]:
-    """Returns the names that ``load`` and ``prepare`` know."""
+    """The names of all data sets."""
     return tuple(CATALOG)
 
 
@@ -139,15 +139,15 @@ def find(name: str, *, image_size: int | None = None) -> Spec:
     """Looks a data set up by its name.
 
     Args:
-      name: its name in the catalog or, with an image size, that of any data set of images that TFDS has prepared: in
-        color, and of no classes.
-      image_size: height and width to which images are cropped and resized, as they are streamed; None: those it has.
+      name: its name in the catalog. With an image size, also any data set of images that TFDS has prepared; its images
+        count as color images without classes.
+      image_size: height and width that streamed images are cropped and resized to; None for their own.
 
     Returns:
-      What is known of it. In no catalog, that is neither its version nor its number of examples.
+      Its properties. Outside of the catalog its version and its number of examples are unknown.
 
     Raises:
-      UserError: if the name is not in the catalog and needs to be.
+      UserError: if the name is not in the catalog and no image size is given.
     """
     if name not in CATALOG and image_size is None:
         raise unknown_choice("--data", name, CATALOG)
@@ -160,5 +160,5 @@ def find(name: str, *, image_size: int | None = None) -> Spec:
 
 
 def owner_of(md5: str) -> Spec | None:
-    """Returns the data set that is known to have an uncompressed IDX file with this checksum."""
+    """The data set with an uncompressed IDX file of this checksum, if one is known."""
     return next((spec for spec in CATALOG.values() if md5 in spec.md5.values()), None)

@@ -1,4 +1,4 @@
-"""The IDX file format, and the four files that make a data set."""
+"""The IDX file format, and data sets of four IDX files."""
 
 import hashlib
 import math
@@ -20,13 +20,13 @@ def decode(payload: bytes, *, file: str) -> UInt8[np.ndarray, "..."]:
 
     Args:
       payload: the uncompressed content.
-      file: what to call it in an error.
+      file: its name in an error.
 
     Returns:
       The array, a view into ``payload``.
 
     Raises:
-      UserError: if the content is not what its header says.
+      UserError: if the content disagrees with its header.
     """
     if len(payload) < 4 or payload[:2] != b"\0\0":
         raise UserError(f"{file}: not an IDX file, its first bytes are {payload[:4].hex(' ') or 'missing'}")
@@ -45,12 +45,12 @@ def decode(payload: bytes, *, file: str) -> UInt8[np.ndarray, "..."]:
 
 
 def assemble(spec: Spec, files: Mapping[str, bytes], *, origin: str) -> dict[str, Dataset]:
-    """Turns four IDX files into the splits of a data set, and makes sure that they are that data set.
+    """Turns four IDX files into the splits of a data set, after checking that they belong to it.
 
     Args:
-      spec: what the files must turn out to be.
+      spec: the data set.
       files: the uncompressed content by canonical name.
-      origin: where the files come from, for errors.
+      origin: the source of the files, for errors.
 
     Returns:
       The data by split, in the order of the files.
@@ -81,7 +81,7 @@ def _assemble_split(spec: Spec, split: str, files: Mapping[str, bytes], *, origi
 
 
 def _require_checksum(spec: Spec, name: str, found: str, *, file: str) -> None:
-    # The family shares its file names and shapes, so only checksums tell its members apart.
+    # All data sets of the family have the same file names and shapes; only checksums tell them apart.
     if found == spec.md5.get(name):
         return
     if (owner := owner_of(found)) and owner.name != spec.name:

@@ -1,15 +1,13 @@
-"""The one input path: source -> prepared TFDS directory -> ``.npy`` cache -> mapped arrays; a stream has no cache."""
+"""The one input path: source, prepared TFDS directory, ``.npy`` cache, mapped arrays. A stream skips the cache."""
 
 import contextlib
 import logging
 import os
-import platform
-import re
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock
 
 from jaxgan.data import cache, sources, tfds_directory
 from jaxgan.data.catalog import Spec
@@ -19,13 +17,11 @@ from jaxgan.errors import UserError, unknown_choice
 
 _log = logging.getLogger("jaxgan.data")
 
-# A staging folder tells whose it is: a process that is killed cannot remove it, so a later one does.
-_STAGING = re.compile(r"incomplete\.(?P<host>[\w-]*)\.(?P<pid>[0-9]+)\.\w+")
-_STAGING_SECONDS = 24 * 60 * 60  # by then it is abandoned, on whatever machine and under whatever reused pid
+STAGING = "incomplete.jaxgan"  # folder of a data set that is being prepared
 
 
 def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
-    """Loads a split, preparing the data set first where that has not been done."""
+    """Loads a split, and prepares the data set first if it is not prepared."""
     _require_split(spec, split)
     if spec.stream_only:
         raise UserError(f"--data: {spec.name!r} is not to be held in memory; train on it with --input stream")
@@ -39,7 +35,7 @@ def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
 
 
 def stream(spec: Spec, split: str, *, data_dir: Path) -> Stream:
-    """Opens a split to be read in any order, preparing the data set first where that has not been done."""
+    """Opens a split to be read in any order, and prepares the data set first if it is not prepared."""
     spec = completed(spec, data_dir)
     _require_split(spec, split)
     prepared = prepare(spec, data_dir=data_dir)
@@ -59,7 +55,7 @@ def _require_whole(spec: Spec, split: str, data: Dataset | Stream, *, prepared: 
 
 
 def prepare(spec: Spec, *, data_dir: Path, source: Path | None = None) -> Prepared:
-    """Makes sure that a data set is prepared, all of it or nothing."""
+    """Makes sure that a data set is prepared: all of it or nothing, and by one process at a time."""
     if source is not None and spec.idx:
         sources.require_folder(source, spec=spec)
     if prepared := inspect(spec, data_dir):
@@ -68,58 +64,52 @@ def prepare(spec: Spec, *, data_dir: Path, source: Path | None = None) -> Prepar
         return prepared
     if not spec.idx:
         raise unprepared(spec, data_dir)
-    _log.info("preparing %s in %s, which takes some seconds, once", spec.name, data_dir)
-    with _staging(data_dir) as staging:
-        splits = sources.fetch(spec, source=source, scratch=staging / "downloads")
-        _publish(tfds_directory.write(spec, splits, data_dir=staging), directory_of(spec, data_dir))
-        return inspect(spec, data_dir)
+    with _locked(data_dir):
+        if prepared := inspect(spec, data_dir):  # by another process, while this one waited
+            return prepared
+        _log.info("preparing %s in %s, once; it takes some seconds", spec.name, data_dir)
+        with _staging(data_dir) as staging:
+            splits = sources.fetch(spec, source=source, scratch=staging / "downloads")
+            _publish(tfds_directory.write(spec, splits, data_dir=staging), directory_of(spec, data_dir))
+        prepared = inspect(spec, data_dir)
+    assert prepared is not None
+    return prepared
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Lets one process at a time prepare data sets in a folder, which is made if need be.
+
+    The system lifts the lock of a process that dies.
+    """
+    created = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
+    path = data_dir / ".lock"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"--data-dir: {str(data_dir)!r} cannot be written ({reason}), name another") from error
+    finally:
+        for folder in created:  # deepest first; those in use stay
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 @contextlib.contextmanager
 def _staging(data_dir: Path) -> Iterator[Path]:
     """Lends a folder on the disk of ``data_dir``, from which finished work is renamed into place."""
-    created = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
+    folder = data_dir / STAGING
+    shutil.rmtree(folder, ignore_errors=True)  # the caller holds the lock: a killed process left it
+    folder.mkdir()
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(data_dir)
-        prefix = f"incomplete.{_host()}.{os.getpid()}."
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=data_dir) as staging:
-            yield Path(staging)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"--data-dir: {str(data_dir)!r} cannot be written ({reason}), name another") from error
+        yield folder
     finally:
-        for folder in created:  # deepest first, and those in use stay
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-
-
-def _remove_abandoned(data_dir: Path) -> None:
-    # Another process may sweep at the same time, and what cannot be removed harms nobody.
-    with contextlib.suppress(OSError):
-        for folder in data_dir.iterdir():
-            if (owner := _STAGING.fullmatch(folder.name)) and _is_abandoned(folder, owner):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_abandoned(folder: Path, owner: re.Match[str]) -> bool:
-    if time.time() - folder.stat().st_mtime > _STAGING_SECONDS:
-        return True
-    return owner["host"] == _host() and not _is_alive(int(owner["pid"]))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)  # sends nothing, only asks
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
-
-
-def _host() -> str:
-    return re.sub(r"[^\w-]", "-", platform.node())
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(finished: Path, final: Path) -> None:
@@ -127,7 +117,5 @@ def _publish(finished: Path, final: Path) -> None:
     try:
         os.rename(finished, final)
     except OSError:
-        # Another process was faster, and its work is as good as ours.
-        if not final.is_dir():
+        if not final.is_dir():  # otherwise TFDS, which takes no lock, was faster
             raise
-        shutil.rmtree(finished)

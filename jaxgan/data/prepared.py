@@ -1,4 +1,4 @@
-"""What can be said of a prepared TFDS directory without importing TFDS."""
+"""Prepared TFDS directories, inspected without TFDS."""
 
 import dataclasses
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 from jaxgan.data.catalog import Spec
 from jaxgan.errors import UserError
 
-_READABLE_FORMAT = "array_record"  # the one random-access format that is read without TensorFlow and loses no rows
+_READABLE_FORMAT = "array_record"  # the one random-access format that TFDS reads without TensorFlow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Prepared:
 
     Attributes:
       directory: ``<data_dir>/<name>/<version>``.
-      fingerprint: changes whenever the directory is rebuilt; caches are keyed by it.
+      fingerprint: changes when the directory is rebuilt; the key of caches.
     """
 
     directory: Path
@@ -27,16 +27,16 @@ class Prepared:
 
 
 def default_data_dir() -> Path:
-    """Returns the folder where TFDS itself looks: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
+    """The default folder of TFDS: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
     return expand(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"), field="TFDS_DATA_DIR")
 
 
 def expand(path: str | os.PathLike[str], *, field: str) -> Path:
-    """Replaces the ``~`` that begins a path.
+    """Replaces a leading ``~`` of a path.
 
     Args:
       path: as the user wrote it.
-      field: what the user set, for the error.
+      field: the flag or variable, for the error.
 
     Returns:
       The path without ``~``.
@@ -51,13 +51,13 @@ def expand(path: str | os.PathLike[str], *, field: str) -> Path:
 
 
 def require_reachable(data_dir: Path) -> None:
-    """Makes sure that one can tell what is in the root of prepared data sets, which need not exist.
+    """Requires that the root of prepared data sets can be entered, if it exists.
 
     Raises:
-      UserError: if its name is too long, or it is in or is itself a folder that this user may not enter.
+      UserError: if its name is too long, or this user may not enter it.
     """
     try:
-        os.stat(f"{data_dir}/.")  # with the dot, the folder must let us in
+        os.stat(f"{data_dir}/.")  # the dot asks for permission to enter
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
@@ -65,22 +65,22 @@ def require_reachable(data_dir: Path) -> None:
 
 
 def directory_of(spec: Spec, data_dir: Path) -> Path:
-    """Returns where a data set is, or would be, prepared."""
+    """The prepared directory of a data set, which need not exist."""
     return data_dir / spec.name / spec.version
 
 
 def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
-    """Looks for a data set that is prepared, by this package or by anyone's TFDS.
+    """Looks for a prepared data set, of this package or of TFDS.
 
     Args:
       spec: the data set.
       data_dir: the root of prepared data sets.
 
     Returns:
-      The prepared directory, or None where there is none.
+      The prepared directory; None if there is none.
 
     Raises:
-      UserError: if the directory is there but cannot be used.
+      UserError: if the directory exists but cannot be used.
     """
     directory = directory_of(spec, data_dir)
     try:
@@ -116,14 +116,14 @@ def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
 
 
 def completed(spec: Spec, data_dir: Path) -> Spec:
-    """Reads what a data set that is in no catalog has, from its newest directory.
+    """Reads the version and the splits of a data set outside of the catalog from its newest directory.
 
     Args:
-      spec: what is known of it, without a version; any other is returned as it is.
+      spec: its properties without a version; one with a version is returned as it is.
       data_dir: the root of prepared data sets.
 
     Returns:
-      The same with its version and the number of its examples by split.
+      The same with version and number of examples by split.
 
     Raises:
       UserError: if it is not prepared, or its directory is damaged.
@@ -145,12 +145,12 @@ def completed(spec: Spec, data_dir: Path) -> Spec:
 
 
 def unprepared(spec: Spec, data_dir: Path) -> UserError:
-    """The error for a data set that this package does not prepare, and nobody has."""
+    """The error for a data set that only TFDS prepares, and that is not prepared."""
     return UserError(f"--data: {spec.name!r} is not prepared in {str(data_dir)!r}; {how_to_build(spec, data_dir)}")
 
 
 def how_to_build(spec: Spec, data_dir: Path) -> str:
-    """Says how TFDS prepares a data set that this package does not."""
+    """Says how TFDS prepares a data set."""
     command = f"tfds build {spec.name} --file_format={_READABLE_FORMAT} --data_dir={data_dir}"
     return f"let TFDS prepare it, which needs network and tensorflow: {command}"
 

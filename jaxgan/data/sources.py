@@ -1,4 +1,4 @@
-"""Where the IDX files of a data set come from when it is not prepared yet."""
+"""Sources of the IDX files of a data set: a folder, the archive in the package, the network."""
 
 import gzip
 import lzma
@@ -19,18 +19,18 @@ _PROBE_SECONDS = 3.0
 
 
 def fetch(spec: Spec, *, source: Path | None, scratch: Path) -> dict[str, Dataset]:
-    """Gets a data set from the nearest source: the folder given, the archive in the package, the network.
+    """Reads a data set from the nearest source: the folder, the archive in the package, the network.
 
     Args:
-      spec: what to get.
-      source: a folder of IDX files, or None to let the data set decide.
+      spec: the data set.
+      source: a folder of IDX files; None for the archive or the network.
       scratch: a folder for downloads, which the caller removes.
 
     Returns:
       The data by split, in the order of the IDX files.
 
     Raises:
-      UserError: if the source is missing, out of reach, or holds something else.
+      UserError: if the source is missing, cannot be reached, or holds something else.
     """
     if source is not None:
         return assemble(spec, read_folder(source, spec=spec), origin=str(source))
@@ -43,11 +43,18 @@ def read_archive(archive: Traversable, *, spec: Spec) -> dict[str, bytes]:
     """Unpacks the IDX files from a tar.xz, in memory."""
     try:
         with archive.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:xz") as members:
-            return {name: members.extractfile(name).read() for name in file_names(spec)}
+            return {name: _read_member(members, name) for name in file_names(spec)}
     except KeyError as error:
         raise UserError(f"{archive.name}: the embedded archive lacks a file ({error.args[0]})") from error
     except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
         raise UserError(f"{archive.name}: the embedded archive is damaged ({error}); reinstall jaxgan") from error
+
+
+def _read_member(members: tarfile.TarFile, name: str) -> bytes:
+    file = members.extractfile(name)
+    if file is None:
+        raise KeyError(f"{name!r} is not a file")
+    return file.read()
 
 
 def read_folder(folder: Path, *, spec: Spec) -> dict[str, bytes]:
@@ -57,7 +64,7 @@ def read_folder(folder: Path, *, spec: Spec) -> dict[str, bytes]:
 
 
 def require_folder(folder: Path, *, spec: Spec) -> None:
-    """Makes sure that a source is a folder one can look into, whatever is in it."""
+    """Requires that a source is a folder that can be read."""
     try:
         os.scandir(folder).close()
     except OSError as error:
@@ -75,7 +82,7 @@ def download(spec: Spec, *, scratch: Path) -> dict[str, bytes]:
 
 
 def file_names(spec: Spec) -> tuple[str, ...]:
-    """Returns the canonical names of the IDX files that hold the splits of a data set."""
+    """The canonical names of the IDX files of a data set."""
     return tuple(name for split in spec.examples for name in IDX_FILES[split])
 
 
@@ -100,7 +107,7 @@ def _gunzip(path: Path) -> bytes:
 
 
 def _probe(spec: Spec, url: str) -> None:
-    # TFDS retries an unreachable host for more than three minutes before it gives up.
+    # TFDS retries an unreachable host for minutes.
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PROBE_SECONDS):
             pass

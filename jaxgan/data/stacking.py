@@ -1,65 +1,33 @@
-"""Images with one of another data set's in each channel: three digits together have a thousand classes."""
-
-import functools
-from collections.abc import Iterable
-from typing import TypeVar
+"""Stacked images: one image of another data set in each channel, so three digits have a thousand classes."""
 
 import numpy as np
-from jaxtyping import Int32
 
 from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset
-from jaxgan.data.order import epoch_order
+from jaxgan.data.order import permutation
 
-Label = TypeVar("Label")
-
-PARTS = 10  # classes of the data set that is stacked
-
-
-def in_parts(spec: Spec, parts: Dataset) -> Dataset:
-    """Takes a data set for one of stacked images, which whoever trains on it puts together, anew in every epoch.
-
-    Args:
-      spec: what is known of the stacked images.
-      parts: the images to be stacked.
-
-    Returns:
-      The same arrays, of which no copy is made; see :func:`stacked_order`.
-    """
-    stacked = spec.image_shape[-1] // parts.image_shape[-1]
-    return Dataset(spec.name, parts.images, parts.labels, spec.class_names, stacked)
+STACKING_STREAM = 2  # separates these permutations from those of epochs
+CLASSES = 10  # of the stacked data set
 
 
-def put_together(dataset: Dataset) -> Dataset:
-    """Stacks as many images as there are parts, always the same ones.
+def stack(spec: Spec, parts: Dataset) -> Dataset:
+    """Stacks images as channels, by one fixed permutation per channel.
 
     Args:
-      dataset: what :func:`in_parts` gives.
+      spec: the stacked data set.
+      parts: the images to stack.
 
     Returns:
-      Whole images, for those who hold them against others.
+      As many images as there are parts, each part once in each channel. The digits of a label are the labels of the
+      channels.
+
+    References:
+      Metz et al., Unrolled Generative Adversarial Networks, 2017, section 3.3.1.
     """
-    chosen = stacked_order(dataset, seed=0, epoch=0)
-    images = np.concatenate([dataset.images[row] for row in chosen], axis=-1)
-    return Dataset(dataset.name, images, together([dataset.labels[row] for row in chosen]), dataset.class_names)
-
-
-def together(labels: Iterable[Label]) -> Label:
-    """Reads the labels of stacked images, numbers or arrays of them, as the digits of the label of all."""
-    return functools.reduce(lambda number, digit: PARTS * number + digit, labels)
-
-
-def stacked_order(dataset: Dataset, *, seed: int, epoch: int) -> Int32[np.ndarray, "*stacked n"]:
-    """The order in which an epoch visits the examples, as a function of seed and epoch.
-
-    Args:
-      dataset: the training images.
-      seed: the run's seed.
-      epoch: which epoch, from 0.
-
-    Returns:
-      A permutation of the images; if they are stacked, one for each channel, so that an epoch sees each part once in
-      each channel and hardly any two epochs the same image.
-    """
-    orders = [epoch_order(dataset.size, seed=seed, epoch=epoch, channel=i) for i in range(dataset.stacked)]
-    return orders[0] if dataset.stacked == 1 else np.stack(orders)
+    channels = spec.image_shape[-1] // parts.image_shape[-1]
+    orders = [permutation(parts.size, [STACKING_STREAM, channel]) for channel in range(channels)]
+    labels = np.zeros(parts.size, np.int32)
+    for order in orders:
+        labels = CLASSES * labels + parts.labels[order]
+    images = np.concatenate([parts.images[order] for order in orders], axis=-1)
+    return Dataset(spec.name, images, labels, spec.class_names)

@@ -1,9 +1,7 @@
-"""Images that are read while a run goes on, in the order in which a run that holds all of them would take them.
+"""Images that are read during a run, in the same order as by a run that holds all of them.
 
-The order of an epoch is a function of the seed and the epoch (:func:`jaxgan.data.order.epoch_order`), so what a step
-needs follows from its number. A run that goes on therefore starts to read at its step, and no position of the reader
-is saved: Grain's own is an index into a sequence that it would have to be told again, seed, batch size and number of
-processes, and these a checkpoint's folder holds in its config, where a change that matters is refused.
+The order of an epoch is a function of seed and epoch (:func:`jaxgan.data.order.epoch_order`), so the images of a step
+follow from its number. A resumed run starts to read at its step; no position of the reader is saved.
 """
 
 import contextlib
@@ -21,19 +19,19 @@ from jaxgan.errors import UserError
 
 T = TypeVar("T")
 
-READERS = 4  # at most: a thread reads and decodes a chunk, and holds Python's lock for half of the time
+READERS = 4  # at most; a thread reads and decodes a chunk, and holds Python's lock for half of the time
 
 
 class Plan(NamedTuple):
-    """What a run reads of a stream.
+    """The part of a stream that a run reads.
 
     Attributes:
       seed: the run's.
       batch_size: images in a step, over all processes.
-      part: which of them this process takes.
-      first: the first step to read for.
-      last: the step before which to stop.
-      steps: how many steps a chunk lasts; chunk i is for the steps from ``i * steps``.
+      part: the images of each step that this process reads.
+      first: the first step.
+      last: the step after the last one.
+      steps: steps per chunk; chunk i begins with step ``i * steps``.
     """
 
     seed: int
@@ -45,7 +43,7 @@ class Plan(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Images for the steps of a chunk; of steps outside of the plan they are black."""
+    """Images for the steps of a chunk; those of steps outside of the plan are black."""
 
     images: UInt8[np.ndarray, "steps part height width channels"]
     labels: Int32[np.ndarray, "steps part"]
@@ -53,18 +51,18 @@ class Chunk(NamedTuple):
 
 @contextlib.contextmanager
 def chunks(stream: Stream, plan: Plan, *, deliver: Callable[[Chunk], T]) -> Iterator[Iterator[T]]:
-    """Reads a stream ahead of who uses it, by Grain, in threads that end with the context.
+    """Reads a stream ahead of its use, by Grain, in threads that end with the context.
 
     Args:
-      stream: what to read.
-      plan: for which steps.
-      deliver: what is done with each chunk, ahead of its use too: putting it on the devices.
+      stream: the images.
+      plan: the steps.
+      deliver: maps each chunk to a value, also ahead of its use, such as by putting it on the devices.
 
     Yields:
-      What ``deliver`` returns of each chunk, from that of ``plan.first`` on. Taking one waits until it is there, and
-      raises OSError if it cannot be read.
+      The values of ``deliver``, from the chunk of ``plan.first`` on. The iterator waits for a chunk that is not read
+      yet, and raises OSError if it cannot be read.
     """
-    import grain  # takes a second, and only streams need it
+    import grain  # slow to import, and only streams need it
     from grain.experimental import ThreadPrefetchIterDataset
 
     readers = min(READERS, os.cpu_count() or 1)
@@ -83,13 +81,13 @@ def read_chunk(stream: Stream, plan: Plan, number: int, *, order: Callable[..., 
     """Reads the images of one chunk.
 
     Args:
-      stream: what to read.
-      plan: for which steps.
-      number: which chunk.
+      stream: the images.
+      plan: the steps.
+      number: the chunk's number.
       order: the order of an epoch, as :func:`epoch_order`.
 
     Returns:
-      The images that this process takes.
+      The images that this process reads.
 
     Raises:
       OSError: if a record cannot be read.
@@ -107,7 +105,7 @@ def read_chunk(stream: Stream, plan: Plan, number: int, *, order: Callable[..., 
     chunk = Chunk(np.zeros((plan.steps, size, *stream.image_shape), np.uint8), np.zeros((plan.steps, size), np.int32))
     try:
         found = stream.read(np.concatenate([rows(step) for step in wanted]))
-    except UserError as error:  # which is one that all processes have; this may be the disk of one of them
+    except UserError as error:  # all processes raise a UserError alike; this may be the disk of one of them
         raise OSError(str(error)) from error
     for whole, read in zip(chunk, found, strict=True):
         whole[at : at + len(wanted)] = read.reshape(len(wanted), *whole.shape[1:])

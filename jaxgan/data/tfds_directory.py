@@ -1,11 +1,11 @@
-"""The prepared TFDS directory: written, read back and downloaded for, all without TensorFlow.
+"""Prepared TFDS directories: written, read and downloaded for, without TensorFlow.
 
-This is the only module that knows TFDS. It imports it when first needed, because a run on cached data never does.
+Only this module knows TFDS. It imports TFDS when first needed, because a run on cached data never needs it.
 """
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from jaxgan.data.catalog import Spec
-from jaxgan.data.dataset import Dataset, Stream
+from jaxgan.data.dataset import Dataset, Records, Stream
 from jaxgan.data.prepared import directory_of
 from jaxgan.errors import UserError
 
@@ -23,11 +23,11 @@ FILE_FORMAT = "array_record"
 
 
 def write(spec: Spec, splits: Mapping[str, Dataset], *, data_dir: Path) -> Path:
-    """Prepares a data set exactly where and in the order that the stock builder would.
+    """Prepares a data set in the place and the order of the stock builder.
 
     Args:
       spec: the data set.
-      splits: its images in the order of the IDX files, whose index is the key that TFDS shuffles by.
+      splits: its images in the order of the IDX files; TFDS shuffles by the index.
       data_dir: the root of prepared data sets.
 
     Returns:
@@ -40,7 +40,7 @@ def write(spec: Spec, splits: Mapping[str, Dataset], *, data_dir: Path) -> Path:
 
 
 def read(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
-    """Reads a split out of a prepared directory, whoever prepared it, in the order of its records.
+    """Reads a split of a prepared directory, in the order of its records.
 
     Args:
       spec: the data set.
@@ -57,18 +57,18 @@ def read(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
 
 
 def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
-    """Opens a split of a prepared directory, of which nothing is read yet.
+    """Opens a split of a prepared directory, and reads no record yet.
 
     Args:
       spec: the data set.
-      split: the name of a split of it.
+      split: the split.
       data_dir: the root of prepared data sets.
 
     Returns:
-      The split, whose ``read`` may be called by many threads, and raises UserError like ``read`` above.
+      The split. Many threads may call its ``read``, which raises UserError like ``read`` above.
 
     Raises:
-      UserError: if the directory is not what TFDS would have written.
+      UserError: if the directory is damaged.
     """
     directory = directory_of(spec, data_dir)
     wanted = ("image", spec.label) if spec.label else ("image",)
@@ -80,17 +80,15 @@ def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
         )
         size = len(source)
         if missing := [name for name in wanted if name not in builder.info.features]:
-            raise UserError(
-                f"--data: {spec.name!r} has no feature {missing[0]!r}, which is where images are looked for"
-            )
-        # Only these are decoded: a face has forty attributes, which take longer than its pixels.
+            raise UserError(f"--data: {spec.name!r} has no feature {missing[0]!r}, the one that images are read from")
+        # Only these are decoded: the forty attributes of a face would take longer than its pixels.
         features = tfds.features.FeaturesDict({name: builder.info.features[name] for name in wanted})
 
-    def read_rows(rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def read_rows(rows: Records) -> tuple[np.ndarray, np.ndarray]:
         images = np.empty((len(rows), *spec.image_shape), np.uint8)
         labels = np.zeros(len(rows), np.int32)
         with _damage_named(directory, split):
-            # One call for all rows: it reads whole chunks, where a loop would decompress a chunk for every row.
+            # One call for all rows reads whole chunks; a loop would decompress a chunk for every row.
             for i, record in enumerate(source.__getitems__(list(map(int, rows)))):
                 row = features.deserialize_example_np(record, decoders={"image": tfds.decode.SkipDecoding()})
                 images[i] = decode(row["image"], shape=spec.image_shape, resized=spec.resized)
@@ -102,7 +100,7 @@ def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
 
 
 def url(spec: Spec) -> str:
-    """Returns the address, ending in a slash, under which the stock builder finds the IDX files."""
+    """The address of the IDX files, with a final slash, as the stock builder has it."""
     return _tfds().builder_cls(spec.name).URL
 
 
@@ -110,15 +108,15 @@ def download(spec: Spec, urls: Mapping[str, str], *, folder: Path) -> dict[str, 
     """Downloads files with TFDS's manager and its recorded checksums.
 
     Args:
-      spec: the data set they belong to.
+      spec: their data set.
       urls: addresses by name.
-      folder: where the files go.
+      folder: the folder to write to.
 
     Returns:
       The downloaded files by name.
 
     Raises:
-      UserError: if a file cannot be downloaded or is not the one that TFDS recorded.
+      UserError: if a file cannot be downloaded, or its checksum is not the recorded one.
     """
     tfds = _tfds()
     manager = tfds.download.DownloadManager(
@@ -127,7 +125,7 @@ def download(spec: Spec, urls: Mapping[str, str], *, folder: Path) -> dict[str, 
         dataset_name=spec.name,
         force_checksums_validation=True,
     )
-    # Requests, TFDS and its promises each have exceptions of their own here, and all mean the same to the user.
+    # Requests, TFDS and its promises raise exceptions of their own, which mean the same to the user.
     try:
         with _quiet():
             return {name: Path(path) for name, path in manager.download(dict(urls)).items()}
@@ -136,11 +134,11 @@ def download(spec: Spec, urls: Mapping[str, str], *, folder: Path) -> dict[str, 
 
 
 def _builder_of(spec: Spec, splits: Mapping[str, Dataset]) -> type:
-    """Derives a builder that takes its rows from memory where the stock one needs TensorFlow to get them."""
-    stock = _tfds().builder_cls(spec.name)
+    """Derives a builder that reads its rows from memory; the stock one needs TensorFlow."""
+    stock: Any = _tfds().builder_cls(spec.name)
 
-    class InMemory(stock, skip_registration=True):
-        # The prepared directory records both, and must not depend on who prepared it.
+    class InMemory(stock, skip_registration=True):  # pyright: ignore[reportCallIssue, reportGeneralTypeIssues]
+        # The prepared directory records both, so they must be those of the stock builder.
         __module__ = stock.__module__
         name = stock.name
 
@@ -167,8 +165,8 @@ def decode(content: bytes, *, shape: tuple[int, int, int], resized: bool) -> UIn
 
     Args:
       content: the file.
-      shape: height, width and channels to come out.
-      resized: whether an image of another size is cropped around its middle to the aspect of ``shape``, and resized.
+      shape: height, width and channels of the result.
+      resized: whether the image is cropped around its middle to the aspect of ``shape``, and resized.
 
     Returns:
       The pixels.
@@ -177,18 +175,18 @@ def decode(content: bytes, *, shape: tuple[int, int, int], resized: bool) -> UIn
     if resized:
         height, width, channels = shape
         mode = "L" if channels == 1 else "RGB"
-        image.draft(mode, (width, height))  # a JPEG is decoded at a half or a quarter, where that is large enough
+        image.draft(mode, (width, height))  # decodes a JPEG at a half or a quarter of its size, if that is large enough
         image = ImageOps.fit(image.convert(mode), (width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(shape)
 
 
 @contextlib.contextmanager
 def _damage_named(directory: Path, split: str) -> Iterator[None]:
-    # A damaged file can surface as any exception of the record reader, protobuf or the image decoder.
+    # A damaged file raises any exception of the record reader, protobuf or the image decoder.
     try:
         yield
     except (ImportError, MemoryError, UserError):
-        raise  # nothing that removing the directory would mend
+        raise  # not damage
     except Exception as error:
         raise UserError(
             f"{directory}: damaged, remove it to have it prepared again ({split}: {_first_line(error)})"
@@ -207,7 +205,7 @@ def _tfds() -> ModuleType:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # TFDS announces each step on stdout, which belongs to whoever called us, and draws a bar for each of them.
+    # TFDS prints each step on stdout, and draws a bar for it.
     _tfds().disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         yield

@@ -1,4 +1,4 @@
-"""How good samples are: a pinned feature network, metrics as pure functions, and the protocol that fixes the rest.
+"""Metrics of samples: a pinned feature network, metrics as pure functions, and the protocol that fixes the rest.
 
-It reads arrays, and knows no method and no run: those are brought to it by :mod:`jaxgan.runtime.assessment`.
+The input is arrays. :mod:`jaxgan.runs.evaluate` applies this package to runs.
 """

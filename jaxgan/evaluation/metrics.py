@@ -1,4 +1,4 @@
-"""How good samples are, as pure functions of features and of class probabilities, in double precision."""
+"""Metrics of samples: pure functions of features and of class probabilities, in double precision."""
 
 import math
 from typing import NamedTuple
@@ -11,14 +11,14 @@ Probabilities = Float[np.ndarray, "n classes"]
 
 
 class Moments(NamedTuple):
-    """The Gaussian that stands for a set of features."""
+    """Mean and covariance of a set of features."""
 
     mean: Float[np.ndarray, " features"]
     covariance: Float[np.ndarray, "features features"]
 
 
 def moments(features: Features) -> Moments:
-    """Takes the mean and the unbiased covariance of features.
+    """Computes the mean and the unbiased covariance of features.
 
     Args:
       features: of at least two images.
@@ -33,13 +33,13 @@ def moments(features: Features) -> Moments:
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """Squared Frechet (2-Wasserstein) distance of two Gaussians.
+    """Squared Frechet (2-Wasserstein) distance between two Gaussians.
 
-    The trace of (A^(1/2) B A^(1/2))^(1/2) is the sum of the singular values of A^(1/2) B^(1/2): nothing is complex, and
-    a singular covariance does no harm.
+    The trace of (A^(1/2) B A^(1/2))^(1/2) is the sum of the singular values of A^(1/2) B^(1/2). This needs no complex
+    numbers and allows singular covariances.
 
     Args:
-      a: one.
+      a: one Gaussian.
       b: the other.
 
     Returns:
@@ -66,15 +66,15 @@ class Estimate(NamedTuple):
 
 
 def kernel_distance(real: Features, fake: Features, *, size: int = 1000, seed: int = 0) -> Estimate:
-    """Unbiased squared maximum mean discrepancy under the kernel (x.y / d + 1)^3, a mean over disjoint subsets.
+    """Unbiased squared maximum mean discrepancy with the kernel (x.y / d + 1)^3, a mean over disjoint subsets.
 
-    Subsets that share no image are independent, so that the standard error is what it says.
+    Disjoint subsets are independent, which the standard error assumes.
 
     Args:
       real: features of real images.
       fake: features of generated ones.
-      size: images of each kind in a subset; at most half of the smaller set is taken, so that there are two.
-      seed: how the images are dealt to the subsets.
+      size: images of each kind per subset, at most half of the smaller set.
+      seed: of the assignment of images to subsets.
 
     Returns:
       The mean over the subsets, which may be negative, and its standard error.
@@ -105,10 +105,10 @@ def _kernel(x: Features, y: Features) -> Float[np.ndarray, "n m"]:
 
 
 def classifier_score(probabilities: Probabilities) -> float:
-    """How sure a classifier is of each image while all classes occur: the Inception score, with another network.
+    """The Inception score with another network: high if each image has one probable class and all classes occur.
 
     Args:
-      probabilities: of the classes, by image.
+      probabilities: class probabilities of each image.
 
     Returns:
       exp of the mean KL divergence of an image's probabilities from their mean; from 1 to the number of classes.
@@ -121,7 +121,7 @@ def classifier_score(probabilities: Probabilities) -> float:
 
 
 def class_balance(probabilities: Probabilities, shares: Float[np.ndarray, " classes"]) -> float:
-    """KL divergence of the mean predicted probabilities from the data's class shares, in nats; 0 if they are alike."""
+    """KL divergence of the mean predicted probabilities from the data's class shares, in nats."""
     p = np.asarray(probabilities, np.float64).mean(axis=0)
     return max(0.0, float(np.sum(_times_log_ratio(p, np.asarray(shares, np.float64)))))
 
@@ -132,41 +132,13 @@ def class_shares(labels: Int[np.ndarray, " n"], *, classes: int) -> Float[np.nda
 
 
 def confident_fraction(probabilities: Probabilities, *, threshold: float = 0.95) -> float:
-    """The share of images of which the classifier gives some class at least a threshold of its probability."""
+    """The share of images with a class of at least the threshold's probability."""
     return float(np.mean(np.max(probabilities, axis=1) >= threshold))
 
 
-class Modes(NamedTuple):
-    """What became of the modes of Stacked MNIST."""
-
-    found: int
-    divergence: float  # KL of the found modes' frequencies from uniform ones, in nats
-
-
-def stacked_modes(labels: Int[np.ndarray, "n channels"], *, classes: int = 10) -> Modes:
-    """Counts which combinations of a class in each channel occur at all, and how unevenly.
-
-    Args:
-      labels: the class predicted for each channel of each image; published numbers take 26,000 images of 3 channels.
-      classes: in each channel.
-
-    Returns:
-      The number of combinations found, of ``classes ** channels``, and the KL divergence of their frequencies from
-      uniform ones.
-
-    References:
-      Metz et al., Unrolled GANs, 2017, section 3.3.1; Lin et al., PacGAN, 2018, section 4.1.
-    """
-    codes = labels @ classes ** np.arange(labels.shape[1])[::-1]
-    modes = classes ** labels.shape[1]
-    counts = np.bincount(codes, minlength=modes)
-    shares = counts / len(labels)
-    return Modes(int(np.count_nonzero(counts)), float(np.sum(_times_log_ratio(shares, np.full(modes, 1 / modes)))))
-
-
 def _times_log_ratio(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """The terms p log(p / q) of a KL divergence; 0 where p is."""
+    """The terms p log(p / q) of a KL divergence; 0 where p is 0."""
     q = np.broadcast_to(q, p.shape)
     some = p > 0
-    with np.errstate(divide="ignore"):  # a class that the data have not: the divergence is infinite
+    with np.errstate(divide="ignore"):  # a class that the data lack: the divergence is infinite
         return np.multiply(p, np.log(p, where=some, out=np.zeros_like(p)) - np.log(q, where=some, out=np.zeros_like(p)))

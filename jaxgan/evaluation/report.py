@@ -1,4 +1,4 @@
-"""What is told of an evaluation: a table to read, and JSON with all that the numbers depend on."""
+"""The report of an evaluation: a table, and JSON with everything that the numbers depend on."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from jaxgan.evaluation.protocol import COMPARED_PIXELWISE, Number
 
-# How each metric is called and where better is; those of single classes have a row together.
+# The label of each metric, with an arrow towards better values.
 LABELS = {
     "frechet_distance": "Fréchet distance ↓",
     "kernel_distance": "kernel distance ↓",
@@ -22,7 +22,7 @@ LABELS = {
     "coverage": "coverage ↑",
     "classifier_score": "classifier score ↑",
     "confident_fraction": "share of confident predictions ↑",
-    "requested_class_accuracy": "share of the class asked for ↑",
+    "requested_class_accuracy": "share of the requested class ↑",
     "class_balance": "KL of predicted classes from the data's ↓, nats",
     "largest_share_error": "largest relative error of a class's share ↓",
     "nearest_training_distance": "distance to the nearest training image",
@@ -38,20 +38,20 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """All that an evaluation's numbers depend on besides what is evaluated."""
+    """Everything that the numbers of an evaluation depend on, except its subject."""
 
     data: str
     features: str  # version of the feature network; numbers of two versions do not compare
     n_real: int  # test images
     n_fake: int
     seeds: tuple[int, ...]
-    floor: str  # what was measured in the place of samples
-    importance_samples: int | None = None  # latents an image behind the importance-weighted NLL
+    floor: str  # the images behind the floor
+    importance_samples: int | None = None  # latents per image of the importance-weighted NLL
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was evaluated, how, and what came of it."""
+    """A subject, how it was evaluated, and the results."""
 
     subject: Mapping[str, Any]
     protocol: Protocol
@@ -59,7 +59,7 @@ class Evaluation:
     versions: Mapping[str, str]
 
     def to_json(self) -> str:
-        """Writes it as JSON."""
+        """The evaluation as JSON."""
         tree = asdict(self) | {"metrics": {name: number._asdict() for name, number in self.metrics.items()}}
         return json.dumps(tree, indent=2) + "\n"
 
@@ -68,7 +68,7 @@ def table(evaluation: Evaluation) -> Table:
     """Makes a table of an evaluation.
 
     Args:
-      evaluation: what came of it.
+      evaluation: the results.
 
     Returns:
       The table, with the protocol under it.
@@ -81,21 +81,26 @@ def table(evaluation: Evaluation) -> Table:
         "floor that of as many test images. ↑ more is better, ↓ less is."
     )
     if p.importance_samples:
-        caption += f" The importance-weighted NLL takes {p.importance_samples} latents an image."
+        caption += f" The importance-weighted NLL takes {p.importance_samples} latents per image."
     made = Table("metric", title=_title(evaluation.subject), caption=caption, box=box.SIMPLE, title_justify="left")
     made.caption_justify = "left"
     made.add_column("samples", justify="right")
     made.add_column("floor", justify="right")
     for name, number in sorted(evaluation.metrics.items(), key=lambda item: _place(item[0])):
-        label = LABELS.get(name) or f"  share of {name.removeprefix('share_')}"
+        label = LABELS.get(name) or _label(name)
         floor = "" if number.floor is None else f"{number.floor:.4g}"
-        made.add_row(label, in_words(number), floor)
+        made.add_row(label, _text(number), floor)
     return made
 
 
 def _place(name: str) -> int:
-    """The metrics of the table of labels in its order, and then the others."""
+    """The row of a metric: those of :data:`LABELS` in its order, then the others."""
     return list(LABELS).index(name) if name in LABELS else len(LABELS)
+
+
+def _label(name: str) -> str:
+    """The label of a metric that is not in :data:`LABELS`: the share of a class, or a method's own metric."""
+    return f"  share of {name.removeprefix('share_')}" if name.startswith("share_") else name.replace("_", " ")
 
 
 def _title(subject: Mapping[str, Any]) -> str:
@@ -105,6 +110,6 @@ def _title(subject: Mapping[str, Any]) -> str:
     return escape(f"{subject['workdir']}: {subject['method']} after epoch {subject['epoch']:g}, {taken}")
 
 
-def in_words(number: Number) -> str:
-    """Writes a number with its deviation, to four digits."""
+def _text(number: Number) -> str:
+    """A number with its deviation, to four digits."""
     return f"{number.mean:.4g}" + ("" if number.deviation is None else f" ± {number.deviation:.2g}")

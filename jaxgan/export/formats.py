@@ -1,6 +1,7 @@
 """What a run becomes in each format."""
 
 import contextlib
+import dataclasses
 import logging
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +14,13 @@ import numpy as np
 from jax import export
 from safetensors import numpy as safetensors
 
+from jaxgan import methods
 from jaxgan.config import to_json
 from jaxgan.errors import UserError
-from jaxgan.export.generator import Generator, generator, parameters_taken
 from jaxgan.export.portable import portable
 from jaxgan.interop import weights
-from jaxgan.runtime.finished import Finished
+from jaxgan.methods.method import Generator
+from jaxgan.runs.checkpoints import LoadedRun
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 TOLERANCE = 1e-5  # between images of a converted function and its own, on the scale [-1, 1]
@@ -32,15 +34,38 @@ class Encoded(NamedTuple):
     about: dict[str, Any]
 
 
+def parameters_taken(run: LoadedRun, *, averaged: bool) -> str:
+    """Says which parameters there are to take: ``averaged`` if they are wanted and kept, or else ``last``."""
+    return "averaged" if averaged and run.state.averaged is not None else "last"
+
+
+def trained_generator(run: LoadedRun, *, averaged: bool, compute_dtype: str | None = None) -> Generator:
+    """Takes the map from latents to images out of a run.
+
+    Args:
+      run: the run.
+      averaged: whether to take the averaged parameters, where there are any.
+      compute_dtype: what matrix products are computed in; None for what the run was trained with.
+
+    Returns:
+      The map. With the averaged parameters it gives, at the latents that the method draws, the images that it samples.
+    """
+    config, state = run.config.method, jax.device_get(run.state)
+    config = dataclasses.replace(config, compute_dtype=compute_dtype or config.compute_dtype)
+    method = methods.build(config, image_shape=run.image_shape, classes=run.classes)
+    assert method.generator is not None
+    return method.generator(state if averaged else state.replace(averaged=None))
+
+
 class Format(NamedTuple):
     """How a run becomes a file."""
 
     file_name: str  # without --out
-    encode: Callable[[Finished, bool], Encoded]  # from the run and whether averaged parameters are wanted
+    encode: Callable[[LoadedRun, bool], Encoded]  # from the run and whether averaged parameters are wanted
     needs: tuple[str, ...] = ()  # packages that do not come with this one
 
 
-def stablehlo(run: Finished, averaged: bool) -> Encoded:
+def stablehlo(run: LoadedRun, averaged: bool) -> Encoded:
     """Encodes the function from latents to images as an artefact of ``jax.export``, for a batch of any size.
 
     A conditional run's takes labels as well. The parameters are in it: a file without them is a hundredth of the size,
@@ -53,16 +78,16 @@ def stablehlo(run: Finished, averaged: bool) -> Encoded:
     Returns:
       The file, for all of ``PLATFORMS``.
     """
-    made = generator(run, averaged=averaged)
+    made = trained_generator(run, averaged=averaged)
     (batch,) = export.symbolic_shape("batch")
     given = [jax.ShapeDtypeStruct((batch, made.latent_size), jnp.float32)]
     given += [jax.ShapeDtypeStruct((batch,), jnp.int32)] * bool(made.classes)
     exported = export.export(jax.jit(made.images), platforms=PLATFORMS)(*given)
     about = {"platforms": PLATFORMS, "calling_convention_version": exported.calling_convention_version}
-    return Encoded(bytes(exported.serialize()), _interface(made) | about)
+    return Encoded(bytes(exported.serialize()), _interface(run, made) | about)
 
 
-def onnx(run: Finished, averaged: bool) -> Encoded:
+def onnx(run: LoadedRun, averaged: bool) -> Encoded:
     """Encodes the function from latents to images as an ONNX model, for a batch of any size, and tries it.
 
     A conditional run's takes labels as well. Products are computed in float32, also where the run was trained with
@@ -78,20 +103,21 @@ def onnx(run: Finished, averaged: bool) -> Encoded:
     Raises:
       UserError: if ONNX Runtime makes other images of it.
     """
-    made = generator(run, averaged=averaged, compute_dtype="float32")
+    made = trained_generator(run, averaged=averaged, compute_dtype="float32")
     latents = np.random.default_rng(0).uniform(-1, 1, (TRIED, made.latent_size)).astype(np.float32)
-    given, declared = {"latents": latents}, [jax.ShapeDtypeStruct(("batch", made.latent_size), jnp.float32)]
+    given: dict[str, np.ndarray] = {"latents": latents}
+    declared = [jax.ShapeDtypeStruct(("batch", made.latent_size), jnp.float32)]
     if made.classes:
         given["labels"] = np.arange(TRIED, dtype=np.int32) % made.classes
         declared.append(jax.ShapeDtypeStruct(("batch",), jnp.int32))
     with _without_warnings():
-        import jax2onnx  # an extra
-        import onnxruntime
+        import jax2onnx  # pyright: ignore[reportMissingImports]  # an extra
+        import onnxruntime  # pyright: ignore[reportMissingImports]
 
         model = jax2onnx.to_onnx(
             portable(made.images),
             declared,
-            model_name=made.network,
+            model_name=made.name,
             input_names=list(given),
             output_names=["images"],
         )
@@ -106,10 +132,11 @@ def onnx(run: Finished, averaged: bool) -> Encoded:
         )
     about = {"opset": model.opset_import[0].version, "largest_difference": difference}
     versions = {name: version(name) for name in ("jax2onnx", "onnx", "onnxruntime")}
-    return Encoded(content, _interface(made) | about | {"versions": versions})
+    interface = _interface(run, made) | {"compute_dtype": "float32"}
+    return Encoded(content, interface | about | {"versions": versions})
 
 
-def torch(run: Finished, averaged: bool) -> Encoded:
+def torch(run: LoadedRun, averaged: bool) -> Encoded:
     """Encodes parameters and batch statistics as a PyTorch module's ``load_state_dict`` takes them, in safetensors.
 
     Args:
@@ -123,7 +150,7 @@ def torch(run: Finished, averaged: bool) -> Encoded:
     taken = parameters_taken(run, averaged=averaged)
     metadata = {"format": "pt", "config": to_json(run.config), "step": str(run.step), "parameters": taken}
     content = safetensors.save(weights(jax.device_get(run.state), averaged=averaged), metadata=metadata)
-    return Encoded(content, _interface(generator(run, averaged=averaged)))
+    return Encoded(content, _interface(run, trained_generator(run, averaged=averaged)))
 
 
 FORMATS: Mapping[str, Format] = types.MappingProxyType(
@@ -135,42 +162,31 @@ FORMATS: Mapping[str, Format] = types.MappingProxyType(
 )
 
 
-LAWS = {
-    "uniform": "every number from U[-1, 1]",
-    "normal": "every number from N(0, 1)",
-    "mixture": "one of the first 10 numbers is sqrt(10), each as often, the others of them are 0; "
-    "every further number from U[-sqrt(3), sqrt(3)]",
-}
-
-
-def _interface(made: Generator) -> dict[str, Any]:
+def _interface(run: LoadedRun, made: Generator) -> dict[str, Any]:
     """What goes into the map and what comes out of it."""
     labels = {"name": "labels", "shape": ["batch"], "dtype": "int32", "classes": made.classes}
+    which = "the further numbers" if made.prior.fixed else "all numbers"
+    truncation = f"samples of the run multiply {which} by {made.truncation:g}"
     return {
-        "network": made.network,
-        "compute_dtype": made.compute_dtype,
+        "network": made.name,
+        "compute_dtype": run.config.method.compute_dtype,
         "latents": {
             "name": "latents",
             "shape": ["batch", made.latent_size],
             "dtype": "float32",
-            "law": made.latent_law,
-            "drawn": LAWS[made.latent_law],
-            **({"truncation": _truncation(made)} if made.truncation != 1 else {}),
+            "law": made.prior.name,
+            "drawn": made.prior.description,
+            **({"truncation": truncation} if made.truncation != 1 else {}),
         },
         **({"labels": labels} if made.classes else {}),
         "images": {
             "name": "images",
-            "shape": ["batch", *made.image_shape],
+            "shape": ["batch", *run.image_shape],
             "axes": "NHWC",
             "dtype": "float32",
             "range": [-1, 1],
         },
     }
-
-
-def _truncation(made: Generator) -> str:
-    which = "the further numbers" if made.latent_law == "mixture" else "all numbers"
-    return f"samples of the run multiply {which} by {made.truncation:g}"
 
 
 @contextlib.contextmanager

@@ -1,26 +1,26 @@
-"""A function with no choice of platform left in it, for formats that know of none."""
+"""Functions without a choice of platform, for formats without platforms."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.extend.core import Jaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-# Primitives that only stand for the program inside of them, and what they call it.
+# Primitives that call an inner program, and their parameter that holds it.
 CALLS = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 
 
 def portable(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """Takes the default branch wherever a function computes in another form on one platform than on others.
+    """Replaces each choice by platform in a function by its default branch.
 
-    ``jax.lax.platform_dependent`` is settled when a program is lowered for a platform. A converter that reads the
-    program before has no platform to ask for.
+    JAX resolves ``jax.lax.platform_dependent`` when it lowers a program for a platform. A converter reads the program
+    before that.
 
     Args:
       function: from arrays to one array.
 
     Returns:
-      The same function up to rounding, evaluated primitive by primitive of its traced program.
+      The same function up to rounding, which evaluates its traced program primitive by primitive.
     """
 
     def run(*args: jax.Array) -> jax.Array:
@@ -29,6 +29,13 @@ def portable(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
         return result
 
     return run
+
+
+def _portable_loop(value: Any) -> Any:
+    """Replaces the choices inside of a program that a primitive runs, such as the body of a loop."""
+    if not isinstance(value, ClosedJaxpr):
+        return value
+    return jax.make_jaxpr(lambda *args: _evaluate(value.jaxpr, value.consts, args))(*value.in_avals)
 
 
 def _evaluate(program: Jaxpr, constants: Sequence[Any], args: Sequence[Any]) -> list[Any]:
@@ -49,6 +56,7 @@ def _evaluate(program: Jaxpr, constants: Sequence[Any], args: Sequence[Any]) -> 
                 inner = params[CALLS[name]]
                 results = _evaluate(inner.jaxpr, inner.consts, given)
             case _:
+                params = {name: _portable_loop(value) for name, value in params.items()}
                 results = equation.primitive.bind(*given, **equation.primitive.get_bind_params(params))
                 results = results if equation.primitive.multiple_results else [results]
         values.update(zip(equation.outvars, results, strict=True))

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from jaxgan.config import to_json
 from jaxgan.errors import UserError, unknown_choice
-from jaxgan.export.formats import FORMATS, Encoded
-from jaxgan.export.generator import parameters_taken
-from jaxgan.runtime import finished
-from jaxgan.runtime.finished import Finished
-from jaxgan.runtime.workdir import write_atomically
+from jaxgan.export.formats import FORMATS, Encoded, parameters_taken
+from jaxgan.runs import checkpoints
+from jaxgan.runs.checkpoints import LoadedRun
+from jaxgan.runs.workdir import write_atomically
 
 
 def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool = True) -> Path:
@@ -41,8 +40,8 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
         )
     if out is not None:
         _require_file(out, name=chosen.file_name)
-    run = finished.load(folder)
-    if run.method.sample is None:
+    run = checkpoints.load_run(folder)
+    if run.method.generator is None:
         raise UserError(f"{str(folder)!r}: a run of {run.config.kind} draws no images, so there is nothing to export")
     encoded = chosen.encode(run, averaged)
     try:
@@ -57,7 +56,7 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
     return out
 
 
-def manifest(run: Finished, encoded: Encoded) -> dict[str, object]:
+def manifest(run: LoadedRun, encoded: Encoded) -> dict[str, object]:
     """Tells what a file holds, to those who have nothing else of the run.
 
     Args:

@@ -1,4 +1,4 @@
-"""Metrics over training, a panel for each unit."""
+"""Training curves, with a panel for each unit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from jaxgan.figures.style import STYLE, WIDTH
 
 
 class Panel(NamedTuple):
-    """One panel of the training curves: which metrics it shows, and the value they are held against."""
+    """One panel of the training curves: its metrics, and a value to compare them with."""
 
     title: str
     unit: str
@@ -32,7 +32,7 @@ PANELS = (
     Panel(
         "Fidelity and diversity of samples",
         "share of images",
-        {"precision": "precision", "recall": "recall", "coverage": "coverage"},
+        {"precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage"},
     ),
     Panel("Wasserstein estimate", "$E[f(x)] - E[f(G(z))]$", {"wasserstein_estimate": "estimate"}),
     Panel(
@@ -41,7 +41,9 @@ PANELS = (
         {
             "negative_elbo": "negative ELBO, training",
             "test_negative_elbo": "negative ELBO, held out",
+            "reconstruction": "reconstruction, training",
             "test_reconstruction": "reconstruction, held out",
+            "kl_divergence": "KL divergence, training",
             "test_kl_divergence": "KL divergence, held out",
         },
     ),
@@ -88,21 +90,22 @@ PANELS = (
 )
 
 
-PANELS_A_LINE = 3
+AXES = {"step", "epoch"}  # the horizontal axes
+PANELS_PER_LINE = 3
 
 
 def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
-    """Draws the metrics of a run over its epochs, a panel for each unit.
+    """Draws the metrics of a run over its epochs, with a panel for each unit.
 
     Args:
-      rows: rows of metrics, with ``epoch`` as the epochs finished.
+      rows: rows of metrics, with the finished epochs as ``epoch``.
       title: the run's name.
 
     Returns:
-      The figure. Metrics that no panel knows are left out.
+      The figure. A metric that no panel knows has a panel of its own.
     """
     panels = panels_of(rows)
-    lines = max(1, math.ceil(len(panels) / PANELS_A_LINE))
+    lines = max(1, math.ceil(len(panels) / PANELS_PER_LINE))
     columns = max(1, math.ceil(len(panels) / lines))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.3 + 3.6 * lines))
@@ -116,9 +119,20 @@ def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
 
 
 def panels_of(rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
-    """Chooses the panels that rows of metrics have something for, the most telling first."""
-    known = {name for row in rows for name in row}
-    return [panel for panel in PANELS if known & panel.series.keys()]
+    """Chooses the panels for the metrics in rows, the most informative first.
+
+    Args:
+      rows: rows of metrics.
+
+    Returns:
+      Those of :data:`PANELS` with a metric in the rows, then one for each other metric and its ``test_`` twin.
+    """
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in AXES]
+    known = {name for panel in PANELS for name in panel.series}
+    own = dict.fromkeys(name.removeprefix("test_") for name in names if name not in known)
+    return [panel for panel in PANELS if panel.series.keys() & set(names)] + [
+        Panel(name.replace("_", " ").capitalize(), name, {name: "training", f"test_{name}": "held out"}) for name in own
+    ]
 
 
 def draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -15,10 +15,10 @@ GAP = 2  # white pixels between images
 
 
 def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width channels"]], *, title: str) -> Figure:
-    """Draws one row of images under another, each with its label.
+    """Draws labelled rows of images.
 
     Args:
-      rows: images as bytes, by label, equally many in each.
+      rows: images as bytes by label, equally many in each row.
       title: the figure's title.
 
     Returns:
@@ -38,10 +38,10 @@ def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width chann
 def progression(
     sections: Mapping[str, Mapping[str, UInt8[np.ndarray, "columns height width channels"]]], *, title: str
 ) -> Figure:
-    """Draws what several methods generate, one section under another, each with labelled rows of images.
+    """Draws images of several methods, in sections of labelled rows.
 
     Args:
-      sections: rows of images as bytes by label, by the section's heading; equally many images in every row.
+      sections: rows of images as bytes by label, by heading; equally many images in every row.
       title: the figure's title.
 
     Returns:
@@ -65,12 +65,12 @@ def progression(
 def sample_grid(
     images: UInt8[np.ndarray, "count height width channels"], *, title: str, columns: int | None = None
 ) -> Figure:
-    """Draws many images as a grid.
+    """Draws images as a square grid.
 
     Args:
       images: images as bytes.
       title: the figure's title.
-      columns: images a row; None for as many as there are rows.
+      columns: images per row; None for a square grid.
 
     Returns:
       The figure.
@@ -86,7 +86,7 @@ def sample_grid(
 def class_samples(
     images: UInt8[np.ndarray, "classes columns height width channels"], *, class_names: Sequence[str], title: str
 ) -> Figure:
-    """Draws examples of a data set, a row for each class.
+    """Draws examples of a data set, with a row for each class.
 
     Args:
       images: images as bytes, by class.
@@ -102,11 +102,11 @@ def class_samples(
 def tile(
     images: UInt8[np.ndarray, "count height width channels"], *, columns: int, gap: int = GAP
 ) -> UInt8[np.ndarray, "rows cols channels"]:
-    """Lays images out in a grid on white, row by row.
+    """Tiles images into one, on white, row by row.
 
     Args:
       images: images as bytes.
-      columns: images a row; a last row that is not full is left out.
+      columns: images per row; an incomplete last row is left out.
       gap: white pixels between images.
 
     Returns:
@@ -121,7 +121,7 @@ def tile(
 
 
 def show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, labels: Sequence[str]) -> None:
-    """Shows a sheet of images, from :func:`tile`, with a label at each of its rows."""
+    """Shows a sheet of images, from :func:`tile`, with a label at each row."""
     _show(axes, sheet)
     pitch = (len(sheet) + GAP) / len(labels)
     axes.set_yticks([(i + 0.5) * pitch - GAP / 2 for i in range(len(labels))], labels)

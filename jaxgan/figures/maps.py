@@ -1,4 +1,4 @@
-"""Numbers in the plane: small maps with their values, maps of shades, and points by class."""
+"""Numbers in the plane: maps with their values, heat maps, and points by class."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from jaxgan.figures.style import STYLE, WIDTH, bare
 
 
 def number_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: str) -> Figure:
-    """Draws small maps side by side, with the value of each cell written in it.
+    """Draws small maps side by side, with the value of each cell as text.
 
     Args:
       maps: maps of whole numbers, by label.
@@ -28,7 +28,7 @@ def number_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title:
         grid = figure.subplots(1, len(maps), squeeze=False, width_ratios=widths)[0]
         for axes, (label, values) in zip(grid, maps.items(), strict=True):
             reach = np.abs(values).max()
-            axes.imshow(values, cmap="RdBu", vmin=-1.6 * reach, vmax=1.6 * reach)  # pale, so that the digits stand out
+            axes.imshow(values, cmap="RdBu", vmin=-1.6 * reach, vmax=1.6 * reach)  # pale, so that the text is legible
             for (row, column), value in np.ndenumerate(values):
                 size = 34 / values.shape[0] ** 0.75
                 axes.text(column, row, f"{value:g}", ha="center", va="center", fontsize=min(size, 11))
@@ -38,7 +38,7 @@ def number_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title:
 
 
 def heat_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: str) -> Figure:
-    """Draws maps of values in [0, 1] side by side as shades.
+    """Draws maps of values in [0, 1] side by side, as shades of grey.
 
     Args:
       maps: values by label.
@@ -58,11 +58,11 @@ def heat_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: s
 
 
 def latent_plane(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, " n"], *, title: str) -> Figure:
-    """Draws where images lie in the plane of two latents, coloured by class.
+    """Draws the codes of images in the plane of two latents, coloured by class.
 
     Args:
-      points: one point an image.
-      labels: class of each.
+      points: one point per image.
+      labels: the class of each image.
       title: the figure's title.
 
     Returns:

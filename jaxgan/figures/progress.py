@@ -1,4 +1,4 @@
-"""How a run went: its most telling curve beside what it drew on the way."""
+"""The progress of a run: a training curve beside samples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,11 +19,11 @@ def progress(
     *,
     title: str,
 ) -> Figure:
-    """Draws a curve over training beside rows of images from the same latents.
+    """Draws the first panel of the training curves beside rows of samples from the same latents.
 
     Args:
-      rows: rows of metrics, with ``epoch`` as the epochs finished.
-      samples: images as bytes by label, equally many in each.
+      rows: rows of metrics, with the finished epochs as ``epoch``.
+      samples: images as bytes by label, equally many in each row.
       title: the figure's title.
 
     Returns:

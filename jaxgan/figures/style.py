@@ -1,14 +1,16 @@
-"""The one look of every picture, and how a picture is written."""
+"""The style of all figures, and how they are written."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDTH = 8.0  # inches; a README shows 8 inches at 150 dots an inch without scaling
+WIDTH = 8.0  # inches; a README shows 8 inches at 150 dots per inch without scaling
 DPI = 150
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral", "DejaVu Serif"],
     "mathtext.fontset": "stix",
@@ -16,7 +18,7 @@ STYLE = {
     "axes.titlesize": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": matplotlib.cycler(
+    "axes.prop_cycle": rcsetup.cycler(
         color=["#1f4e79", "#c0392b", "#7f8c8d", "#d68910", "#27694b", "#7d3c98", "#17a2b8"]
     ),
     "axes.grid": True,
@@ -30,14 +32,14 @@ STYLE = {
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Writes a figure as PNG, without the date and version that would make equal pictures differ."""
-    with matplotlib.rc_context(STYLE):  # fonts are looked up only now
+    """Writes a figure, without the version of matplotlib, so that equal figures are equal files."""
+    with matplotlib.rc_context(STYLE):  # fonts are looked up here
         figure.savefig(path, dpi=DPI, metadata={"Software": None})
     return path
 
 
 def bare(axes: Axes) -> None:
-    """Takes the ticks, the grid and the frame from axes that hold an image."""
+    """Removes ticks, grid and frame from axes that show an image."""
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)

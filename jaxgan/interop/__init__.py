@@ -1,12 +1,12 @@
-"""Weights and Adam's moments under PyTorch's names and in its layouts, and back; PyTorch itself is not needed.
+"""Weights and Adam's moments under PyTorch's names and in its layouts, and back; without PyTorch.
 
-Arrays are NumPy's on this side. A caller who has PyTorch maps ``torch.from_numpy`` over what goes out, and may hand
-over tensors as they are, if they lie in main memory and ask for no gradient, as those of a ``state_dict`` do::
+Arrays are NumPy's. Map ``torch.from_numpy`` over them for PyTorch. The way back takes tensors in main memory that need
+no gradient, such as those of a ``state_dict``::
 
     twin.load_state_dict(jax.tree.map(torch.from_numpy, weights(state)))
     state = with_weights(state, twin.state_dict())
 
-The correspondence is by name: the path of a layer, joined by dots, and then
+Names correspond: the path of a layer, joined by dots, and then
 
 ======================================  =====================================  ==============================
 here                                    there                                  layout
@@ -20,17 +20,17 @@ its ``u`` and ``v``                     ``parametrizations.weight.0._u, ._v``  u
 ``mean`` and ``var``                    ``running_mean``, ``running_var``      the same
 ======================================  =====================================  ==============================
 
-Both kinds of convolution take the same transposition, and no flip. A transposed layer keeps, here as in PyTorch, the
-kernel of the convolution that it is the transpose of; it is flipped only where it is computed.
+Both kinds of convolution use the same transposition, without a flip. A transposed layer stores the kernel of the
+convolution that it transposes, here as in PyTorch.
 
-``num_batches_tracked``, a count that PyTorch keeps and nothing here needs, is passed over on the way in and left out on
-the way out; even a strict ``load_state_dict`` takes a plain dictionary without it.
+``num_batches_tracked`` of PyTorch is ignored on the way in and absent on the way out. A strict ``load_state_dict``
+accepts a plain dictionary without it.
 
-Numbers keep their type on the way out. On the way in they take the type of what they replace, as in
-``load_state_dict``. So a round trip is exact in either precision, and only float64 into a float32 state is rounded.
+Numbers keep their type on the way out. On the way in they take the type of the leaf that they replace, as in
+``load_state_dict``. So a round trip is exact, and only float64 into a float32 state is rounded.
 
-A fully connected layer that reads or makes images runs over (height, width, channels) here and, after the usual
-``flatten``, over (channels, height, width) in PyTorch. For images of one channel that is the same.
+A fully connected layer on images runs over (height, width, channels) here. After the usual ``flatten`` it runs over
+(channels, height, width) in PyTorch. For images of one channel both are the same.
 """
 
 from jaxgan.interop.adam import Moments, adam_by_name, adam_by_position, adam_state, with_adam_state

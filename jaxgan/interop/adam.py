@@ -1,7 +1,7 @@
-"""What Adam remembers, between optax and ``torch.optim.Adam``."""
+"""Adam's moments, between optax and ``torch.optim.Adam``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ from jaxgan.methods import NetworkState
 
 
 class Moments(NamedTuple):
-    """What Adam remembers, under PyTorch's names for it: two arrays for each parameter, by the parameter's name."""
+    """Adam's state under PyTorch's names: two arrays for each parameter, by the parameter's name."""
 
     step: int
     exp_avg: Arrays  # mean of the gradients
@@ -22,7 +22,7 @@ class Moments(NamedTuple):
 
 
 def adam_state(network: NetworkState) -> Moments:
-    """Reads what Adam remembers of a network's gradients.
+    """Reads Adam's moments from a network's state.
 
     Args:
       network: trained with ``optax.adam``.
@@ -35,15 +35,15 @@ def adam_state(network: NetworkState) -> Moments:
     """
     adam = _adam(network.opt_state)
     mean, square = ({t.name: t.outward() for t in _tensors(moment, network)} for moment in (adam.mu, adam.nu))
-    return Moments(int(adam.count), mean, square)
+    return Moments(int(np.asarray(adam.count)), mean, square)
 
 
 def with_adam_state(network: NetworkState, moments: Moments) -> NetworkState:
-    """Replaces what Adam remembers of a network's gradients.
+    """Replaces Adam's moments in a network's state.
 
     Args:
       network: trained with ``optax.adam``.
-      moments: what :func:`adam_state` reads.
+      moments: as :func:`adam_state` returns them.
 
     Returns:
       The network with these moments, as NumPy arrays.
@@ -56,25 +56,25 @@ def with_adam_state(network: NetworkState, moments: Moments) -> NetworkState:
         jax.tree.unflatten(jax.tree.structure(moment), fitted(arrays, _tensors(moment, network)))
         for moment, arrays in ((old.mu, moments.exp_avg), (old.nu, moments.exp_avg_sq))
     )
-    new = optax.ScaleByAdamState(np.array(moments.step, old.count.dtype), mu, nu)
+    new = optax.ScaleByAdamState(np.array(moments.step, cast(jax.Array, old.count).dtype), mu, nu)
     return network.replace(opt_state=jax.tree.map(lambda _: new, network.opt_state, is_leaf=_is_adam))
 
 
 def adam_by_position(moments: Moments, names: Sequence[str]) -> dict[int, Arrays]:
-    """Arranges what Adam remembers by position, as ``torch.optim.Adam`` does.
+    """Arranges Adam's moments by position, as ``torch.optim.Adam`` does.
 
-    The optimizer takes it by ``optimizer.load_state_dict(optimizer.state_dict() | {"state": tensors})``, where
+    The optimizer loads them by ``optimizer.load_state_dict(optimizer.state_dict() | {"state": tensors})``, where
     ``tensors`` is ``jax.tree.map(torch.from_numpy, adam_by_position(moments, names))``.
 
     Args:
       moments: by parameter name.
-      names: those of the parameters, in the order in which the optimizer has them: of ``module.named_parameters()``.
+      names: the parameters in the optimizer's order, that of ``module.named_parameters()``.
 
     Returns:
       Copies.
 
     Raises:
-      UserError: if the names are not those of the moments.
+      UserError: if the names differ from those of the moments.
     """
     if lacking := [name for name in names if name not in moments.exp_avg]:
         raise UserError(f"{lacking[0]}: there are no moments of this parameter")
@@ -91,37 +91,37 @@ def adam_by_position(moments: Moments, names: Sequence[str]) -> dict[int, Arrays
 
 
 def adam_by_name(state: Mapping[int, Mapping[str, ArrayLike]], names: Sequence[str]) -> Moments:
-    """Reads what ``torch.optim.Adam`` remembers, the other way round.
+    """Reads the moments of ``torch.optim.Adam``, the inverse of :func:`adam_by_position`.
 
     Args:
       state: ``optimizer.state_dict()["state"]``.
-      names: those of the parameters, in the order in which the optimizer has them.
+      names: the parameters in the optimizer's order.
 
     Returns:
       Copies, by parameter name.
 
     Raises:
-      UserError: if a parameter has no moments, as before a first step, or others than Adam's, or was left out of steps.
+      UserError: if a parameter has no moments, moments of another optimizer, or fewer steps than the others.
     """
-    steps = {}
+    steps: dict[int, str] = {}
     for position, name in enumerate(names):
         if (found := sorted(state.get(position, ()))) != ["exp_avg", "exp_avg_sq", "step"]:
             raise UserError(
                 f"{name}: Adam keeps step, exp_avg and exp_avg_sq, this optimizer {', '.join(found) or 'nothing'}"
             )
-        steps.setdefault(int(state[position]["step"]), name)
+        steps.setdefault(int(np.asarray(state[position]["step"])), name)
     if len(steps) > 1:
         (a, first), (b, second) = list(steps.items())[:2]
         raise UserError(f"{second}: updated {b} times, but {first} {a} times; here all have one count")
-    moments = (
+    mean, square = (
         {name: np.array(np.asarray(state[i][kind])) for i, name in enumerate(names)}
         for kind in ("exp_avg", "exp_avg_sq")
     )
-    return Moments(*steps, *moments)
+    return Moments(next(iter(steps)), mean, square)
 
 
 def _adam(opt_state: optax.OptState) -> optax.ScaleByAdamState:
-    """Finds Adam's state in an optimizer's, of which it must be all that changes."""
+    """Finds Adam's state in that of an optimizer, which must have no other state."""
     match jax.tree.leaves(opt_state, is_leaf=_is_adam):
         case [optax.ScaleByAdamState() as adam]:
             return adam
@@ -135,5 +135,5 @@ def _is_adam(part: Any) -> bool:
 
 
 def _tensors(moment: PyTree, network: NetworkState) -> list[Tensor]:
-    """Finds the counterparts of one moment's leaves, which are named as the parameters are."""
+    """Finds the counterparts of one moment's leaves, which have the names of the parameters."""
     return tensors(moment, network.batch_stats)[: len(jax.tree.leaves(moment))]

@@ -1,13 +1,15 @@
-"""Parameters and batch statistics as a ``state_dict``: those of one network, and those of a method's whole state."""
+"""Parameters and batch statistics as a ``state_dict``, of one network or of a method's state."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import jax
-import numpy as np
 from jaxtyping import ArrayLike, PyTree
 
 from jaxgan.interop.tensors import Arrays, fitted, tensors
-from jaxgan.methods import AutoencoderState, GANState
+from jaxgan.methods import GANState, ModelState
+
+State = TypeVar("State", ModelState, GANState)
 
 
 def state_dict(params: PyTree, batch_stats: PyTree = None) -> Arrays:
@@ -46,26 +48,26 @@ def from_state_dict(arrays: Mapping[str, ArrayLike], *, like: tuple[PyTree, PyTr
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def weights(state: GANState | AutoencoderState, *, averaged: bool = False) -> Arrays:
+def weights(state: ModelState | GANState, *, averaged: bool = False) -> Arrays:
     """Writes all networks of a method's state, for one module that has them as attributes of the same names.
 
     Args:
       state: a GAN's, whose names begin with ``generator.`` and ``discriminator.``, or an autoencoder's, with
         ``encoder.`` and ``decoder.``.
-      averaged: whether to take the averaged parameters, with which samples are drawn, where there are any.
+      averaged: whether to take the averaged parameters, if the state keeps any.
 
     Returns:
       Copies of parameters and batch statistics.
     """
-    return state_dict(*_networks(state, averaged=averaged))
+    return state_dict(*state.variables(averaged=averaged))
 
 
-def with_weights(state: GANState | AutoencoderState, arrays: Mapping[str, ArrayLike]) -> GANState | AutoencoderState:
-    """Replaces the weights of a method's state; step and optimizers stay, and an average starts anew from the weights.
+def with_weights(state: State, arrays: Mapping[str, ArrayLike]) -> State:
+    """Replaces the weights of a method's state. Step and optimizers stay; an average starts from the new weights.
 
     Args:
-      state: what gives structure, shapes and types.
-      arrays: what :func:`weights` writes, or the ``state_dict`` of a module that loads it.
+      state: the state.
+      arrays: as :func:`weights` returns them, or the ``state_dict`` of a module that loaded them.
 
     Returns:
       The state with these weights, as NumPy arrays.
@@ -73,28 +75,4 @@ def with_weights(state: GANState | AutoencoderState, arrays: Mapping[str, ArrayL
     Raises:
       UserError: if a name is missing or unknown, or a shape differs.
     """
-    params, stats = from_state_dict(arrays, like=_networks(state, averaged=False))
-    if isinstance(state, AutoencoderState):
-        network = state.network.replace(params=params, batch_stats=stats)
-        return state.replace(network=network, averaged=_start(params, state.averaged))
-    generator, discriminator = (
-        getattr(state, name).replace(params=params[name], batch_stats=stats[name])
-        for name in ("generator", "discriminator")
-    )
-    averaged = _start(params["generator"], state.averaged)
-    return state.replace(generator=generator, discriminator=discriminator, averaged=averaged)
-
-
-def _start(params: PyTree, averaged: PyTree | None) -> PyTree | None:
-    """A new average in the place of an old one, if there is one."""
-    return None if averaged is None else jax.tree.map(np.copy, params)
-
-
-def _networks(state: GANState | AutoencoderState, *, averaged: bool) -> tuple[PyTree, PyTree]:
-    """Parameters and batch statistics by network."""
-    average = state.averaged if averaged else None
-    if isinstance(state, AutoencoderState):
-        return state.network.params if average is None else average, state.network.batch_stats
-    generator, discriminator = state.generator, state.discriminator
-    params = {"generator": generator.params if average is None else average, "discriminator": discriminator.params}
-    return params, {"generator": generator.batch_stats, "discriminator": discriminator.batch_stats}
+    return state.with_variables(*from_state_dict(arrays, like=state.variables(averaged=False)))

@@ -1,4 +1,4 @@
-"""The counterpart of each leaf in PyTorch: a name and an order of axes."""
+"""The counterpart of each leaf in PyTorch: its name and its order of axes."""
 
 import difflib
 import types
@@ -28,38 +28,38 @@ NAMES: Mapping[str, str] = types.MappingProxyType(
 
 
 class Tensor(NamedTuple):
-    """What a leaf is in PyTorch: another name, and the same axes, flattened for a vector, in another order."""
+    """A leaf and its counterpart in PyTorch: another name, and another order of axes."""
 
     name: str
-    leaf: Any  # an array, or what stands for one with its shape and type
+    leaf: Any  # an array, or an abstract one with shape and type
     unflattened: Shape  # of the leaf
     axes: Shape  # of the leaf, in PyTorch's order
     shape: Shape  # in PyTorch
 
     def outward(self) -> np.ndarray:
-        """Copies the leaf's numbers into PyTorch's layout."""
+        """The leaf's numbers in PyTorch's layout, a copy."""
         there = np.asarray(self.leaf).reshape(self.unflattened).transpose(self.axes)
         return np.array(there, order="C").reshape(self.shape)
 
     def inward(self, array: ArrayLike) -> np.ndarray:
-        """Copies PyTorch's numbers into the leaf's layout and type."""
+        """PyTorch's numbers in the leaf's layout and type, a copy."""
         there = np.asarray(array).reshape([self.unflattened[axis] for axis in self.axes])
         here = there.transpose(np.argsort(self.axes))
         return np.array(here, self.leaf.dtype, order="C").reshape(self.leaf.shape)
 
 
 def tensors(params: PyTree, batch_stats: PyTree = None) -> list[Tensor]:
-    """Finds the counterpart of every leaf, in the order of ``jax.tree.leaves((params, batch_stats))``.
+    """Lists the counterparts of all leaves, in the order of ``jax.tree.leaves((params, batch_stats))``.
 
     Args:
       params: parameters by layer; layers may be nested.
-      batch_stats: batch statistics by layer, which also tell what is spectrally normalized; None for none.
+      batch_stats: batch statistics by layer, which also show spectral normalization; None for none.
 
     Returns:
       The counterparts.
 
     Raises:
-      UserError: if a leaf has none.
+      UserError: if a leaf has no counterpart.
     """
     leaves = [*_named(params), *_named(batch_stats)]
     kernels = {layer: tuple(leaf.shape) for layer, name, leaf in leaves if name == "kernel"}
@@ -83,13 +83,13 @@ def tensors(params: PyTree, batch_stats: PyTree = None) -> list[Tensor]:
 
 
 def _named(tree: PyTree) -> list[tuple[str, str, Any]]:
-    """Lists the leaves of a tree, each after its layer's name and its own."""
+    """Lists the leaves of a tree as (name of the layer, own name, leaf)."""
     paths = [(jax.tree_util.keystr(path, simple=True, separator="."), x) for path, x in jax.tree.leaves_with_path(tree)]
-    return [(*path.rpartition(".")[::2], leaf) for path, leaf in paths]
+    return [(layer, name, leaf) for path, leaf in paths for layer, _, name in [path.rpartition(".")]]
 
 
 def fitted(arrays: Mapping[str, ArrayLike], expected: Sequence[Tensor]) -> list[np.ndarray]:
-    """Copies arrays from PyTorch into the layouts and types of the leaves that they belong to.
+    """Copies arrays from PyTorch into the layouts and types of their leaves.
 
     Args:
       arrays: by PyTorch's name.
@@ -99,7 +99,7 @@ def fitted(arrays: Mapping[str, ArrayLike], expected: Sequence[Tensor]) -> list[
       An array for each leaf, in the same order.
 
     Raises:
-      UserError: naming the first array that is missing, that is one too many, or that has another shape.
+      UserError: naming the first array that is missing, unknown, or of another shape.
     """
     names = {tensor.name for tensor in expected}
     for name, *_, shape in expected:

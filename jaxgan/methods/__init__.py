@@ -1,17 +1,83 @@
-"""How the models learn: each method is three pure functions, built here from its config."""
+"""The methods: each is one file with its config, its networks and its ``build``.
 
-from jaxgan.methods.factory import build, networks
-from jaxgan.methods.method import Batch, Method, Metrics
-from jaxgan.methods.state import AutoencoderState, ClassifierState, GANState, NetworkState
+To add a method, write such a file and name it in :data:`METHODS`. Nothing above this package asks which method it has.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import optax
+
+from jaxgan.methods import autoencoder, classifier, dcgan, vae, vanilla_gan, wgan
+from jaxgan.methods.method import Batch, GANState, Method, MethodConfig, Metrics, ModelState, NetworkState
 
 __all__ = [
-    "AutoencoderState",
+    "METHODS",
     "Batch",
-    "ClassifierState",
     "GANState",
     "Method",
+    "MethodConfig",
     "Metrics",
+    "ModelState",
     "NetworkState",
     "build",
-    "networks",
+    "kind_of",
 ]
+
+
+class Entry(NamedTuple):
+    """A registered method."""
+
+    config: type[MethodConfig]  # a frozen dataclass
+    build: Callable[..., Method]  # see :func:`build`
+
+
+# By kind, the method's name in config.json.
+METHODS: Mapping[str, Entry] = {
+    "autoencoder": Entry(autoencoder.Autoencoder, autoencoder.build),
+    "vae": Entry(vae.VAE, vae.build),
+    "vanilla_gan": Entry(vanilla_gan.VanillaGAN, vanilla_gan.build),
+    "dcgan": Entry(dcgan.DCGAN, dcgan.build),
+    "wgan": Entry(wgan.WGAN, wgan.build),
+    "digit_classifier": Entry(classifier.Classifier, classifier.build),
+}
+
+
+def kind_of(config: MethodConfig) -> str:
+    """The kind of a config's method, as in :data:`METHODS`."""
+    return next(kind for kind, entry in METHODS.items() if type(config) is entry.config)
+
+
+def build(
+    config: MethodConfig,
+    *,
+    image_shape: tuple[int, int, int],
+    classes: int = 10,
+    axis_name: str | None = None,
+    accumulate: int = 1,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Method:
+    """Builds a method from its config.
+
+    Args:
+      config: an instance of one of the configs in :data:`METHODS`.
+      image_shape: height, width and channels of an image.
+      classes: number of classes of the images, for methods that use labels.
+      axis_name: the mapped axis over which ``step`` shares a batch between devices; None on one device.
+      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
+      optimizer: replaces every optimizer that the config describes.
+
+    Returns:
+      The method's functions.
+
+    Raises:
+      UserError: if the config does not fit the images.
+    """
+    return METHODS[kind_of(config)].build(
+        config,
+        image_shape=image_shape,
+        classes=classes,
+        axis_name=axis_name,
+        accumulate=accumulate,
+        optimizer=optimizer,
+    )

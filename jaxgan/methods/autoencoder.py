@@ -1,31 +1,111 @@
-"""Autoencoders: images squeezed through a few numbers, held against the best that a linear one can do."""
+"""Autoencoders: images compressed to a few numbers, beside principal component analysis as the best linear code."""
 
 import math
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import linen as nn
 from jaxtyping import Array, Float, Key, PyTree
 
-from jaxgan.methods.descent import descent, initializer, measure
-from jaxgan.methods.exhibits import Exhibit, Plane, Rows
-from jaxgan.methods.method import Batch, Method, Metrics, Pixels
-from jaxgan.methods.reconstruction import cross_entropy, squared_error, to_images, to_pixels
-from jaxgan.methods.state import AutoencoderState
+from jaxgan.fields import non_negative, number, probability
+from jaxgan.methods.losses import cross_entropy, squared_error, to_images, to_pixels
+from jaxgan.methods.method import (
+    Batch,
+    Generator,
+    Method,
+    Metrics,
+    ModelState,
+    Module,
+    Network,
+    Pixels,
+    Plane,
+    Rows,
+    Visualization,
+)
+from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
 from jaxgan.nn import noise
+from jaxgan.nn.convnets import ConvDecoder, ConvEncoder
+from jaxgan.nn.initializers import INITIALIZATIONS
+from jaxgan.nn.layers import COMPUTE_DTYPES
+from jaxgan.nn.mlp import Decoder, Encoder
 
 Images = Float[Array, "batch height width channels"]
 Latents = Float[Array, "batch latent"]
 
-COLUMNS = 12  # images in a row of an exhibit
-AT_ONCE = 10_000  # images whose moments are taken together
+COLUMNS = 12  # images in a row of a figure
+MOMENTS_BATCH = 10_000  # images whose moments are computed together
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """Compresses images to a few numbers and restores them; no generative model, and it shows why."""
+
+    title = "Autoencoder"
+
+    encoder: Literal["linear", "mlp", "conv"] = "mlp"  # one layer each way, a deep one, or strided convolutions
+    latent_size: int = number(32)  # numbers in a code
+    hidden_layers: int = number(2)  # hidden layers of the mlp, each way
+    hidden_units: int = number(400)  # units in each of them
+    width: int = number(32)  # channels of the first convolution of the conv encoder; they double from layer to layer
+    loss: Literal["mse", "bernoulli"] = "mse"  # squared error, or cross-entropy of pixels taken as probabilities
+    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
+    learning_rate: float = non_negative(1e-3)  # Adam step size
+    beta1: float = probability(0.9)  # Adam decay of the gradient's mean
+    beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
+
+
+def build(
+    config: Autoencoder,
+    *,
+    image_shape: tuple[int, int, int],
+    classes: int = 10,
+    axis_name: str | None = None,
+    accumulate: int = 1,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Method:
+    """Builds the autoencoder; see :func:`jaxgan.methods.build`."""
+    encoder, decoder = encoder_and_decoder(config, image_shape, features=config.latent_size)
+    return autoencoder(
+        encoder,
+        decoder,
+        image_shape=image_shape,
+        latent_size=config.latent_size,
+        optimizer=optimizer or adam(config.learning_rate, config.beta1, config.beta2),
+        bernoulli=config.loss == "bernoulli",
+        axis_name=axis_name,
+        accumulate=accumulate,
+    )
+
+
+def encoder_and_decoder(config: Any, image_shape: tuple[int, int, int], *, features: int) -> tuple[Module, Module]:
+    """Makes the two networks of an autoencoder, which a variational one has too.
+
+    Args:
+      config: says of which kind, how wide and how deep they are.
+      image_shape: height, width and channels of an image.
+      features: numbers that the encoder computes from an image.
+
+    Returns:
+      The encoder, and the decoder that mirrors it.
+    """
+    weights = {
+        "initialization": INITIALIZATIONS[config.initialization](),
+        "dtype": COMPUTE_DTYPES[config.compute_dtype],
+    }
+    if config.encoder == "conv":
+        pyramid = {"width": config.width, "bias": True, "norm": "none", **weights}
+        return ConvEncoder(features, **pyramid), ConvDecoder(image_shape, **pyramid)
+    units = () if config.encoder == "linear" else (config.hidden_units,) * config.hidden_layers
+    return Encoder(features, units, **weights), Decoder(image_shape, units, **weights)
 
 
 def autoencoder(
-    encoder: nn.Module,
-    decoder: nn.Module,
+    encoder: Module,
+    decoder: Module,
     *,
     image_shape: tuple[int, int, int],
     latent_size: int,
@@ -50,7 +130,7 @@ def autoencoder(
 
     Returns:
       The method. Its metrics are the ``loss`` and the ``squared_error``, a mean over pixels in [0, 1], and
-      ``cross_entropy`` if that is the loss. It samples as if its codes were N(0, I), which nothing makes them.
+      ``cross_entropy`` if that is the loss. It samples codes from N(0, I), which is not their distribution.
     """
     pixels_of = jax.nn.sigmoid if bernoulli else lambda values: values
 
@@ -68,26 +148,26 @@ def autoencoder(
         loss = jnp.mean(cross_entropy(values, pixels))
         return loss, {"loss": loss, "cross_entropy": loss, "squared_error": error}
 
-    def draw(state: AutoencoderState, z: Latents) -> Images:
+    def draw(state: ModelState, z: Latents) -> Images:
         return to_images(pixels_of(decode(state.network.params, z)))
 
     def standard_normal(key: Key[Array, ""], count: int) -> Latents:
-        return noise.normal(noise.words(key, jnp.arange(count), count=latent_size))
+        return noise.normal(noise.random_bits(key, jnp.arange(count), count=latent_size))
 
-    def sample(state: AutoencoderState, key: Key[Array, ""], count: int) -> Images:
+    def sample(state: ModelState, key: Key[Array, ""], count: int) -> Images:
         return draw(state, standard_normal(key, count))
 
-    def exhibits(state: AutoencoderState, batch: Batch, key: Key[Array, ""]) -> dict[str, Exhibit]:
+    def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
         codes, shown = encode(state.network.params, batch.images), batch.images[:COLUMNS]
         z = standard_normal(key, COLUMNS)
         restored = {"input": shown, "reconstruction": draw(state, codes[:COLUMNS])}
         decoded = {
             "z from N(0, I)": draw(state, z),
-            "z from fitted Gaussian": draw(state, colour(z, codes)),
+            "z from fitted Gaussian": draw(state, match_moments(z, codes)),
             "held-out images": shown,
         }
-        found = {
-            "reconstructions": Rows("Held-out images and what is restored of them", restored),
+        found: dict[str, Visualization] = {
+            "reconstructions": Rows("Held-out images and their reconstructions", restored),
             "decoded_noise": Rows("No generative model: decoded noise beside real images", decoded),
         }
         if latent_size == 2:
@@ -98,32 +178,37 @@ def autoencoder(
         error = pca_squared_error(train, held_out, components=latent_size)
         return {"test_pca_squared_error": float(f"{error:.9g}")}  # the last digits depend on the number of threads
 
-    networks = {"encoder": (encoder, image_shape), "decoder": (decoder, (latent_size,))}
+    def generator(state: ModelState) -> Generator:
+        return Generator("decoder", latent_size, noise.PRIORS["normal"], 1.0, 0, lambda z: draw(state, z))
+
+    networks = {"encoder": Network(encoder, image_shape), "decoder": Network(decoder, (latent_size,))}
     return Method(
-        init=initializer(networks, optimizer),
-        step=descent(objective, optimizer, axis_name=axis_name, accumulate=accumulate),
+        init=initialize(networks, optimizer),
+        step=minimize(objective, optimizer, axis_name=axis_name, accumulate=accumulate),
         sample=sample,
-        evaluate=measure(objective),
+        evaluate=evaluate_objective(objective),
         baseline=baseline,
-        exhibits=exhibits,
+        visualize=visualize,
+        generator=generator,
+        networks=networks,
     )
 
 
-def colour(z: Latents, codes: Float[Array, "n latent"]) -> Latents:
-    """Takes latents from N(0, I) to the Gaussian with the mean and the covariance of some codes."""
+def match_moments(z: Latents, codes: Float[Array, "n latent"]) -> Latents:
+    """Maps latents from N(0, I) to the Gaussian with the mean and covariance of the codes."""
     variances, axes = jnp.linalg.eigh(jnp.cov(codes, rowvar=False).reshape(codes.shape[1], -1))
     return jnp.mean(codes, axis=0) + (z * jnp.sqrt(jnp.maximum(variances, 0))) @ axes.T
 
 
 def pca_squared_error(train: Pixels, held_out: Pixels, *, components: int) -> float:
-    """Measures what principal components of the training images leave of held-out ones: the mark of a linear code.
+    """Squared error of held-out images restored from principal components of the training images.
 
-    On the training images themselves no affine code of the same size leaves less.
+    On the training images themselves no affine code of the same size has a smaller error.
 
     Args:
       train: images as bytes, which give the mean and the components.
       held_out: images as bytes, which are restored from them.
-      components: numbers kept of each image.
+      components: numbers in a code.
 
     Returns:
       The squared error, a mean over images and pixels on the scale [0, 1].
@@ -138,10 +223,10 @@ def pca_squared_error(train: Pixels, held_out: Pixels, *, components: int) -> fl
 
 
 def second_moments(images: Pixels, centre: Float[np.ndarray, " pixels"]) -> Float[np.ndarray, "pixels pixels"]:
-    """Mean products of any two pixels, on the scale [0, 1] and counted from a centre, in double precision."""
+    """Second moments of the pixels in [0, 1] about a centre, in double precision."""
     total = np.zeros((len(centre), len(centre)))
-    for start in range(0, len(images), AT_ONCE):
-        part = images[start : start + AT_ONCE]
+    for start in range(0, len(images), MOMENTS_BATCH):
+        part = images[start : start + MOMENTS_BATCH]
         x = part.reshape(len(part), -1) / 255 - centre
         total += x.T @ x
     return total / len(images)

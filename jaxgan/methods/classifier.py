@@ -1,23 +1,97 @@
-"""Classification as a method: the network that judges samples trains on the same runtime as those that draw them."""
+"""Classification as a method: the feature network of evaluations trains on the same runtime as the generators."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
-from jaxtyping import Array, Float, Int, Key, PyTree
+from flax import struct
+from jax.scipy.ndimage import map_coordinates
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
-from jaxgan.methods import augmentation
-from jaxgan.methods.exhibits import Exhibit, Sheet
-from jaxgan.methods.gradients import value_and_mean_grad
-from jaxgan.methods.method import Batch, Method, Metrics
-from jaxgan.methods.state import ClassifierState, NetworkState
+from jaxgan.fields import non_negative, number, probability
+from jaxgan.methods.method import Batch, Method, Metrics, Module, Network, NetworkState, Sheet, Visualization
+from jaxgan.methods.optimization import adam, update, value_and_mean_grad
 from jaxgan.nn import noise
+from jaxgan.nn.classifier import ConvClassifier
+from jaxgan.nn.initializers import INITIALIZATIONS
+from jaxgan.nn.layers import COMPUTE_DTYPES
 
-SHOWN, COLUMNS = 36, 12  # held-out images that the classifier is least sure of
+SHOWN, COLUMNS = 36, 12  # held-out images with the least probable labels
+DEFORM_BITS = 6  # random words that an image's deformation takes
+ROTATION, SHEAR, SCALE = 0.2, 0.2, 0.12  # radians, slope, logarithm
+SHIFT = 2.5  # pixels
+BACKGROUND = -1.0
+
+Images = Float[Array, "batch height width channels"]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A small convolutional classifier, whose features measure the quality of samples."""
+
+    title = "Digit classifier"
+
+    width: int = number(32)  # channels at half of the image's size; three times as many in the last features
+    augment: bool = True  # rotate, shear, scale and shift training images a little, anew every time
+    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
+    learning_rate: float = non_negative(4e-3)  # Adam step size at the start, or at its peak
+    decay_steps: int = number(0, low=0)  # steps in which it rises to its peak and falls to 0; 0: it stays
+    beta1: float = probability(0.9)  # Adam decay of the gradient's mean
+    beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
+
+
+class ClassifierState(struct.PyTreeNode):
+    """Everything a classifier carries from step to step."""
+
+    averaged: ClassVar[None] = None  # it keeps no average
+
+    step: Int[Array, ""]
+    network: NetworkState
+
+    def variables(self, *, averaged: bool) -> tuple[PyTree, PyTree]:
+        """The parameters and the batch statistics."""
+        return self.network.params, self.network.batch_stats
+
+    def with_variables(self, params: PyTree, batch_stats: PyTree) -> "ClassifierState":
+        """Replaces parameters and statistics."""
+        return self.replace(network=self.network.replace(params=params, batch_stats=batch_stats))
+
+
+def build(
+    config: Classifier,
+    *,
+    image_shape: tuple[int, int, int],
+    classes: int = 10,
+    axis_name: str | None = None,
+    accumulate: int = 1,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Method:
+    """Builds the classifier; see :func:`jaxgan.methods.build`."""
+    rate = config.learning_rate
+    if config.decay_steps:
+        rate = optax.cosine_onecycle_schedule(config.decay_steps, rate, pct_start=0.2)
+    network = ConvClassifier(
+        classes,
+        config.width,
+        INITIALIZATIONS[config.initialization](),
+        axis_name,
+        COMPUTE_DTYPES[config.compute_dtype],
+    )
+    return classifier(
+        network,
+        image_shape=image_shape,
+        optimizer=optimizer or adam(rate, config.beta1, config.beta2),
+        augment=config.augment,
+        axis_name=axis_name,
+        accumulate=accumulate,
+    )
 
 
 def classifier(
-    network: nn.Module,
+    network: Module,
     *,
     image_shape: tuple[int, int, int],
     optimizer: optax.GradientTransformation,
@@ -31,7 +105,7 @@ def classifier(
       network: from images in [-1, 1] and ``train`` to the logits of the classes, and features.
       image_shape: height, width and channels of an image.
       optimizer: the network's.
-      augment: whether training images are deformed, anew every time; see :func:`augmentation.deform`.
+      augment: whether training images are deformed, anew every time; see :func:`deform`.
       axis_name: the mapped axis that the batch is split over; None on one device.
       accumulate: parts that a device's batch is split into, one after the other, to take less memory.
 
@@ -55,8 +129,8 @@ def classifier(
         def loss(params: PyTree, part: Batch):
             images = part.images
             if augment:
-                images = augmentation.deform(images, noise.words(key, part.index, count=augmentation.WORDS))
-            variables = {"params": params, "batch_stats": now.batch_stats}
+                images = deform(images, noise.random_bits(key, part.index, count=DEFORM_BITS))
+            variables = now.replace(params=params).variables
             (logits, _), recorded = network.apply(variables, images, train=True, mutable=["batch_stats"])
             value, metrics = objective(logits, part.labels)
             return value, (metrics, recorded.get("batch_stats", now.batch_stats))
@@ -64,22 +138,46 @@ def classifier(
         (_, (metrics, stats)), gradients = value_and_mean_grad(
             loss, now.params, batch, axis_name=axis_name, accumulate=accumulate
         )
-        updates, opt_state = optimizer.update(gradients, now.opt_state, now.params)
-        network_state = NetworkState(optax.apply_updates(now.params, updates), stats, opt_state)
-        return ClassifierState(state.step + 1, network_state), metrics
+        return ClassifierState(state.step + 1, update(now, gradients, stats, optimizer)), metrics
 
     def predict(state: ClassifierState, images: Float[Array, "batch height width channels"]) -> Array:
-        variables = {"params": state.network.params, "batch_stats": state.network.batch_stats}
-        return network.apply(variables, images)[0]
+        return network.apply(state.network.variables, images)[0]
 
     def evaluate(state: ClassifierState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         return objective(predict(state, batch.images), batch.labels)[1]
 
-    def exhibits(state: ClassifierState, batch: Batch, key: Key[Array, ""]) -> dict[str, Exhibit]:
+    def visualize(state: ClassifierState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
         probabilities = jax.nn.softmax(predict(state, batch.images))
         of_label = jnp.take_along_axis(probabilities, batch.labels[:, None], axis=1)[:, 0]
         hardest = jnp.argsort(of_label)[:SHOWN]
-        title = "The held-out images whose own class seems least probable, hardest first"
+        title = "Held-out images with the least probable labels, hardest first"
         return {"hardest": Sheet(title, batch.images[hardest], COLUMNS)}
 
-    return Method(init, step, sample=None, evaluate=evaluate, exhibits=exhibits)
+    networks = {"network": Network(network, image_shape)}
+    return Method(init, step, sample=None, evaluate=evaluate, visualize=visualize, networks=networks)
+
+
+def deform(images: Images, bits: UInt32[Array, "batch 6"]) -> Images:
+    """Rotates, shears, scales and shifts each image a little, by random amounts.
+
+    Args:
+      images: values in [-1, 1] on a black background.
+      bits: random words, :data:`DEFORM_BITS` for each image.
+
+    Returns:
+      The deformed images, interpolated linearly.
+    """
+    return jax.vmap(_affine)(images, noise.uniform(bits))
+
+
+def _affine(image: Float[Array, "height width channels"], amounts: Float[Array, " 6"]) -> Array:
+    angle, shear = ROTATION * amounts[0], SHEAR * amounts[1]
+    turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
+    matrix = turn @ jnp.array([[1.0, shear], [0.0, 1.0]]) * jnp.exp(SCALE * amounts[2:4])[:, None]
+    centre = (jnp.array(image.shape[:2]) - 1) / 2
+    grid = jnp.stack(jnp.meshgrid(*map(jnp.arange, image.shape[:2]), indexing="ij"))
+    places = jnp.einsum("ij,jhw->ihw", matrix, grid - centre[:, None, None])
+    places += (centre + SHIFT * amounts[4:])[:, None, None]
+    return jax.vmap(
+        lambda channel: map_coordinates(channel, [*places], order=1, cval=BACKGROUND), in_axes=2, out_axes=2
+    )(image)

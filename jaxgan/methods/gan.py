@@ -1,240 +1,356 @@
-"""Generative adversarial networks: a generator and a discriminator that learn from each other, as one pure step."""
+"""Generative adversarial networks: a generator and a discriminator that train against each other, as one pure step.
 
-import itertools
+:func:`step` is algorithm 1 of Goodfellow et al. (2014); the losses are in ``losses``, the penalties in ``penalties``.
+"""
+
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt32
 
-from jaxgan.methods.exhibits import Exhibit, Rows
-from jaxgan.methods.gradients import value_and_mean_grad
+from jaxgan.errors import UserError
 from jaxgan.methods.losses import AdversarialLoss, non_saturating
-from jaxgan.methods.method import Batch, Method, Metrics
+from jaxgan.methods.method import (
+    Batch,
+    GANState,
+    Generator,
+    Method,
+    Metrics,
+    Module,
+    Network,
+    NetworkState,
+    Rows,
+    Visualization,
+)
+from jaxgan.methods.optimization import update, value_and_mean_grad
 from jaxgan.methods.penalties import Penalty
-from jaxgan.methods.state import GANState, NetworkState
 from jaxgan.nn import noise
 
 Images = Float[Array, "batch height width channels"]
-Told = tuple[Int[Array, " batch"], ...]  # what both networks are told of each image: its class, or nothing
+Latents = Float[Array, "batch latent"]
+Logits = Float[Array, " batch"]
+Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unconditional
+Bits = Mapping[str, UInt32[Array, "batch words"]]  # random words of each example, by what they are for
 
-ROWS, COLUMNS = 10, 10  # of an exhibit: classes and, of each, images
+
+class Examples(NamedTuple):
+    """What both updates of a step share, a row for each example of the batch."""
+
+    real: Images
+    labels: Labels  # of the real images, and of the fake image in the same place
+    bits: Bits
 
 
-def gan(
-    generator: nn.Module,
-    discriminator: nn.Module,
-    *,
-    image_shape: tuple[int, int, int],
-    latent_size: int,
-    latent_law: noise.Law,
-    sample_law: noise.Law | None = None,
-    classes: int = 0,
-    generator_optimizer: optax.GradientTransformation,
-    discriminator_optimizer: optax.GradientTransformation,
-    loss: AdversarialLoss | None = None,
-    penalties: Sequence[Penalty] = (),
-    penalty_every: int = 1,
-    constrain: Callable[[PyTree], PyTree] = lambda params: params,
-    critic_steps: int = 1,
-    ema_decay: float = 0.0,
-    axis_name: str | None = None,
-    accumulate: int = 1,
-) -> Method:
-    """Builds a GAN; without further arguments the chapter's, with cross-entropy and the non-saturating loss.
+ROWS, COLUMNS = 10, 10  # of the figure of classes: classes, and images of each
 
-    A step first updates the discriminator, on the real batch and on as many images of the generator, which gets no
-    gradient from it; then the generator, with fresh latents, against the updated discriminator. With ``critic_steps``
-    above 1 only one step in so many comes to the generator's part, so that each update of the discriminator has a
-    real batch and latents of its own.
 
-    With ``classes`` both networks are told one for each image: a real one's own label, and the generated image in the
-    same place of the batch is asked for the same. So what pairs them, a loss or a penalty, stays within a class.
+def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple[GANState, Metrics]:
+    """Updates the discriminator on a real and a generated batch, then the generator against the new discriminator.
 
-    Running statistics follow the passes that train a network: the discriminator's those on the real and the generated
-    batch of its own update, the generator's the one of its own. All other passes leave them alone.
+    Batch statistics follow the passes that train a network: the discriminator's those of its own update, the
+    generator's the one of its own.
 
     Args:
-      generator: from latents [batch, latent_size] and ``train`` to images in [-1, 1].
-      discriminator: from images and the words of its noise (None in evaluation mode) to logits [batch]; its method
-        ``judge_pair`` does so for a real and a generated batch at once, and its property ``noise_offsets`` ends with
-        the number of words it takes an example. If there are classes, labels come last for both networks.
-      image_shape: height, width and channels of an image.
-      latent_size: numbers in a latent vector.
-      latent_law: from random words to latents, such as :func:`jaxgan.nn.noise.uniform`.
-      sample_law: the same for samples; None for the law that is trained with.
-      classes: how many classes images are drawn and judged by; 0 for none. Samples are of all classes in turn.
-      generator_optimizer: optimizer of the generator.
-      discriminator_optimizer: optimizer of the discriminator.
-      loss: the game; None for :func:`jaxgan.methods.losses.non_saturating`.
-      penalties: what is added to the discriminator's loss.
-      penalty_every: steps between penalties, each then so many times as heavy; what the metrics show of them is
-        their mean over all steps still (Karras et al. 2020, section 3.1, without its correction of Adam's decays).
-      constrain: applied to the discriminator's parameters after each update.
-      critic_steps: updates of the discriminator for one of the generator.
-      ema_decay: decay of the averaged generator that samples are drawn from; 0 for none. Its running statistics are
-        the generator's own, which are averages already.
-      axis_name: the mapped axis that the batch is split over; None on one device.
-      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
-        Batch statistics are then those of a part.
+      gan: what is trained.
+      state: both networks and both optimizers.
+      batch: real images.
+      key: the key of this step.
 
     Returns:
-      The method. Its metrics are both losses, the discriminator's by term, the penalties, and what the game shows of
-      itself. Where the generator is not updated in each step, its loss is that on the discriminator's batch.
+      The next state, and the metrics: both losses, the discriminator's by term, the penalties, and those of the loss.
+      With ``critic_steps`` above 1 the generator's loss is that on the discriminator's batch.
 
     References:
       Goodfellow et al., Generative Adversarial Networks, 2014, algorithm 1.
     """
-    loss = loss or non_saturating()
-    value_and_grad = partial(value_and_mean_grad, axis_name=axis_name, accumulate=accumulate)
-    # What each example's row of words goes to: latents of both passes; dropout for real, fake and the generator's pass;
-    # and what the penalties draw.
-    dropout_words, pixels = discriminator.noise_offsets[-1], math.prod(image_shape)
-    word_counts = (latent_size,) * 2 + (dropout_words,) * 3 + tuple(penalty.words(pixels) for penalty in penalties)
+    bits = noise.named_bits(key, batch.index, gan.bits_per_example)
+    examples = Examples(batch.images, (batch.labels,) if gan.classes else (), bits)
 
-    def init(key: Key[Array, ""]) -> GANState:
-        def network(module: nn.Module, optimizer: optax.GradientTransformation, key, example) -> NetworkState:
-            variables = module.init(key, example)
-            params = variables["params"]
-            return NetworkState(params, variables.get("batch_stats", {}), optimizer.init(params))
+    latents = gan.prior.draw(bits["fake_latents"])
+    fake = gan.generator.apply(state.generator.variables, latents, *examples.labels, train=True)
+    discriminator, metrics = update_discriminator(gan, state, examples, fake)
 
-        generator_key, discriminator_key = jax.random.split(key)
-        first = network(generator, generator_optimizer, generator_key, jnp.zeros((1, latent_size)))
-        second = network(discriminator, discriminator_optimizer, discriminator_key, jnp.zeros((1, *image_shape)))
-        averaged = jax.tree.map(jnp.copy, first.params) if ema_decay else None
-        return GANState(jnp.zeros((), jnp.int32), first, second, averaged)
+    def update(generator: NetworkState, averaged: PyTree | None) -> tuple[NetworkState, PyTree | None, Metrics]:
+        return update_generator(gan, generator, averaged, discriminator, examples)
 
-    def generate(network: NetworkState, latents: Float[Array, "batch latent"], told: Told) -> Images:
-        return generator.apply(_variables(network), latents, *told, train=True)
+    if gan.critic_steps == 1:
+        generator, averaged, more = update(state.generator, state.averaged)
+        metrics |= more
+    else:
+        generator, averaged = lax.cond(
+            (state.step + 1) % gan.critic_steps == 0,
+            lambda *old: update(*old)[:2],
+            lambda *old: old,
+            *(state.generator, state.averaged),
+        )
+    return GANState(state.step + 1, generator, discriminator, averaged), metrics
 
-    def update_discriminator(
-        network: NetworkState,
-        real: Images,
-        fake: Images,
-        told: Told,
-        dropout: Sequence[Array],
-        words: Sequence[Array],
-        *,
-        step: Int[Array, ""],
-    ) -> tuple[NetworkState, Metrics]:
-        def objective(params: PyTree, examples: PyTree):
-            real, fake, told, dropout, words = examples
-            now = network.replace(params=params)
-            (real_logits, fake_logits), recorded = discriminator.apply(
-                _variables(now), real, fake, *dropout[:2], *told, method="judge_pair", mutable=["batch_stats"]
-            )
 
-            def critic(images: Images) -> Float[Array, " batch"]:
-                return discriminator.apply(_variables(now), images, dropout[0], *told)
+def discriminator_loss(
+    params: PyTree, gan: "GAN", network: NetworkState, examples: Examples, fake: Images, penalize: Bool[Array, ""]
+) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
+    """The loss of both batches, plus the penalties in steps that ``penalize``.
 
-            def penalised() -> Metrics:
-                due = zip(penalties, words, strict=True)
-                return {p.name: penalty_every * p.value(critic, real, fake, bits) for p, bits in due}
+    Args:
+      params: the discriminator's.
+      gan: what is trained.
+      network: the discriminator, for its batch statistics.
+      examples: real images, labels and random words.
+      fake: generated images in [-1, 1].
+      penalize: whether penalties are due in this step.
 
-            terms = loss.discriminator(real_logits, fake_logits)
-            if penalty_every == 1:
-                extra = penalised()
-            else:  # in a branch there are gradients, but their sum over devices comes once, after it
-                nothing = {p.name: jnp.zeros_like(real_logits[0]) for p in penalties}
-                extra = lax.cond(step % penalty_every == 0, penalised, lambda: nothing)
-            total = sum(terms.values()) + sum(extra.values())
-            metrics = {"discriminator_loss": total, **extra, **loss.metrics(real_logits, fake_logits)}
-            metrics |= {f"discriminator_loss_{name}": term for name, term in terms.items()}
-            if critic_steps > 1:
-                metrics["generator_loss"] = loss.generator(real_logits, fake_logits)
-            return total, (metrics, recorded)
+    Returns:
+      (loss, (metrics, batch statistics)).
+    """
+    variables, (real, labels, bits) = network.replace(params=params).variables, examples
+    (real_logits, fake_logits), recorded = _logits_of_pair(gan, variables, real, fake, labels, bits)
 
-        examples = (real, fake, told, dropout, words)
-        (_, (metrics, recorded)), gradients = value_and_grad(objective, network.params, examples)
-        network = _update(network, gradients, recorded, discriminator_optimizer)
-        return network.replace(params=constrain(network.params)), metrics
+    def critic(images: Images) -> Logits:
+        return _logits(gan, variables, images, labels, bits["real_dropout"])
 
-    def update_generator(
-        network: NetworkState,
-        averaged: PyTree | None,
-        judge: NetworkState,
-        real: Images,
-        latents: Float[Array, "batch latent"],
-        told: Told,
-        dropout: Sequence[Array],
-    ) -> tuple[NetworkState, PyTree | None, Metrics]:
-        def objective(params: PyTree, examples: PyTree):
-            real, latents, told, dropout = examples
-            variables = _variables(network.replace(params=params))
-            images, recorded = generator.apply(variables, latents, *told, train=True, mutable=["batch_stats"])
-            real_logits = discriminator.apply(_variables(judge), real, dropout[0], *told) if loss.paired else None
-            fake_logits = discriminator.apply(_variables(judge), images, dropout[2], *told)
-            return loss.generator(real_logits, fake_logits), recorded
+    def penalty_values() -> Metrics:
+        return {p.name: gan.penalty_every * p.value(critic, real, fake, bits[p.name]) for p in gan.penalties}
 
-        (value, recorded), gradients = value_and_grad(objective, network.params, (real, latents, told, dropout))
-        network = _update(network, gradients, recorded, generator_optimizer)
-        if averaged is not None:
-            averaged = optax.incremental_update(network.params, averaged, 1 - ema_decay)
-        return network, averaged, {"generator_loss": value}
+    terms = gan.loss.discriminator(real_logits, fake_logits)
+    if gan.penalty_every == 1:
+        penalties = penalty_values()
+    else:  # gradients are taken inside of the branch, but their sum over devices comes once, after it
+        zeros = {name: jnp.zeros_like(real_logits[0], x.dtype) for name, x in jax.eval_shape(penalty_values).items()}
+        penalties = lax.cond(penalize, penalty_values, lambda: zeros)
+    total = cast(Array, sum(terms.values()) + sum(penalties.values()))
+    metrics = {"discriminator_loss": total, **penalties, **gan.loss.metrics(real_logits, fake_logits)}
+    metrics |= {f"discriminator_loss_{name}": term for name, term in terms.items()}
+    if gan.critic_steps > 1:
+        metrics["generator_loss"] = gan.loss.generator(real_logits, fake_logits)
+    return total, (metrics, recorded)
 
-    def step(state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple[GANState, Metrics]:
-        bits = noise.words(key, batch.index, count=sum(word_counts))
-        first, second, *rest = jnp.split(bits, list(itertools.accumulate(word_counts))[:-1], axis=1)
-        dropout, words = rest[:3], rest[3:]
-        told = (batch.labels,) if classes else ()
 
-        fake = generate(state.generator, latent_law(first), told)
-        judge, metrics = update_discriminator(
-            state.discriminator, batch.images, fake, told, dropout, words, step=state.step
+def generator_loss(
+    params: PyTree, gan: "GAN", network: NetworkState, discriminator: NetworkState, examples: Examples, latents: Latents
+) -> tuple[Float[Array, ""], PyTree]:
+    """The loss of images drawn from latents, against the updated discriminator, which gets no gradient.
+
+    Args:
+      params: the generator's.
+      gan: what is trained.
+      network: the generator, for its batch statistics.
+      discriminator: the updated discriminator.
+      examples: real images for paired losses, labels and random words.
+      latents: one vector per image.
+
+    Returns:
+      (loss, batch statistics).
+    """
+    variables, (real, labels, bits) = network.replace(params=params).variables, examples
+    fake, recorded = gan.generator.apply(variables, latents, *labels, train=True, mutable=["batch_stats"])
+    logits = partial(_logits, gan, discriminator.variables)
+    real_logits = logits(real, labels, bits["real_dropout"]) if gan.loss.paired else None
+    fake_logits = logits(fake, labels, bits["generator_dropout"])
+    return gan.loss.generator(real_logits, fake_logits), recorded
+
+
+def update_discriminator(gan: "GAN", state: GANState, examples: Examples, fake: Images) -> tuple[NetworkState, Metrics]:
+    """One step of the discriminator's optimizer; the generated images carry no gradient."""
+    network, penalize = state.discriminator, state.step % gan.penalty_every == 0
+    (_, (metrics, recorded)), gradients = value_and_mean_grad(
+        lambda params, rows: discriminator_loss(params, gan, network, rows[0], rows[1], penalize),
+        network.params,
+        (examples, fake),
+        axis_name=gan.axis_name,
+        accumulate=gan.accumulate,
+    )
+    network = update(network, gradients, recorded.get("batch_stats", network.batch_stats), gan.discriminator_optimizer)
+    return network.replace(params=gan.constrain(network.params)), metrics
+
+
+def update_generator(
+    gan: "GAN", network: NetworkState, averaged: PyTree | None, discriminator: NetworkState, examples: Examples
+) -> tuple[NetworkState, PyTree | None, Metrics]:
+    """One step of the generator's optimizer, on latents of its own, and of its average."""
+    (loss, recorded), gradients = value_and_mean_grad(
+        lambda params, rows: generator_loss(params, gan, network, discriminator, *rows),
+        network.params,
+        (examples, gan.prior.draw(examples.bits["generator_latents"])),
+        axis_name=gan.axis_name,
+        accumulate=gan.accumulate,
+    )
+    network = update(network, gradients, recorded.get("batch_stats", network.batch_stats), gan.generator_optimizer)
+    if averaged is not None:
+        averaged = optax.incremental_update(network.params, averaged, 1 - gan.ema_decay)
+    return network, averaged, {"generator_loss": loss}
+
+
+@dataclass(frozen=True)
+class GAN:
+    """What a GAN consists of; the defaults are those of the chapter's first one.
+
+    Attributes:
+      generator: module from (latents [batch, latent_size], train=) to images in [-1, 1].
+      discriminator: module from (images, train=) to logits [batch]. With dropout, its property ``bits_per_example`` is
+        the number of random words that it accepts as ``bits=``. A method ``logits_of_pair``, from a real and a
+        generated batch to the logits of both, replaces two calls. Batch normalization in either network must leave its
+        statistics alone where they are not mutable, as :class:`jaxgan.nn.layers.BatchNorm` does.
+      image_shape: height, width and channels of an image.
+      latent_size: numbers in a latent vector.
+      generator_optimizer: optimizer of the generator.
+      discriminator_optimizer: optimizer of the discriminator.
+      prior: the distribution of the latents.
+      truncation: factor on the latents of samples; see :func:`jaxgan.nn.noise.truncate`.
+      classes: if positive, both networks also take labels [batch] below it, as their last positional argument. Fake
+        image i uses the label of real image i, so paired losses compare images of one class.
+      loss: the adversarial loss.
+      penalties: terms added to the discriminator's loss.
+      penalty_every: steps between penalties, which then weigh so many times more; the metrics show their mean over all
+        steps (Karras et al. 2020, section 3.1, without its correction of Adam's decays).
+      constrain: applied to the discriminator's parameters after each update.
+      critic_steps: discriminator updates per generator update, each on a batch and latents of its own.
+      ema_decay: decay of the averaged generator that draws samples; 0 for none. Its batch statistics are the
+        generator's own, which are averages already.
+      axis_name: the mapped axis that the batch is split over; None on one device.
+      accumulate: parts that a device's batch is split into, one after the other, to take less memory. Batch statistics
+        are then those of a part.
+    """
+
+    generator: Module
+    discriminator: Module
+    image_shape: tuple[int, int, int]
+    latent_size: int
+    generator_optimizer: optax.GradientTransformation
+    discriminator_optimizer: optax.GradientTransformation
+    prior: noise.Prior = noise.PRIORS["uniform"]
+    truncation: float = 1.0
+    classes: int = 0
+    loss: AdversarialLoss = field(default_factory=non_saturating)
+    penalties: Sequence[Penalty] = ()
+    penalty_every: int = 1
+    constrain: Callable[[PyTree], PyTree] = lambda params: params
+    critic_steps: int = 1
+    ema_decay: float = 0.0
+    axis_name: str | None = None
+    accumulate: int = 1
+
+    @property
+    def bits_per_example(self) -> dict[str, int]:
+        """Random words that each example takes in a step, by what they are for."""
+        dropout, pixels = getattr(self.discriminator, "bits_per_example", 0), math.prod(self.image_shape)
+        latents = dict.fromkeys(("fake_latents", "generator_latents"), self.latent_size)
+        dropouts = dict.fromkeys(("real_dropout", "fake_dropout", "generator_dropout"), dropout)
+        return latents | dropouts | {penalty.name: penalty.bits(pixels) for penalty in self.penalties}
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """Both networks, by name."""
+        return {
+            "generator": Network(self.generator, (self.latent_size,)),
+            "discriminator": Network(self.discriminator, self.image_shape),
+        }
+
+
+def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
+    """Builds a GAN of two networks.
+
+    Args:
+      generator: see :class:`GAN`.
+      discriminator: see :class:`GAN`.
+      **options: the other fields of :class:`GAN`.
+
+    Returns:
+      The method.
+
+    Raises:
+      UserError: if the latents are too few for the prior.
+    """
+    spec = GAN(generator, discriminator, **options)
+    if spec.latent_size <= spec.prior.fixed:
+        raise UserError(
+            f"--latent-size: {spec.latent_size} is not allowed with --prior {spec.prior.name}, "
+            f"it must be at least {spec.prior.fixed + 1}"
         )
 
-        def update(network: NetworkState, averaged: PyTree | None) -> tuple[NetworkState, PyTree | None, Metrics]:
-            return update_generator(network, averaged, judge, batch.images, latent_law(second), told, dropout)
-
-        if critic_steps == 1:
-            network, averaged, more = update(state.generator, state.averaged)
-            metrics |= more
-        else:
-            network, averaged = lax.cond(
-                (state.step + 1) % critic_steps == 0,
-                lambda *old: update(*old)[:2],
-                lambda *old: old,
-                *(state.generator, state.averaged),
-            )
-        return GANState(state.step + 1, network, judge, averaged), metrics
-
-    def sample(state: GANState, key: Key[Array, ""], count: int) -> Float[Array, "count height width channels"]:
-        return draw(state, key, (sampled_labels(count),) if classes else (), count=count)
-
     def sampled_labels(count: int) -> Int[Array, " count"]:
-        return jnp.arange(count) % classes
+        return jnp.arange(count) % spec.classes
 
-    def draw(state: GANState, key: Key[Array, ""], told: Told, *, count: int) -> Images:
-        params = state.generator.params if state.averaged is None else state.averaged
-        latents = (sample_law or latent_law)(noise.words(key, jnp.arange(count), count=latent_size))
-        return generator.apply(_variables(state.generator.replace(params=params)), latents, *told, train=False)
+    def sample(state: GANState, key: Key[Array, ""], count: int) -> Images:
+        return draw(spec, state, key, (sampled_labels(count),) if spec.classes else (), count=count)
 
-    def exhibits(state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Exhibit]:
-        rows = {
-            str(label): draw(state, key, (jnp.full(COLUMNS, label),), count=COLUMNS)
-            for label in range(min(classes, ROWS))
-        }
-        return {"classes": Rows("Samples by the class that was asked for, each column from the same latents", rows)}
-
-    if not classes:
-        return Method(init, step, sample)
-    return Method(init, step, sample, exhibits=exhibits, sampled_labels=sampled_labels)
+    return Method(
+        init=partial(init, spec),
+        step=partial(step, spec),
+        sample=sample,
+        visualize=partial(visualize, spec) if spec.classes else None,
+        sampled_labels=sampled_labels if spec.classes else None,
+        generator=partial(trained_generator, spec),
+        networks=spec.networks,
+    )
 
 
-def _variables(network: NetworkState) -> dict[str, PyTree]:
-    """What Flax applies a module to."""
-    return {"params": network.params, "batch_stats": network.batch_stats}
+def init(gan: GAN, key: Key[Array, ""]) -> GANState:
+    """Draws the parameters of both networks."""
+
+    def start(key: Key[Array, ""], network: Network, optimizer: optax.GradientTransformation) -> NetworkState:
+        variables = network.module.init(key, jnp.zeros((1, *network.input_shape)))
+        params = variables["params"]
+        return NetworkState(params, variables.get("batch_stats", {}), optimizer.init(params))
+
+    optimizers = gan.generator_optimizer, gan.discriminator_optimizer
+    generator, discriminator = map(start, jax.random.split(key), gan.networks.values(), optimizers)
+    averaged = jax.tree.map(jnp.copy, generator.params) if gan.ema_decay else None
+    return GANState(jnp.zeros((), jnp.int32), generator, discriminator, averaged)
 
 
-def _update(
-    network: NetworkState, gradients: PyTree, recorded: PyTree, optimizer: optax.GradientTransformation
-) -> NetworkState:
-    """One step of the optimizer, together with the statistics that the pass recorded."""
-    updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
-    stats = recorded.get("batch_stats", network.batch_stats)
-    return NetworkState(optax.apply_updates(network.params, updates), stats, opt_state)
+def draw(gan: GAN, state: GANState, key: Key[Array, ""], labels: Labels, *, count: int) -> Images:
+    """Samples in evaluation mode, from the averaged parameters where an average is kept."""
+    latents = gan.prior.draw(noise.random_bits(key, jnp.arange(count), count=gan.latent_size))
+    return trained_generator(gan, state).images(noise.truncate(latents, gan.prior, gan.truncation), *labels)
+
+
+def trained_generator(gan: GAN, state: GANState) -> Generator:
+    """The generator as a map from latents, and labels if conditional, to images."""
+    variables = state.generator.replace(params=state.eval_params).variables
+
+    def images(latents: Latents, *labels: Int[Array, " batch"]) -> Images:
+        return gan.generator.apply(variables, latents, *labels, train=False)
+
+    return Generator("generator", gan.latent_size, gan.prior, gan.truncation, gan.classes, images)
+
+
+def visualize(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
+    """A row of samples for each class, each column from the same latents."""
+    rows = {
+        str(label): draw(gan, state, key, (jnp.full(COLUMNS, label),), count=COLUMNS)
+        for label in range(min(gan.classes, ROWS))
+    }
+    return {"classes": Rows("Samples by class, each column from the same latents", rows)}
+
+
+def _logits(gan: GAN, variables: PyTree, images: Images, labels: Labels, bits: UInt32[Array, "batch words"]) -> Logits:
+    """Logits in training mode, without recording batch statistics."""
+    dropout = {"bits": bits} if gan.bits_per_example["real_dropout"] else {}
+    return gan.discriminator.apply(variables, images, *labels, train=True, **dropout)
+
+
+def _logits_of_pair(
+    gan: GAN, variables: PyTree, real: Images, fake: Images, labels: Labels, bits: Bits
+) -> tuple[tuple[Logits, Logits], PyTree]:
+    """Logits of a real and a generated batch in training mode, and the batch statistics of both passes."""
+    dropout = {}
+    if gan.bits_per_example["real_dropout"]:
+        dropout = {"real_bits": bits["real_dropout"], "fake_bits": bits["fake_dropout"]}
+    method = getattr(type(gan.discriminator), "logits_of_pair", _two_passes)
+    return gan.discriminator.apply(variables, real, fake, *labels, **dropout, method=method, mutable=["batch_stats"])
+
+
+def _two_passes(module: nn.Module, real: Images, fake: Images, *labels: Array, **dropout: Array) -> tuple[Logits, ...]:
+    """Passes real and generated images as two batches, so that batch statistics do not mix."""
+    return tuple(
+        module(images, *labels, train=True, **({"bits": dropout[f"{name}_bits"]} if dropout else {}))
+        for name, images in (("real", real), ("fake", fake))
+    )

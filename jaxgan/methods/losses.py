@@ -1,29 +1,32 @@
-"""The games that a generator and a discriminator play, as functions of logits alone.
+"""Adversarial losses as functions of logits, and reconstruction losses as functions of images.
 
-A discriminator ends in a logit l, its probability is D = sigmoid(l), and -log D(x) = softplus(-l), -log(1 - D(x)) =
-softplus(l). Written so, no loss overflows, however sure the discriminator is. A critic's logit is its rating.
+A discriminator ends in a logit l with D = sigmoid(l), so -log D(x) = softplus(-l) and -log(1 - D(x)) = softplus(l).
+In this form no loss overflows, however large the logit. A Wasserstein critic's output is the logit itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.nn import relu, softplus
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt32
+
+from jaxgan.nn import noise
 
 Logits = Float[Array, " batch"]
 Scalar = Float[Array, ""]
+Images = Float[Array, "batch height width channels"]
 
 
 class AdversarialLoss(NamedTuple):
-    """What both networks minimise, and what a game shows of itself.
+    """The losses of both networks, and the metrics that show how the game stands.
 
     Attributes:
       discriminator: from the logits of a real and a generated batch to the terms of its loss, by name.
       generator: from the same to the generator's loss.
-      metrics: from the same to what tells how the game stands.
-      paired: whether the generator's loss depends on the logits of real images too; if not, None stands for them.
+      metrics: from the same to metrics.
+      paired: whether the generator's loss depends on the real logits; if not, it accepts None for them.
     """
 
     discriminator: Callable[[Logits, Logits], dict[str, Scalar]]
@@ -43,7 +46,7 @@ def fake_loss(logits: Logits) -> Scalar:
 
 
 def probabilities(real: Logits, fake: Logits) -> dict[str, Scalar]:
-    """The mean probabilities D(x) and D(G(z)) that a discriminator gives to be real."""
+    """The mean probabilities D(x) and D(G(z)) of being real."""
     return {
         "real_probability": jnp.mean(jax.nn.sigmoid(real)),
         "fake_probability": jnp.mean(jax.nn.sigmoid(fake)),
@@ -51,32 +54,33 @@ def probabilities(real: Logits, fake: Logits) -> dict[str, Scalar]:
 
 
 def mean_logits(real: Logits, fake: Logits) -> dict[str, Scalar]:
-    """The mean logits of both batches, where a sigmoid of them would mean nothing."""
+    """The mean logits of both batches, for losses under which a sigmoid has no meaning."""
     return {"real_logit": jnp.mean(real), "fake_logit": jnp.mean(fake)}
 
 
-def _cross_entropies(real: Logits, fake: Logits) -> dict[str, Scalar]:
+def cross_entropies(real: Logits, fake: Logits) -> dict[str, Scalar]:
+    """The two terms of the discriminator's binary cross-entropy, in nats."""
     return {"real": real_loss(real), "fake": fake_loss(fake)}
 
 
 def non_saturating() -> AdversarialLoss:
-    """The generator's loss is that of a discriminator which took its images for real, E[-log D(G(z))], in nats.
+    """Non-saturating loss: the generator minimizes E[-log D(G(z))], in nats.
 
     Unlike log(1 - D(G(z))) it has a gradient where the discriminator is sure, at the start of training.
 
     References:
       Goodfellow et al., Generative Adversarial Networks, 2014, section 3.
     """
-    return AdversarialLoss(_cross_entropies, lambda real, fake: real_loss(fake), probabilities)
+    return AdversarialLoss(cross_entropies, lambda real, fake: real_loss(fake), probabilities)
 
 
 def minimax() -> AdversarialLoss:
-    """The game as it is first written: the generator minimises what the discriminator maximises, E[log(1 - D(G(z)))].
+    """Minimax loss: the generator minimizes what the discriminator maximizes, E[log(1 - D(G(z)))], in nats.
 
     References:
       Goodfellow et al., Generative Adversarial Networks, 2014, equation 1.
     """
-    return AdversarialLoss(_cross_entropies, lambda real, fake: -fake_loss(fake), probabilities)
+    return AdversarialLoss(cross_entropies, lambda real, fake: -fake_loss(fake), probabilities)
 
 
 def least_squares() -> AdversarialLoss:
@@ -96,7 +100,7 @@ def least_squares() -> AdversarialLoss:
 
 
 def hinge() -> AdversarialLoss:
-    """Logits beyond 1 on their side of 0 cost the discriminator nothing: E[max(0, 1 - l)], E[max(0, 1 + l)].
+    """Hinge loss: E[max(0, 1 - l)] on real and E[max(0, 1 + l)] on generated images.
 
     References:
       Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018, equations 16 and 17.
@@ -109,7 +113,7 @@ def hinge() -> AdversarialLoss:
 
 
 def relativistic() -> AdversarialLoss:
-    """Each generated image is judged against a real one: E[softplus(-(l_real - l_fake))], the sign turned for G.
+    """Relativistic pairing loss: E[softplus(-(l_real - l_fake))], and the sign swapped for the generator.
 
     References:
       Jolicoeur-Martineau, The relativistic discriminator, 2019; Huang et al., The GAN is dead, 2024, equation 2.
@@ -125,7 +129,7 @@ def relativistic() -> AdversarialLoss:
 
 
 def wasserstein() -> AdversarialLoss:
-    """The critic widens E[f(x)] - E[f(G(z))], for slopes of at most 1 an estimate of the distance W1, from below.
+    """Wasserstein loss: the critic maximizes E[f(x)] - E[f(G(z))], a lower bound of W1 if f is 1-Lipschitz.
 
     References:
       Arjovsky et al., Wasserstein GAN, 2017, equation 2 and algorithm 1.
@@ -138,3 +142,59 @@ def wasserstein() -> AdversarialLoss:
         return {"wasserstein_estimate": jnp.mean(real) - jnp.mean(fake)}
 
     return AdversarialLoss(critic, lambda real, fake: -jnp.mean(fake), metrics)
+
+
+LOSSES: Mapping[str, Callable[[], AdversarialLoss]] = {
+    "non_saturating": non_saturating,
+    "minimax": minimax,
+    "least_squares": least_squares,
+    "hinge": hinge,
+    "relativistic": relativistic,
+}
+
+
+def to_pixels(images: Images) -> Images:
+    """Maps images from [-1, 1] to [0, 1], where a pixel is the probability of being 1."""
+    return (images + 1) / 2
+
+
+def to_images(pixels: Images) -> Images:
+    """Maps pixels from [0, 1] to [-1, 1] and clips those beyond."""
+    return jnp.clip(2 * pixels - 1, -1, 1)
+
+
+def binarize(images: Images, bits: UInt32[Array, "batch pixels"]) -> Images:
+    """Draws each pixel from a Bernoulli distribution, with its own value as the probability of 1.
+
+    Args:
+      images: values in [-1, 1].
+      bits: random words, one per pixel.
+
+    Returns:
+      Pixels that are 0 or 1.
+    """
+    return (noise.uniform(bits).reshape(images.shape) < images).astype(images.dtype)
+
+
+def squared_error(restored: Images, pixels: Images) -> Float[Array, " batch"]:
+    """Squared error of each image, averaged over its pixels."""
+    return jnp.mean(jnp.square(_rows(restored) - _rows(pixels)), axis=1)
+
+
+def cross_entropy(logits: Images, pixels: Images) -> Float[Array, " batch"]:
+    """Bernoulli cross-entropy of each image, in nats, summed over its pixels.
+
+    Args:
+      logits: of the probability that a pixel is 1.
+      pixels: values in [0, 1]; those between the ends count as that fraction of ones, without a normalizer.
+
+    Returns:
+      The sums of -x log p - (1 - x) log(1 - p) = softplus(l) - x l, which no logit overflows.
+    """
+    logits, pixels = _rows(logits), _rows(pixels)
+    return jnp.sum(jax.nn.softplus(logits) - pixels * logits, axis=1)
+
+
+def _rows(images: Images) -> Float[Array, "batch numbers"]:
+    """Flattens each image: with an axis for one channel last, XLA's CPU backend sums several times more slowly."""
+    return images.reshape(len(images), -1)

@@ -1,51 +1,210 @@
-"""What a generative method is to the rest of the program: a few pure functions."""
+"""What a method is to the rest of the program: a few pure functions over one pytree."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, UInt8
+import optax
+from flax import struct
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
-from jaxgan.methods.exhibits import Exhibit
+from jaxgan.nn.noise import Prior
 
 Metrics = dict[str, Float[Array, ""]]
 Pixels = UInt8[np.ndarray, "n height width channels"]
+Images = Float[Array, "batch height width channels"]
+State = Any  # a pytree: one of the states below, or a method's own
 
 
 class Batch(NamedTuple):
     """The examples of one step that lie on one device."""
 
-    images: Float[Array, "batch height width channels"]  # in [-1, 1]
+    images: Images  # in [-1, 1]
     labels: Int[Array, " batch"]
-    index: Int[Array, " batch"]  # each example's position in the global batch: what its noise depends on
+    index: Int[Array, " batch"]  # pyright: ignore[reportIncompatibleMethodOverride]  # each example's position in the global batch: what its noise depends on
+
+
+class Rows(NamedTuple):
+    """Rows of images to compare, equally many in each."""
+
+    title: str
+    rows: Mapping[str, Float[Array, "columns height width channels"]]  # in [-1, 1], by the label of the row
+
+
+class Sheet(NamedTuple):
+    """A rectangle of images whose place has a meaning, row by row."""
+
+    title: str
+    images: Float[Array, "count height width channels"]  # in [-1, 1]
+    columns: int
+
+
+class Plane(NamedTuple):
+    """Points in the plane of two latents, by class."""
+
+    title: str
+    points: Float[Array, "n 2"]
+    labels: Int[Array, " n"]
+
+
+Visualization = Rows | Sheet | Plane
+
+
+@runtime_checkable
+class Module(Protocol):
+    """A Flax module, as methods use it: ``apply`` returns outputs, or with ``mutable`` outputs and new variables."""
+
+    def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Draws the variables."""
+        ...
+
+    def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any:
+        """Applies the module to variables and inputs."""
+        ...
+
+
+class Network(NamedTuple):
+    """A Flax module and the shape of one example of its input."""
+
+    module: Module
+    input_shape: tuple[int, ...]
+
+
+class Generator(NamedTuple):
+    """A trained map from latents, and labels if it is conditional, to images: what an export writes."""
+
+    name: str  # of the network
+    latent_size: int
+    prior: Prior  # the distribution that samples draw latents from
+    truncation: float  # factor on the latents of samples, except the first ``prior.fixed``
+    classes: int  # classes that a label can name; 0 if unconditional
+    images: Callable[..., Images]  # from latents [batch, latent_size] and labels [batch] to [-1, 1], evaluation mode
+
+
+class Likelihood(NamedTuple):
+    """An estimate of the log-likelihood of images, by importance sampling."""
+
+    estimate: Callable[[State, Batch, Key[Array, ""]], Float[Array, " batch"]]  # nats per image
+    samples: int  # latents per image
+
+
+class MethodConfig(Protocol):
+    """What every method's config has: a frozen dataclass of plain fields."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def title(self) -> str:
+        """The name in figures."""
+        ...
+
+    @property
+    def compute_dtype(self) -> str:
+        """What matrix products are computed in."""
+        ...
 
 
 class Method(NamedTuple):
     """A generative method: a run is a fold of ``step`` over batches, starting from ``init``.
 
-    It is to generative models what ``optax.GradientTransformation(init, update)`` is to optimizers. The last three
-    functions are for methods that can be held against images they were not trained on; None where there is nothing to
-    say.
+    It is to generative models what ``optax.GradientTransformation(init, update)`` is to optimizers. All functions but
+    ``step`` run on one device, also where ``step`` averages over a mapped axis.
 
     Attributes:
       init: from a key to the state, one pytree that holds everything that trains. It has an integer leaf ``step``.
-      step: from (state, batch, key) to the next state and the step's metrics, with no side effects. The same (state,
-        batch, key) give the same result; on several devices it averages over the axis the method was built for.
+      step: from (state, batch, key) to the next state and the metrics of the step, without side effects. The same
+        arguments give the same result; on several devices it averages over the axis the method was built for.
       sample: from (state, key, count) to images in [-1, 1], in evaluation mode. The same key gives the same latents,
-        so one row of digits can be followed through training. None for a classifier, which draws nothing.
+        so one row of digits can be followed through training. None for a classifier.
       evaluate: from (state, batch, key) to metrics of held-out images, means over the batch, in evaluation mode.
-      baseline: from the bytes of the training and the held-out images to what an independent method reaches on the
-        latter, under names of its own beside those of ``evaluate``.
-      exhibits: from (state, held-out examples, key) to what there is to see of a trained model besides its samples, by
-        name.
-      sampled_labels: from count to the classes that as many samples were asked for, the same in each call of
-        ``sample``; None if its images are of no particular class.
+      baseline: from the bytes of training and held-out images to what an independent method reaches on the latter.
+      likelihood: an estimate of the log-likelihood of held-out images.
+      visualize: from (state, held-out examples, key) to visualizations of the state, by name.
+      sampled_labels: from count to the labels of as many samples, the same in each call of ``sample``; None if
+        unconditional.
+      generator: from the state to the trained map that ``jaxgan export`` writes.
+      networks: the networks of the method, by name.
     """
 
-    init: Callable[[Key[Array, ""]], Any]
-    step: Callable[[Any, Batch, Key[Array, ""]], tuple[Any, Metrics]]
-    sample: Callable[[Any, Key[Array, ""], int], Float[Array, "count height width channels"]] | None
-    evaluate: Callable[[Any, Batch, Key[Array, ""]], Metrics] | None = None
+    init: Callable[[Key[Array, ""]], State]
+    step: Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]]
+    sample: Callable[[State, Key[Array, ""], int], Images] | None
+    evaluate: Callable[[State, Batch, Key[Array, ""]], Metrics] | None = None
     baseline: Callable[[Pixels, Pixels], dict[str, float]] | None = None
-    exhibits: Callable[[Any, Batch, Key[Array, ""]], dict[str, Exhibit]] | None = None
+    likelihood: Likelihood | None = None
+    visualize: Callable[[State, Batch, Key[Array, ""]], dict[str, Visualization]] | None = None
     sampled_labels: Callable[[int], Int[Array, " count"]] | None = None
+    generator: Callable[[State], Generator] | None = None
+    networks: Mapping[str, Network] = {}
+
+
+class NetworkState(struct.PyTreeNode):
+    """One network in training: its parameters, its batch statistics and its optimizer's state."""
+
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: optax.OptState
+
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """What Flax applies a module to."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+class ModelState(struct.PyTreeNode):
+    """The state of a method that minimizes one objective over all of its networks."""
+
+    step: Int[Array, ""]
+    network: NetworkState
+    averaged: PyTree | None = None  # exponential moving average of the parameters; None if off
+
+    @property
+    def eval_params(self) -> PyTree:
+        """The parameters to evaluate with: averaged ones where an average is kept."""
+        return self.network.params if self.averaged is None else self.averaged
+
+    def variables(self, *, averaged: bool) -> tuple[PyTree, PyTree]:
+        """The parameters, averaged if kept and asked for, and the batch statistics."""
+        return (self.eval_params if averaged else self.network.params), self.network.batch_stats
+
+    def with_variables(self, params: PyTree, batch_stats: PyTree) -> "ModelState":
+        """Replaces parameters and statistics; an average starts anew from the parameters."""
+        network = self.network.replace(params=params, batch_stats=batch_stats)
+        return self.replace(network=network, averaged=None if self.averaged is None else _copy(params))
+
+
+class GANState(struct.PyTreeNode):
+    """Everything a GAN carries from step to step, in one pytree; no PRNG key, since keys follow from the step."""
+
+    step: Int[Array, ""]
+    generator: NetworkState
+    discriminator: NetworkState
+    averaged: PyTree | None  # exponential moving average of the generator's parameters; None if off
+
+    @property
+    def eval_params(self) -> PyTree:
+        """The generator's parameters to draw samples with: averaged ones where an average is kept."""
+        return self.generator.params if self.averaged is None else self.averaged
+
+    def variables(self, *, averaged: bool) -> tuple[PyTree, PyTree]:
+        """Parameters by network, the generator's averaged if kept and asked for, and batch statistics by network."""
+        params = self.eval_params if averaged else self.generator.params
+        return (
+            {"generator": params, "discriminator": self.discriminator.params},
+            {"generator": self.generator.batch_stats, "discriminator": self.discriminator.batch_stats},
+        )
+
+    def with_variables(self, params: PyTree, batch_stats: PyTree) -> "GANState":
+        """Replaces parameters and statistics; an average starts anew from the parameters."""
+        generator, discriminator = (
+            getattr(self, name).replace(params=params[name], batch_stats=batch_stats[name])
+            for name in ("generator", "discriminator")
+        )
+        averaged = None if self.averaged is None else _copy(params["generator"])
+        return self.replace(generator=generator, discriminator=discriminator, averaged=averaged)
+
+
+def _copy(params: PyTree) -> PyTree:
+    """Copies arrays, since a step donates both parameters and average."""
+    return jax.tree.map(lambda x: x.copy(), params)

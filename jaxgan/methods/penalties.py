@@ -1,4 +1,4 @@
-"""Penalties on how steeply a discriminator's logit changes with its image."""
+"""Penalties on the gradient of a discriminator's logit with respect to its image."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,13 +18,13 @@ class Penalty(NamedTuple):
     """A term added to the discriminator's loss.
 
     Attributes:
-      name: what the metrics call it.
-      words: from the numbers in an image to the random words it takes an example.
-      value: from (critic, real images, generated images, words) to the penalty.
+      name: its name among the metrics.
+      bits: from the numbers in an image to the random words that each example takes.
+      value: from (critic, real images, generated images, random words) to the penalty.
     """
 
     name: str
-    words: Callable[[int], int]
+    bits: Callable[[int], int]
     value: Callable[[Critic, Images, Images, UInt32[Array, "batch words"]], Scalar]
 
 
@@ -34,10 +34,10 @@ def squared_norms(gradients: Images) -> Float[Array, " batch"]:
 
 
 def norms(gradients: Images) -> Float[Array, " batch"]:
-    """Norm of each example's gradient, itself with gradient 0 where that is 0 (a square root's would be infinite)."""
+    """Norm of each example's gradient; its own gradient at 0 is 0, where that of a square root is infinite."""
     squares = squared_norms(gradients)
-    flat = squares == 0
-    return jnp.where(flat, 0, jnp.sqrt(jnp.where(flat, 1, squares)))
+    zero = squares == 0
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squares)))
 
 
 def zero_centred(gradients: Images) -> Scalar:
@@ -50,45 +50,61 @@ def one_centred(gradients: Images) -> Scalar:
     return jnp.mean(jnp.square(norms(gradients) - 1))
 
 
-def slopes(critic: Critic, images: Images) -> Images:
+def input_gradients(critic: Critic, images: Images) -> Images:
     """The gradient of each image's logit with respect to that image.
 
-    That of the sum of all logits, which is the same unless batch statistics tie the images together.
+    It is taken of the sum of all logits, which is the same unless batch statistics tie the images together.
     """
     return jax.grad(lambda x: jnp.sum(critic(x)))(images)
 
 
 def interpolate(real: Images, fake: Images, bits: UInt32[Array, "batch 1"]) -> Images:
-    """Points on the lines between pairs of images, one example each, uniformly drawn by a word each."""
-    share = ((noise.uniform(bits) + 1) / 2)[:, :, None, None]
-    return real + share * (fake - real)
+    """A uniformly drawn point on the line between each pair of images."""
+    fraction = ((noise.uniform(bits) + 1) / 2)[:, :, None, None]
+    return real + fraction * (fake - real)
 
 
 def r1(gamma: float) -> Penalty:
-    """Gamma / 2 times the mean squared slope at real images (Mescheder et al. 2018, equation 9)."""
+    """R1: gamma / 2 times the mean squared gradient norm at real images.
+
+    References:
+      Mescheder et al., Which Training Methods for GANs do actually Converge?, 2018, equation 9.
+    """
     return Penalty(
-        "r1_penalty", lambda pixels: 0, lambda critic, real, fake, bits: gamma * zero_centred(slopes(critic, real))
+        "r1_penalty",
+        lambda pixels: 0,
+        lambda critic, real, fake, bits: gamma * zero_centred(input_gradients(critic, real)),
     )
 
 
 def r2(gamma: float) -> Penalty:
-    """Gamma / 2 times the mean squared slope at generated images (Mescheder et al. 2018, equation 10)."""
+    """R2: gamma / 2 times the mean squared gradient norm at generated images.
+
+    References:
+      Mescheder et al., Which Training Methods for GANs do actually Converge?, 2018, equation 10.
+    """
     return Penalty(
-        "r2_penalty", lambda pixels: 0, lambda critic, real, fake, bits: gamma * zero_centred(slopes(critic, fake))
+        "r2_penalty",
+        lambda pixels: 0,
+        lambda critic, real, fake, bits: gamma * zero_centred(input_gradients(critic, fake)),
     )
 
 
 def gradient_penalty(weight: float) -> Penalty:
-    """Weight times the squared distance of slopes to 1, between pairs of images (Gulrajani et al. 2017, equation 3)."""
+    """WGAN-GP: weight times the squared distance of gradient norms to 1, between pairs of images.
+
+    References:
+      Gulrajani et al., Improved Training of Wasserstein GANs, 2017, equation 3.
+    """
     return Penalty(
         "gradient_penalty",
         lambda pixels: 1,
-        lambda critic, real, fake, bits: weight * one_centred(slopes(critic, interpolate(real, fake, bits))),
+        lambda critic, real, fake, bits: weight * one_centred(input_gradients(critic, interpolate(real, fake, bits))),
     )
 
 
 def dragan(weight: float, *, deviation: float = 0.5) -> Penalty:
-    """Weight times the squared distance of slopes to 1, around real images (Kodali et al. 2017, equation 1).
+    """DRAGAN: weight times the squared distance of gradient norms to 1, around real images.
 
     Args:
       weight: the paper's lambda.
@@ -97,9 +113,13 @@ def dragan(weight: float, *, deviation: float = 0.5) -> Penalty:
 
     Returns:
       The penalty.
+
+    References:
+      Kodali et al., On Convergence and Stability of GANs, 2017, equation 1.
     """
 
     def value(critic: Critic, real: Images, fake: Images, bits: UInt32[Array, "batch words"]) -> Scalar:
-        return weight * one_centred(slopes(critic, real + deviation * noise.normal(bits).reshape(real.shape)))
+        noisy = real + deviation * noise.normal(bits).reshape(real.shape)
+        return weight * one_centred(input_gradients(critic, noisy))
 
     return Penalty("dragan_penalty", lambda pixels: pixels, value)

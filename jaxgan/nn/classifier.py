@@ -1,29 +1,26 @@
-"""A small convolutional classifier of digits, whose last features are what the quality of samples is measured by."""
+"""A small convolutional classifier, whose last features measure the quality of samples."""
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxgan.nn.convolution import Geometry
-from jaxgan.nn.convolution_layers import Conv
-from jaxgan.nn.dense import Dense
+from jaxgan.nn.bilinear import Geometry
 from jaxgan.nn.initializers import Initialization, torch_default
-from jaxgan.nn.normalization import BatchNorm
-from jaxgan.nn.precision import widened
+from jaxgan.nn.layers import BatchNorm, Conv, Dense, to_float32
 
-# It halves at once: at an image's full size a layer is slow for what it adds.
+# It halves first: at an image's full size a layer is slow for what it adds.
 KEEP, HALVE = Geometry((3, 3), padding=(1, 1)), Geometry((4, 4), (2, 2), (1, 1))
 LAYERS = ((HALVE, 1), (KEEP, 2), (HALVE, 3), (KEEP, 3))  # geometry, channels in units of the width
 
 
-class Classifier(nn.Module):
+class ConvClassifier(nn.Module):
     """Convolutions with batch normalization, the mean over all places, and one linear layer.
 
     Attributes:
       classes: classes to tell apart.
       width: channels at half of the image's size; three times as many at the end.
-      initialization: the laws of all weights.
+      initialization: distributions of all weights.
       axis_name: the mapped axis that a batch is split over; None on one device.
       dtype: what products are computed in; None for the parameters' own type.
     """
@@ -56,6 +53,6 @@ class Classifier(nn.Module):
         for i, (geometry, widths) in enumerate(LAYERS):
             x = Conv(self.width * widths, *geometry, False, False, self.initialization, self.dtype, name=f"conv_{i}")(x)
             x = nn.relu(BatchNorm(self.axis_name, name=f"norm_{i}")(x, train=train))
-        features = jnp.mean(widened(x), axis=(1, 2))
+        features = jnp.mean(to_float32(x), axis=(1, 2))
         logits = Dense(self.classes, initialization=self.initialization, dtype=self.dtype, name="output")(features)
-        return widened(logits), features
+        return to_float32(logits), features

@@ -1,13 +1,14 @@
 """Random numbers that belong to an example, not to a device.
 
-Each example of a batch gets a row of random words that depends only on a key and on its index in the global batch, so
-the same numbers come out however many devices the batch is spread over. Whoever needs randomness (latents, dropout)
-takes its words from that row.
+Each example of a batch gets a row of random bits, 32-bit words that depend only on a key and on its index in the global
+batch, so the same numbers come out on any number of devices. Latents, dropout and penalties take their words by name.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import accumulate
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,50 +16,67 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 
-def words(key: Key[Array, ""], index: Int[Array, " batch"], *, count: int) -> UInt32[Array, "batch {count}"]:
+def random_bits(key: Key[Array, ""], index: Int[Array, " batch"], *, count: int) -> UInt32[Array, "batch {count}"]:
     """Draws random words for each example, the same on any number of devices.
 
     Args:
       key: the threefry key of this step, used for nothing else.
       index: each example's position in the global batch.
-      count: words an example.
+      count: words per example.
 
     Returns:
       Independent uniform 32-bit words.
     """
-    # fold_in hashes a counter into two words. All counters at once: on CPU each call of threefry costs more than the
-    # hashing in it.
+    # fold_in hashes a counter into two words. All counters at once: on CPU a call of threefry costs more than its
+    # hashing.
     pairs = -(-count // 2)
     counters = index.astype(jnp.uint32)[:, None] * pairs + jnp.arange(pairs, dtype=jnp.uint32)
     hashed = jax.vmap(partial(jax.random.fold_in, key))(counters.ravel())
     return jax.random.key_data(hashed).reshape(len(index), 2 * pairs)[:, :count]
 
 
+def named_bits(
+    key: Key[Array, ""], index: Int[Array, " batch"], counts: Mapping[str, int]
+) -> dict[str, UInt32[Array, "batch count"]]:
+    """Draws random words for each example and divides each row by name.
+
+    Args:
+      key: as in :func:`random_bits`.
+      index: as in :func:`random_bits`.
+      counts: words per example, by what they are for; the order matters.
+
+    Returns:
+      Rows of words by name.
+    """
+    bits = random_bits(key, index, count=sum(counts.values()))
+    ends = list(accumulate(counts.values()))
+    return dict(zip(counts, jnp.split(bits, ends[:-1], axis=1), strict=True))
+
+
 def uniform(bits: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Turns random words into numbers from U[-1, 1), one a word."""
+    """Turns random words into numbers from U[-1, 1), one per word."""
     mantissa = (bits >> 9) | jnp.uint32(0x3F800000)  # a float in [1, 2)
     return lax.bitcast_convert_type(mantissa, jnp.float32) * 2 - 3
 
 
 def normal(bits: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Turns random words into numbers from N(0, 1), one a word, through the inverse error function."""
+    """Turns random words into numbers from N(0, 1), one per word, through the inverse error function."""
     tiny = jnp.finfo(jnp.float32).epsneg
     return math.sqrt(2) * lax.erf_inv(jnp.clip(uniform(bits), -1 + tiny, 1 - tiny))
 
 
-CLUSTERS = 10  # of a mixture
+CLUSTERS = 10  # of the mixture
 
 
 def mixture(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent"]:
-    """Turns rows of random words into latents in ten clusters: ten numbers that say which, the others evenly spread.
+    """Turns rows of random bits into latents in ten clusters: a one-hot vector beside uniform numbers.
 
-    Digits of different classes have no digits between them, but a generator that is continuous maps a law without gaps
-    to one without gaps; clusters give it gaps. With as many clusters as classes each can take one, whole, so that all
-    classes come equally often; with 16 some took two and others one. Within a cluster the law ends somewhere, since a
-    normal law's rare far latents become the images least like any digit.
+    A continuous generator maps a connected prior to connected images, yet classes are disjoint. Ten clusters, one per
+    class, leave gaps between them. With 16 clusters some classes took two and others one, and came unequally often.
+    Within a cluster the numbers are bounded: a normal distribution's rare far latents become the worst images.
 
     Args:
-      bits: more than ten words a row.
+      bits: more than ten words per row.
 
     Returns:
       Rows of which one of the first ten numbers is sqrt(10) and the others of them are 0; the rest is from
@@ -68,35 +86,58 @@ def mixture(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent
     return jnp.concatenate([math.sqrt(CLUSTERS) * cluster, math.sqrt(3) * uniform(bits[..., CLUSTERS:])], axis=-1)
 
 
-Law = Callable[[UInt32[Array, "*shape"]], Float[Array, "*shape"]]
+class Prior(NamedTuple):
+    """A distribution of latents.
+
+    Attributes:
+      name: how a config and a manifest call it.
+      draw: from random bits to latents of the same shape.
+      description: how to draw latents without this package.
+      fixed: numbers at the front of a row that truncation leaves alone, since they choose a cluster.
+    """
+
+    name: str
+    draw: Callable[[UInt32[Array, "*shape"]], Float[Array, "*shape"]]
+    description: str
+    fixed: int = 0
 
 
-def truncated(law: Law, truncation: float) -> Law:
-    """Draws a law's latents closer to the middle, of a mixture to that of their cluster.
+PRIORS = {
+    prior.name: prior
+    for prior in (
+        Prior("uniform", uniform, "every number from U[-1, 1]"),
+        Prior("normal", normal, "every number from N(0, 1)"),
+        Prior(
+            "mixture",
+            mixture,
+            "one of the first 10 numbers is sqrt(10), each as often, the others of them are 0; "
+            "every further number from U[-sqrt(3), sqrt(3)]",
+            fixed=CLUSTERS,
+        ),
+    )
+}
 
-    What a generator makes of latents far out is less like the data. Samples of the middle are more like it and vary
-    less: precision rises at the cost of recall.
+
+def truncate(latents: Float[Array, "*shape latent"], prior: Prior, truncation: float) -> Float[Array, "*shape latent"]:
+    """Scales latents towards the centre of the prior, or of their cluster.
+
+    Images of central latents resemble the data more and vary less: precision rises at the cost of recall.
 
     Args:
-      law: one of the laws above.
-      truncation: the share of its spread that remains; 1 leaves the law alone.
+      latents: drawn from the prior.
+      prior: where they come from.
+      truncation: the factor, in [0, 1]; 1 leaves the latents alone.
 
     Returns:
-      The law to sample by.
+      The scaled latents.
 
     References:
       Karras et al., A Style-Based Generator Architecture for GANs, 2019, appendix B, where it is applied to what a
       first network makes of the latents; here there is none.
     """
     if truncation == 1:
-        return law
-    kept = CLUSTERS if law is mixture else 0
-
-    def closer(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent"]:
-        latents = law(bits)
-        return jnp.concatenate([latents[..., :kept], truncation * latents[..., kept:]], axis=-1)
-
-    return closer
+        return latents
+    return jnp.concatenate([latents[..., : prior.fixed], truncation * latents[..., prior.fixed :]], axis=-1)
 
 
 def _decision_bits(rate: float) -> int:
@@ -114,7 +155,7 @@ def keep_mask(bits: UInt32[Array, "batch words"], units: int, *, rate: float) ->
 
     Args:
       bits: random words, :func:`mask_words` an example.
-      units: decisions an example.
+      units: decisions per example.
       rate: probability of dropping a unit, in (0, 1).
 
     Returns:

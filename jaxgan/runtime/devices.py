@@ -1,15 +1,15 @@
-"""Which devices a run uses, and how one function of a shard is run on all of them."""
+"""The devices of a run, and how one function runs on all of them."""
 
 import contextlib
 import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
@@ -17,21 +17,23 @@ from jaxgan.errors import UserError
 Carry = TypeVar("Carry")
 Inputs = TypeVar("Inputs")
 
-AXIS = "data"  # the one mapped axis: devices share a batch along it
-# What is given to YNNPACK on CPU; by default convolutions are, too.
+Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm]  # jaxlib has no types
+
+AXIS = "data"  # the one mapped axis, over which devices share a batch
+# What XLA gives to YNNPACK on CPU; by default convolutions, too.
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
 
 
-def select_devices(*, platform: str = "auto", count: int | None = None, batch_size: int = 1) -> tuple[jax.Device, ...]:
-    """Chooses the devices of a run; call it before anything else touches JAX's backends.
+def select_devices(*, platform: str = "auto", count: int | None = None, batch_size: int = 1) -> tuple[Device, ...]:
+    """Chooses the devices of a run.
 
     Args:
       platform: ``auto``, ``cpu``, ``gpu`` or ``tpu``.
       count: how many devices of each process; None for as many as divide the batch.
-      batch_size: images in a step, over all devices.
+      batch_size: images per step, over all devices.
 
     Returns:
-      The devices, process by process, equally many of each.
+      The devices, process by process, the same number from each.
 
     Raises:
       UserError: if the platform is absent, has fewer devices, or their number does not divide the batch.
@@ -60,46 +62,64 @@ def select_devices(*, platform: str = "auto", count: int | None = None, batch_si
     if batch_size % (count * processes):
         together = f"{count * processes} devices" + f" of {processes} processes" * (processes > 1)
         raise UserError(f"--batch-size: {batch_size} is not allowed, it must be a multiple of the {together}")
-    jax.config.update("jax_default_device", present[0])  # for what is computed outside of the compiled program
     return tuple(device for devices in by_process for device in devices[:count])
 
 
-def replicated(devices: Sequence[jax.Device]) -> Sharding:
+def replicated(devices: Sequence[Device]) -> Sharding:
     """The sharding of an array that every device holds whole."""
     if len(devices) == 1:
         return SingleDeviceSharding(devices[0])
     return NamedSharding(_mesh(devices), PartitionSpec())
 
 
-def place(array: ArrayLike, sharding: Sharding) -> jax.Array:
-    """Puts an array that each process has, whole and the same, where a sharding replicates it; nothing is sent."""
+def mapped_axis(devices: Sequence[Device]) -> str | None:
+    """The name of the axis that a batch is split over; None on one device."""
+    return AXIS if len(devices) > 1 else None
+
+
+def replicate(array: ArrayLike, sharding: Sharding) -> jax.Array:
+    """Puts an array, which every process has whole, on all devices of a sharding; nothing is sent."""
     return jax.make_array_from_process_local_data(sharding, np.asarray(array))
 
 
 def front_end(parallel: str) -> str:
-    """What ``auto`` stands for: pmap, and between processes shard_map, whose results need no gathering."""
+    """The front end that ``auto`` stands for: pmap, or between processes shard_map, which needs no gathering."""
     return ("shard_map" if jax.process_count() > 1 else "pmap") if parallel == "auto" else parallel
 
 
-def _mesh(devices: Sequence[jax.Device]) -> Mesh:
+def _mesh(devices: Sequence[Device]) -> Mesh:
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def place_parts(array: np.ndarray, devices: Sequence[jax.Device]) -> jax.Array:
-    """Puts the entries that a process has along the leading axis, one for each of its devices, on these."""
+def shard(array: np.ndarray, devices: Sequence[Device]) -> jax.Array:
+    """Puts the entries of an array along its leading axis on the devices of this process, one each."""
     alone = len(devices) == 1
     sharding = replicated(devices) if alone else NamedSharding(_mesh(devices), PartitionSpec(AXIS))
     return jax.make_array_from_process_local_data(sharding, array, (len(devices), *array.shape[1:]))
 
 
-def spread(
+def on_abstract_device(function: Callable[..., Any], *, in_axes: Any = None) -> Callable[..., Any]:
+    """Binds the mapped axis of a function to one abstract device, so that ``jax.eval_shape`` can trace it.
+
+    Args:
+      function: of arrays as one device sees them.
+      in_axes: as for :func:`parallelize`, for the arguments.
+
+    Returns:
+      The function, whose split arguments vary over the axis.
+    """
+    mesh = AbstractMesh((1,), (AXIS,), axis_types=(AxisType.Auto,))
+    return jax.shard_map(function, mesh=mesh, in_specs=_partition_specs(in_axes), out_specs=PartitionSpec())
+
+
+def parallelize(
     function: Callable[[Carry, Inputs], Carry],
-    devices: Sequence[jax.Device],
+    devices: Sequence[Device],
     *,
     parallel: str = "auto",
     in_axes: Any = None,
 ) -> Callable[[Carry, Inputs], Carry]:
-    """Compiles a function that runs on every device at once, and gives back the memory of its first argument.
+    """Compiles a function that runs on every device at once, and donates its first argument.
 
     Each device runs the whole function, finds its place with ``lax.axis_index("data")``, and agrees with the others
     through collectives on that axis, so that the carry is replicated and stays so.
@@ -109,7 +129,7 @@ def spread(
       devices: where to run.
       parallel: the front end for more than one device, ``pmap`` or ``shard_map``; see :func:`front_end`.
       in_axes: as for ``pmap``, for the inputs or for each of them: None if all devices are given the same, 0 if each is
-        given its entry along the leading axis, as :func:`place_parts` puts them.
+        given its entry along the leading axis, as :func:`shard` puts them.
 
     Returns:
       The compiled function. Its carry is donated.
@@ -124,13 +144,10 @@ def spread(
         return jax.jit(own, donate_argnums=0, compiler_options=options)
     if front_end(parallel) == "shard_map":
         everywhere = PartitionSpec()
-        specs = jax.tree.map(
-            lambda axis: everywhere if axis is None else PartitionSpec(AXIS), in_axes, is_leaf=_is_none
-        )
+        specs = _partition_specs(in_axes)
         mapped = jax.shard_map(own, mesh=_mesh(devices), in_specs=(everywhere, specs), out_specs=everywhere)
         return jax.jit(mapped, donate_argnums=0, compiler_options=options)
-    # pmap takes no options of the compiler's, and insists on one argument that is split over the devices, although none
-    # of ours may be: the device's number.
+    # pmap takes no compiler options. It needs one argument that is split over the devices: the device's number.
     mapped = jax.pmap(
         lambda _, carry, inputs: function(carry, inputs),
         axis_name=AXIS,
@@ -145,7 +162,7 @@ def spread(
     everywhere = replicated(devices)
 
     def run(carry: Carry, inputs: Inputs) -> Carry:
-        # What pmap returns lies on the devices of this process only; to see it with the others', nothing is copied.
+        # pmap returns arrays on the devices of this process; joining them with those of the others copies nothing.
         return jax.tree.map(
             lambda x: jax.make_array_from_single_device_arrays(
                 x.shape, everywhere, [shard.data for shard in x.addressable_shards]
@@ -156,10 +173,10 @@ def spread(
     return run
 
 
-def compiler_options(devices: Sequence[jax.Device]) -> dict[str, str] | None:
-    """The compiler's options for training, as far as it knows them: on CPU, convolutions by Eigen.
+def compiler_options(devices: Sequence[Device]) -> dict[str, str] | None:
+    """Compiler options for training, where XLA knows them: on CPU, convolutions by Eigen.
 
-    YNNPACK, to which XLA gives them by default, takes a third longer for the gradients of weights.
+    XLA's default, YNNPACK, takes a third longer for the gradients of weights.
 
     Args:
       devices: where training runs.
@@ -179,12 +196,19 @@ def compiler_options(devices: Sequence[jax.Device]) -> dict[str, str] | None:
 
 
 def _entries(in_axes: Any, inputs: Inputs) -> Inputs:
-    """Takes off the leading axis, of length one on a device, of the inputs that are split."""
+    """Removes the leading axis, of length one on a device, of the inputs that are split."""
     return jax.tree.map(
         lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[0], part),
         in_axes,
         inputs,
         is_leaf=_is_none,
+    )
+
+
+def _partition_specs(in_axes: Any) -> Any:
+    """What ``shard_map`` calls the axes that ``pmap`` takes."""
+    return jax.tree.map(
+        lambda axis: PartitionSpec() if axis is None else PartitionSpec(AXIS), in_axes, is_leaf=_is_none
     )
 
 
@@ -197,7 +221,7 @@ def enable_compilation_cache() -> None:
 
     ``JAX_COMPILATION_CACHE_DIR`` and ``JAX_ENABLE_COMPILATION_CACHE`` overrule it, as everywhere in JAX.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]  # set at run time
         with contextlib.suppress(RuntimeError):  # a user without a home has no cache
             home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
             jax.config.update("jax_compilation_cache_dir", str(home / "jaxgan" / "xla"))

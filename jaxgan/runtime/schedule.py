@@ -1,4 +1,4 @@
-"""When things happen in a run: functions of the step alone, so that an interrupted run does them at the same steps."""
+"""When a run logs, samples and saves: functions of the step, so an interrupted run does so at the same steps."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from jaxgan.config import Run
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps at which a run logs, draws samples and saves; step s is the state after s updates.
+    """The steps at which a run logs, samples and saves; step s is the state after s updates.
 
     Attributes:
       steps_per_epoch: full batches in the data set.
-      run: how long, and how often.
+      run: how long, and how often each happens.
     """
 
     steps_per_epoch: int
@@ -23,13 +23,13 @@ class Schedule:
         return self.run.epochs * self.steps_per_epoch
 
     def row_end(self, step: int) -> int:
-        """The first step after this one at which a row of metrics is complete: every `log_every`, and each epoch."""
+        """The first step after this one that completes a row of metrics: every ``log_every`` steps, and each epoch."""
         every = self.run.log_every or self.steps_per_epoch
         start = step - step % self.steps_per_epoch
         return start + min(((step - start) // every + 1) * every, self.steps_per_epoch)
 
     def call_end(self, step: int) -> int:
-        """The last step that a call of the program which begins here may reach: a row's end, or an end of the trace."""
+        """The last step that a call of the program from here may reach: the end of a row, or an edge of the trace."""
         traced = self.run.profiled
         return min(bound for bound in (self.row_end(step), traced.start, traced.stop) if bound > step)
 

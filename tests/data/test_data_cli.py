@@ -66,7 +66,7 @@ def test_a_source_that_does_not_exist_is_refused_even_where_none_is_needed(prepa
     assert "--from: '/nonexistent' is not a folder" in error
 
 
-def test_prepare_prints_one_line_and_a_second_time_that_the_source_was_not_read(small, tmp_path):
+def test_prepare_prints_one_line_and_once_prepared_reads_no_source(small, tmp_path):
     program = f"""
 import dataclasses
 from jaxgan import cli
@@ -146,9 +146,7 @@ def test_a_data_dir_out_of_reach_is_refused_in_one_line(tmp_path, capsys, forbid
         (".", "is a folder, name a file in it, such as 'samples.png'"),
     ],
 )
-def test_a_picture_that_cannot_be_written_is_refused_before_anything_is_prepared(
-    tmp_path, monkeypatch, capsys, out, message
-):
+def test_an_impossible_picture_is_refused_before_anything_is_prepared(tmp_path, monkeypatch, capsys, out, message):
     monkeypatch.chdir(tmp_path)
     error = fails_with(capsys, "data", "show", "mnist", "--out", out, "--data-dir", str(tmp_path / "data"))
     assert f"--out: {out!r}" in error

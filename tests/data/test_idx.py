@@ -52,7 +52,7 @@ def test_the_four_files_become_two_splits_in_the_order_of_the_files(small):
         assert (data.images.dtype, data.labels.dtype) == (np.uint8, np.int32)
 
 
-def test_files_of_another_data_set_of_the_same_shape_are_refused_by_checksum(small, other):
+def test_files_of_another_data_set_are_refused_by_checksum(small, other):
     with pytest.raises(UserError, match=r"here/train-images-idx3-ubyte: has MD5 .* another data set"):
         assemble(small.spec, other.files, origin="here")
 

@@ -54,7 +54,7 @@ def test_what_tfds_has_to_prepare_says_by_which_command(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_tfds_prepared_in_a_format_that_needs_tensorflow_says_how_to_prepare_it_again(tmp_path):
+def test_a_format_that_needs_tensorflow_says_how_to_prepare_it_again(tmp_path):
     directory = tmp_path / "celeb_a" / "2.1.0"
     directory.mkdir(parents=True)
     (directory / "features.json").write_text("{}")
@@ -63,7 +63,7 @@ def test_what_tfds_prepared_in_a_format_that_needs_tensorflow_says_how_to_prepar
         data.stream("celeb_a", data_dir=tmp_path)
 
 
-def test_any_data_set_of_images_is_streamed_at_the_size_asked_for_from_its_newest_version(tmp_path):
+def test_the_newest_version_of_any_images_is_streamed_at_a_given_size(tmp_path):
     stream = data.stream("other", data_dir=other(tmp_path), image_size=16)
     images, labels = stream.read(range(stream.size))
     assert images.shape == (3, 16, 16, 3)

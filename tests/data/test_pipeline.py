@@ -191,7 +191,7 @@ def test_the_default_folder_is_the_one_of_tfds(monkeypatch, tmp_path):
     assert default_data_dir() == tmp_path / "elsewhere"
 
 
-def test_a_home_folder_that_does_not_exist_is_refused_by_the_name_of_the_variable(monkeypatch):
+def test_a_home_folder_that_does_not_exist_names_the_variable(monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", "~no such user/x")
     with pytest.raises(UserError, match="TFDS_DATA_DIR: '~no such user/x'"):
         default_data_dir()

@@ -61,9 +61,7 @@ def test_an_archive_that_lacks_a_file_is_refused(small, tmp_path):
         sources.read_archive(archive, spec=small.spec)
 
 
-def test_the_folder_given_goes_before_the_archive_and_the_archive_before_the_network(
-    small, other, tmp_path, monkeypatch
-):
+def test_a_given_folder_comes_before_the_archive_before_the_network(small, other, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "download", lambda spec, *, scratch: other.files)
     unchecked = dataclasses.replace(small.spec, md5={})
     packed = dataclasses.replace(unchecked, archive=pack(small.files, tmp_path / "a.tar.xz"))
@@ -77,7 +75,7 @@ def test_the_folder_given_goes_before_the_archive_and_the_archive_before_the_net
     assert first_pixel(unchecked, None) == theirs
 
 
-def test_without_a_network_the_error_is_quick_and_names_the_three_other_ways(small, tmp_path, monkeypatch):
+def test_without_a_network_the_error_is_quick_and_names_other_ways(small, tmp_path, monkeypatch):
     def unreachable(request, timeout):
         assert timeout <= 3
         raise urllib.error.URLError("name resolution failed")

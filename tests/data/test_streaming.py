@@ -91,7 +91,7 @@ def test_reading_ends_with_the_context():
         assert not thread.is_alive()
 
 
-def test_a_record_that_cannot_be_read_is_an_error_of_this_process_where_it_is_needed():
+def test_an_unreadable_record_is_an_error_of_this_process_when_needed():
     def read(rows):
         raise UserError("the directory: damaged")
 

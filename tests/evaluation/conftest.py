@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxgan.data import Dataset
-from jaxgan.evaluation.classifier import FeatureNetwork
+from jaxgan.evaluation.feature_network import FeatureNetwork
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import math
 
 import numpy as np
-import prdc
+import prdc as published
 import pytest
 import scipy.linalg
 from sklearn.metrics import pairwise
 
-from jaxgan.evaluation import metrics, neighbours
+from jaxgan.evaluation import metrics, prdc
 
 rng = np.random.default_rng(0)
 REAL = rng.gamma(2.0, size=(300, 6)).astype(np.float32)  # not negative, as the features are
@@ -27,7 +27,7 @@ def test_the_frechet_distance_is_that_of_scipy_s_matrix_square_root():
     assert metrics.frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_frechet_distance_of_gaussians_with_common_axes_has_its_closed_form():
+def test_the_frechet_distance_on_common_axes_has_its_closed_form():
     means, deviations = rng.normal(size=(2, 5)), rng.uniform(0, 2, (2, 5))
     deviations[0, 0] = deviations[1, 1] = 0  # singular
     axes, _ = np.linalg.qr(rng.normal(size=(5, 5)))
@@ -36,7 +36,7 @@ def test_the_frechet_distance_of_gaussians_with_common_axes_has_its_closed_form(
     assert metrics.frechet_distance(a, b) == pytest.approx(expected, rel=1e-7)
 
 
-def test_the_frechet_distance_of_a_set_to_itself_is_zero_even_where_features_are_constant_or_fewer_than_needed():
+def test_a_set_is_at_frechet_distance_zero_of_itself_if_singular_too():
     constant = np.hstack([REAL, np.full((len(REAL), 3), 7, np.float32)])
     for features in (REAL, constant, constant[:5]):
         assert 0 <= frechet(features, features[::-1]) < 1e-6
@@ -48,7 +48,7 @@ def test_moments_are_numpy_s():
     np.testing.assert_allclose(found.covariance, np.cov(REAL.astype(np.float64), rowvar=False))
 
 
-def test_the_kernel_distance_is_that_of_scikit_learn_s_kernel_averaged_over_disjoint_subsets():
+def test_the_kernel_distance_is_scikit_learn_s_over_disjoint_subsets():
     size = 50
     found = metrics.kernel_distance(REAL, FAKE, size=size, seed=3)
     dealt = np.random.default_rng(3)
@@ -63,7 +63,7 @@ def test_the_kernel_distance_is_that_of_scikit_learn_s_kernel_averaged_over_disj
     assert found.error == pytest.approx(np.std(values, ddof=1) / 2, rel=1e-9)
 
 
-def test_the_kernel_distance_of_equal_laws_is_zero_within_its_error_and_of_others_is_not():
+def test_the_kernel_distance_tells_distributions_apart_and_no_samples():
     draws = rng.normal(size=(2, 2000, 4))
     same = metrics.kernel_distance(*draws, size=100)
     assert abs(same.mean) < 4 * same.error
@@ -76,30 +76,30 @@ def test_subsets_are_halved_where_images_are_few():
 
 
 @pytest.mark.parametrize("k", [3, 5])
-def test_fidelity_and_diversity_are_those_of_the_published_implementation(k, capsys, monkeypatch):
-    expected = prdc.compute_prdc(REAL.astype(np.float64), FAKE.astype(np.float64), nearest_k=k)
-    monkeypatch.setattr(neighbours, "AT_ONCE", 7 * len(REAL))  # several parts, the last one shorter
-    found = neighbours.support(REAL, FAKE, k=k, wide_k=k)._asdict()
+def test_fidelity_and_diversity_are_those_of_the_published_code(k, capsys, monkeypatch):
+    expected = published.compute_prdc(REAL.astype(np.float64), FAKE.astype(np.float64), nearest_k=k)
+    monkeypatch.setattr(prdc, "AT_ONCE", 7 * len(REAL))  # several parts, the last one shorter
+    found = prdc.support(REAL, FAKE, k=k, wide_k=k)._asdict()
     assert 0 < min(expected.values()) < 1
     assert found == pytest.approx(expected, rel=1e-12)
 
 
 def test_each_pair_of_metrics_has_its_own_neighbour():
-    three, five = (neighbours.support(REAL, FAKE, k=k, wide_k=k) for k in (3, 5))
+    three, five = (prdc.support(REAL, FAKE, k=k, wide_k=k) for k in (3, 5))
     assert three != five
-    assert neighbours.support(REAL, FAKE) == (three.precision, three.recall, five.density, five.coverage)
-    radii = neighbours.squared_radii(REAL, (3, 5))
-    assert neighbours.support(REAL, FAKE, real_radii=radii) == neighbours.support(REAL, FAKE)
+    assert prdc.support(REAL, FAKE) == (three.precision, three.recall, five.density, five.coverage)
+    radii = prdc.squared_radii(REAL, (3, 5))
+    assert prdc.support(REAL, FAKE, real_radii=radii) == prdc.support(REAL, FAKE)
 
 
 def test_a_set_supports_itself():
-    found = neighbours.support(REAL, REAL)
+    found = prdc.support(REAL, REAL)
     assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
     assert found.density > 1
 
 
 def test_few_distinct_samples_are_precise_and_not_diverse():
-    found = neighbours.support(REAL, np.repeat(REAL[:3], 50, axis=0))
+    found = prdc.support(REAL, np.repeat(REAL[:3], 50, axis=0))
     assert found.precision == 1
     assert max(found.recall, found.coverage) < 0.1
 
@@ -109,21 +109,21 @@ def test_neither_order_nor_place_nor_turn_of_the_features_matters():
     mixed = REAL[rng.permutation(len(REAL))], FAKE[rng.permutation(len(FAKE))]
     for real, fake in (turned, mixed):
         assert frechet(real, fake) == pytest.approx(frechet(REAL, FAKE), rel=1e-9)
-        assert neighbours.support(real, fake) == pytest.approx(neighbours.support(REAL, FAKE), rel=1e-12)
+        assert prdc.support(real, fake) == pytest.approx(prdc.support(REAL, FAKE), rel=1e-12)
 
 
 def test_radii_leave_out_the_image_itself():
     line = np.array([[0.0], [1.0], [3.0], [7.0]])
-    np.testing.assert_allclose(neighbours.squared_radii(line, (1, 2)), [[1, 9], [1, 4], [4, 9], [16, 36]])
+    np.testing.assert_allclose(prdc.squared_radii(line, (1, 2)), [[1, 9], [1, 4], [4, 9], [16, 36]])
 
 
-def test_the_nearest_image_is_found_among_all_parts_and_a_copy_is_at_zero(monkeypatch):
-    monkeypatch.setattr(neighbours, "AT_ONCE", 12 * 50)
+def test_the_nearest_image_is_found_among_all_parts(monkeypatch):
+    monkeypatch.setattr(prdc, "AT_ONCE", 12 * 50)
     among = rng.integers(0, 256, (100, 4, 3, 1), dtype=np.uint8)
     images = np.concatenate([among[[3, 97]], rng.integers(0, 256, (48, 4, 3, 1), dtype=np.uint8)])
     apart = among[None].astype(float) - images[:, None]
     expected = np.sqrt(np.min(np.sum(apart**2, axis=(2, 3, 4)), axis=1)) / 255
-    found = neighbours.nearest_distances(images, among)
+    found = prdc.nearest_distances(images, among)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert list(found[:2]) == [0, 0]
 
@@ -136,7 +136,7 @@ def test_the_classifier_score_goes_from_one_to_the_number_of_classes():
     assert metrics.classifier_score(p) == pytest.approx(expected)
 
 
-def test_class_balance_is_the_divergence_of_mean_predictions_from_the_data():
+def test_class_balance_is_the_divergence_of_mean_predictions():
     p, shares = rng.dirichlet(np.ones(4), 100), np.array([0.1, 0.2, 0.3, 0.4])
     assert metrics.class_balance(p, shares) == pytest.approx(scipy.stats.entropy(p.mean(0), shares))
     assert metrics.class_balance(np.tile(shares, (9, 1)), shares) == pytest.approx(0, abs=1e-15)
@@ -150,12 +150,3 @@ def test_class_shares_and_confidence_are_counted():
     p = np.array([[0.96, 0.04], [0.5, 0.5], [0.02, 0.98], [0.9, 0.1]])
     assert metrics.confident_fraction(p) == 0.5
     assert metrics.confident_fraction(p, threshold=0.9) == 0.75
-
-
-def test_modes_are_combinations_of_the_classes_of_the_channels():
-    digits = np.arange(1000)
-    every = np.stack([digits // 100, digits // 10 % 10, digits % 10], axis=1)
-    assert metrics.stacked_modes(every) == (1000, pytest.approx(0, abs=1e-12))
-    half = metrics.stacked_modes(np.repeat(every[:500], 3, axis=0))
-    assert half == (500, pytest.approx(math.log(2)))
-    assert metrics.stacked_modes(np.array([[1, 2, 3], [3, 2, 1], [1, 2, 3]])).found == 2

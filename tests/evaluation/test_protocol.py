@@ -3,7 +3,6 @@ import pytest
 
 from jaxgan.errors import UserError
 from jaxgan.evaluation import protocol
-from jaxgan.evaluation.classifier import FeatureNetwork
 
 
 @pytest.fixture
@@ -11,7 +10,7 @@ def against(network, bright):
     return protocol.reference(network, bright(200, seed=0))
 
 
-def test_real_images_in_the_place_of_samples_are_nearly_perfect_and_noise_is_not(against, bright):
+def test_real_images_as_samples_are_nearly_perfect_and_noise_is_not(against, bright):
     real = protocol.measure(bright(150, seed=1).images, against, seed=0)
     noise = np.random.default_rng(0).integers(0, 256, (150, 6, 5, 1), dtype=np.uint8)
     worse = protocol.measure(noise, against, seed=0)
@@ -30,7 +29,7 @@ def test_the_test_images_themselves_are_perfect(against, bright):
     assert found["class_balance"] == pytest.approx(0, abs=1e-9)
 
 
-def test_the_floor_is_a_fixed_choice_of_training_images_measured_as_samples_are(against, bright):
+def test_the_floor_is_a_fixed_choice_of_training_images(against, bright):
     training = bright(300, seed=2).images
     chosen = protocol.floor_choice(300, count=120)
     assert len(set(chosen)) == 120
@@ -51,7 +50,7 @@ def test_shares_are_of_predicted_classes_and_held_against_the_data_s(against, br
     assert found["largest_share_error"] > 0.8
 
 
-def test_the_accuracy_of_requested_classes_is_there_where_some_were_requested(against, bright):
+def test_accuracy_is_measured_where_classes_were_requested(against, bright):
     data = bright(200, seed=1)
     assert "requested_class_accuracy" not in protocol.measure(data.images, against, seed=0)
     predicted = np.argmax(against.network.extract(data.images)[1], axis=1)
@@ -64,17 +63,6 @@ def test_copies_are_nearer_to_the_training_images_than_others(bright):
     training, others = bright(100, seed=2).images, bright(100, seed=3).images
     assert protocol.memorisation(training[:50], training) == 0
     assert protocol.memorisation(others, training) > 0
-
-
-def test_stacked_digits_are_told_channel_by_channel():
-    network = FeatureNetwork("value", lambda images: (None, np.eye(10)[images[:, 0, 0, 0]]))
-    images = np.zeros((6, 2, 2, 3), np.uint8)
-    images[:, 0, 0] = [[1, 2, 3], [3, 2, 1], [1, 2, 3], [9, 9, 9], [0, 0, 0], [1, 2, 3]]
-    found = protocol.measure_stacked(images, network)
-    assert found["modes_found"] == 4
-    assert found["modes_divergence"] == pytest.approx(
-        sum(p * np.log(1000 * p) for p in (3 / 6, 1 / 6, 1 / 6, 1 / 6)), rel=1e-9
-    )
 
 
 def test_several_seeds_give_mean_and_deviation_and_one_gives_none():

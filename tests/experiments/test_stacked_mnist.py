@@ -1,28 +1,28 @@
-"""The study of Stacked MNIST in small: what it trains on, what it counts, and what its table says beside what."""
+"""The study of Stacked MNIST in small: what it trains on, what it counts, and what its table says."""
 
 import dataclasses
 import json
-import sys
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from studies import stacked_mnist
 
-from jaxgan import config as configs
 from jaxgan import data
-from jaxgan.data import Dataset, stacking
+from jaxgan.config import Config, Run
+from jaxgan.data import Dataset
 from jaxgan.data.catalog import find
+from jaxgan.data.stacking import stack
 from jaxgan.errors import UserError
-from jaxgan.evaluation import classifier
-from jaxgan.evaluation.classifier import FeatureNetwork
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
-
-import stacked_mnist
+from jaxgan.evaluation import feature_network
+from jaxgan.evaluation.feature_network import FeatureNetwork
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.runs import tracking
 
 
 def by_brightness(images):
-    """Features of no use, and certainty of the tenth of the scale that an image's mean brightness lies in."""
+    """Certainty of the tenth of the scale that an image's mean brightness lies in."""
     label = np.clip(images.mean(axis=(1, 2, 3)) // 25.6, 0, 9).astype(int)
     return np.zeros((len(images), 2), np.float32), np.eye(10, dtype=np.float32)[label]
 
@@ -32,47 +32,50 @@ NETWORK = FeatureNetwork("brightness-1", by_brightness)
 
 @pytest.fixture
 def grey(monkeypatch):
-    """Digits that are plain greys, which the network knows, in the place of MNIST; and a small method."""
+    """Digits that are plain greys, which the network knows, in place of MNIST; and a small method."""
     labels = np.arange(150, dtype=np.int32) % 10
     images = np.broadcast_to((25.6 * labels + 12).astype(np.uint8)[:, None, None, None], (150, 28, 28, 1))
-    parts = stacking.in_parts(find("stacked_mnist"), Dataset("mnist", images, labels, tuple("0123456789")))
-    monkeypatch.setattr(classifier, "load", lambda name: NETWORK)
-    monkeypatch.setattr(
-        data,
-        "load",
-        lambda name, split="train", data_dir=None: parts if split == "train" else stacking.put_together(parts),
-    )
-    recipe = configs.Config(method=configs.VanillaGAN(hidden_units=4))  # compiles fast
+    stacked = stack(find("stacked_mnist"), Dataset("mnist", images, labels, tuple("0123456789")))
+    monkeypatch.setattr(feature_network, "load", lambda name: NETWORK)
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: stacked)
+    monkeypatch.setattr(tracking, "draw", lambda *args, **how: [])  # takes longer than training
+    recipe = Config(VanillaGAN(hidden_units=4), Run(sample_epochs=(1,)))
     monkeypatch.setattr(stacked_mnist, "RECIPES", {"wgan": recipe})
+    return stacked
 
 
-@pytest.mark.slow
-def test_a_method_is_trained_and_its_modes_stand_in_a_table_beside_real_and_published_ones(grey, tmp_path, capsys):
-    flags = ["--method", "wgan", "--epochs", "1", "--samples", "300", "--devices", "1", "--out", str(tmp_path)]
-    stacked_mnist.main(flags)
-    found = json.loads((tmp_path / "wgan" / "modes.json").read_text())
-    assert (found["steps"], found["samples"], found["features"]) == (2, 300, "brightness-1")
-    text = (tmp_path / "table.md").read_text()
+def test_the_modes_of_a_run_stand_beside_real_and_published_ones(grey, tmp_path, capsys):
+    flags = ["--method", "wgan", "--epochs", "1", "--samples", "100", "--devices", "1"]
+    stacked_mnist.main([*flags, "--runs", str(tmp_path), "--out", str(tmp_path / "out")])
+    row = json.loads((tmp_path / "wgan" / "modes.json").read_text())
+    assert row["steps"] == 2
+    assert 1 <= row["found"] <= 100
+    text = (tmp_path / "out" / "stacked_mnist.md").read_text()
     assert text in capsys.readouterr().out
-    assert f"| Vanilla GAN | {found['modes_found']:.0f} | {found['modes_divergence']:.3f} | 2 |" in text
-    assert "| PacGAN, published | 992 | 0.28 | | |" in text
-    assert "300 samples, classifier brightness-1, seed 0" in text
-    real = json.loads((tmp_path / "table.json").read_text())["real"]
-    assert real["modes_found"] > 150
-    assert f"| real digits | {real['modes_found']:.0f} |" in text
+    assert f"| Vanilla GAN | {row['found']} | {row['divergence']:.3f} | 2 | {row['minutes']:.1f} |" in text
+    real = stacked_mnist.count_modes(grey.labels[:100, None] // [100, 10, 1] % 10)
+    assert f"| real images | {real.found} | {real.divergence:.3f} |  |  |" in text
+    assert "| PacGAN, published | 992 | 0.28 |  |  |" in text
+    assert "100 samples, seed 0, feature network brightness-1" in text
 
 
-def test_the_floor_is_counted_in_as_many_stacks_of_three_unlike_digits(grey):
-    few, many = (stacked_mnist.floor(NETWORK, stacked_mnist.Options(samples=count)) for count in (30, 6000))
-    assert 25 <= few["modes_found"] <= 30
-    assert many["modes_found"] > 950
-    assert many["modes_divergence"] < 0.15
+def test_modes_are_combinations_of_the_classes_of_the_channels():
+    every = np.arange(1000)[:, None] // [100, 10, 1] % 10
+    assert stacked_mnist.count_modes(every) == (1000, pytest.approx(0, abs=1e-12))
+    half = stacked_mnist.count_modes(np.repeat(every[:500], 3, axis=0))
+    assert half == (500, pytest.approx(math.log(2)))
+    few = stacked_mnist.count_modes(np.array([[1, 2, 3], [3, 2, 1], [1, 2, 3], [9, 9, 9], [0, 0, 0], [1, 2, 3]]))
+    assert few == (4, pytest.approx(sum(p * math.log(1000 * p) for p in (3 / 6, 1 / 6, 1 / 6, 1 / 6))))
 
 
-def test_each_method_is_that_of_its_recipe_and_a_falling_step_size_ends_with_the_last_step():
+def test_each_channel_is_labelled_by_itself(grey):
+    found = stacked_mnist.classify(grey.images, NETWORK)
+    np.testing.assert_array_equal(found @ [100, 10, 1], grey.labels)
+
+
+def test_the_decay_of_learning_rates_ends_with_the_last_step():
     for name, recipe in stacked_mnist.RECIPES.items():
         made = stacked_mnist.config(stacked_mnist.Options(method=name, epochs=7))
-        configs.validate(made)
         assert (made.run.data, made.run.epochs, made.run.batch_size) == ("stacked_mnist", 7, recipe.run.batch_size)
         steps = {"decay_steps": 7 * (60_000 // made.run.batch_size)} if name == "r3gan" else {}
         assert made.method == dataclasses.replace(recipe.method, **steps)
@@ -80,23 +83,24 @@ def test_each_method_is_that_of_its_recipe_and_a_falling_step_size_ends_with_the
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--samples", "0"], "--samples: 0 is not allowed"), (["--epochs", "0"], "--epochs: 0 is not allowed")],
+    [(["--samples", "0"], "--samples: 0 images are not allowed"), (["--epochs", "0"], "--epochs: 0 is not allowed")],
 )
-def test_a_mistake_costs_one_line_and_nothing_on_disk(flags, words, grey, tmp_path, capsys):
+def test_a_mistake_costs_one_line_and_nothing_on_disk(flags, words, tmp_path, capsys):
+    folder = str(tmp_path / "runs")
     with pytest.raises(SystemExit) as caught:
-        stacked_mnist.main(["--method", "wgan", *flags, "--out", str(tmp_path / "out")])
+        stacked_mnist.main([*flags, "--runs", folder, "--out", folder])
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert not Path(folder).exists()
 
 
 def test_without_the_classifier_nothing_is_trained(monkeypatch, tmp_path):
     def missing(name):
         raise UserError("no classifier")
 
-    monkeypatch.setattr(classifier, "load", missing)
+    monkeypatch.setattr(feature_network, "load", missing)
     with pytest.raises(SystemExit):
-        stacked_mnist.main(["--out", str(tmp_path / "out")])
-    assert not (tmp_path / "out").exists()
+        stacked_mnist.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""The twins in PyTorch as commands: what they write, where they go on, and what they say when something is missing."""
+"""The PyTorch twins as commands: what they write, how they resume, and their errors."""
 
 import dataclasses
 import json
@@ -10,20 +10,17 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgan import config as configs
-from jaxgan import data, interop
-from jaxgan.data import Dataset
+from jaxgan import interop
 from jaxgan.errors import UserError
 from jaxgan.methods import build
+from jaxgan.methods.vanilla_gan import VanillaGAN
 
 TWINS = Path(__file__).parents[2] / "experiments" / "imperative"
-sys.path.insert(0, str(TWINS.parent))
-
 IMAGES = np.random.default_rng(0).integers(0, 256, (70, 28, 28, 1), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("name", ["vanilla_gan", "dcgan", "wgan", "vae"])
-def test_without_torch_a_twin_says_in_one_line_what_to_install(name):
+def test_twin_without_torch_says_what_to_install(name):
     program = f"import runpy, sys; sys.modules['torch'] = None; runpy.run_path({str(TWINS / name)!r} + '.py')"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ended.returncode == 2
@@ -31,18 +28,17 @@ def test_without_torch_a_twin_says_in_one_line_what_to_install(name):
 
 
 @pytest.fixture
-def twin(tmp_path, monkeypatch):
-    """Trains the vanilla GAN's twin on three batches an epoch, by a function of its flags."""
+def twin(tmp_path):
+    """A function of flags that trains the vanilla GAN's twin, on three batches per epoch."""
     pytest.importorskip("torch").set_num_threads(1)  # threads that spin suffer from other tests
     from imperative import training
     from imperative.vanilla_gan import vanilla_gan
 
-    monkeypatch.setattr(data, "load", lambda *args, **keywords: Dataset("toy", IMAGES, None, ()))
     defaults = training.Options(workdir=tmp_path / "run", batch_size=20)
-    return lambda **flags: training.run(vanilla_gan, dataclasses.replace(defaults, **flags))
+    return lambda **flags: training.run(vanilla_gan, dataclasses.replace(defaults, **flags), images=IMAGES)
 
 
-def test_a_twin_writes_metrics_of_every_epoch_a_checkpoint_and_samples(twin, tmp_path):
+def test_twin_writes_metrics_of_every_epoch_and_samples(twin, tmp_path):
     twin(epochs=2)
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [3, 6]
@@ -52,7 +48,7 @@ def test_a_twin_writes_metrics_of_every_epoch_a_checkpoint_and_samples(twin, tmp
     assert samples.dtype == np.uint8
 
 
-def test_a_twin_stopped_within_an_epoch_goes_on_to_the_weights_and_metrics_of_an_unbroken_one(twin, tmp_path):
+def test_twin_resumed_within_an_epoch_equals_an_unbroken_run(twin, tmp_path):
     import torch
 
     twin(epochs=2, steps=4)
@@ -63,10 +59,10 @@ def test_a_twin_stopped_within_an_epoch_goes_on_to_the_weights_and_metrics_of_an
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "other" / "metrics.jsonl").read_bytes()
 
 
-def test_a_twin_begins_with_the_weights_of_ours(twin, tmp_path):
+def test_twin_starts_from_exported_weights(twin, tmp_path):
     from safetensors.numpy import save_file
 
-    state = build(configs.VanillaGAN(), image_shape=(28, 28, 1)).init(jax.random.key(0))
+    state = build(VanillaGAN(), image_shape=(28, 28, 1)).init(jax.random.key(0))
     weights = interop.weights(jax.device_get(state))
     save_file(weights, tmp_path / "weights.safetensors")
     before, after = (
@@ -88,13 +84,13 @@ def test_a_twin_begins_with_the_weights_of_ours(twin, tmp_path):
         ({"weights": Path(__file__)}, "--weights: .* does not fit or is damaged"),
     ],
 )
-def test_a_mistake_is_named_and_nothing_is_written(twin, tmp_path, flags, words):
+def test_twin_names_a_wrong_flag_and_writes_nothing(twin, tmp_path, flags, words):
     with pytest.raises(UserError, match=words):
         twin(**flags)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_of_another_seed_or_another_twin_is_not_gone_on_with(twin, tmp_path):
+def test_twin_refuses_to_resume_another_seed_or_method(twin, tmp_path):
     from imperative import training
     from imperative.vae import VAE
 
@@ -102,4 +98,4 @@ def test_a_run_of_another_seed_or_another_twin_is_not_gone_on_with(twin, tmp_pat
     with pytest.raises(UserError, match="--seed: 1 is not allowed, the run was started with 0"):
         twin(seed=1)
     with pytest.raises(UserError, match=r"--workdir: .*checkpoint.pt' does not fit or is damaged"):
-        training.run(VAE, training.Options(workdir=tmp_path / "run", batch_size=20))
+        training.run(VAE, training.Options(workdir=tmp_path / "run", batch_size=20), images=IMAGES)

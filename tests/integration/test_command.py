@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxgan.runtime.workdir import Workdir
-
-from .test_resume import assert_same, content
+from jaxgan.runs.workdir import Workdir
+from tests.training import assert_same, content
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "vanilla_gan.py"
 FLAGS = ["--epochs", "3", "--checkpoint-every", "1", "--log-every", "300", "--hidden-units", "8", "--devices", "1"]
@@ -47,9 +46,7 @@ def test_the_command_says_what_it_built_and_names_what_it_wrote(unbroken):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_says_how_to_go_on_and_the_resumed_run_ends_in_the_same_bytes(
-    signum, mnist_dir, tmp_path, unbroken
-):
+def test_a_run_stopped_by_a_signal_says_how_to_go_on_to_the_same_bytes(signum, mnist_dir, tmp_path, unbroken):
     folder = Workdir(tmp_path / "run")
     process = start(folder.root, mnist_dir)
     wait_for(folder.metrics.exists, process)

@@ -4,10 +4,13 @@ import json
 
 import pytest
 
-from jaxgan.config import DCGAN, Config, Run, VanillaGAN
+from jaxgan.config import Config, Run
 from jaxgan.data import catalog
-from jaxgan.runtime import finished, launch
-from jaxgan.runtime.workdir import Workdir
+from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.runs import checkpoints, launch
+from jaxgan.runs.workdir import Workdir
+from jaxgan.runtime.program import stream_key
 from tests.photographs import SMALL
 
 FLAGS = ["--batch-size", "20", "--epochs", "1", "--sample-epochs", "1", "--devices", "1"]
@@ -44,11 +47,11 @@ def test_a_gan_trains_on_a_stream_of_photographs_and_is_read_back(start, tmp_pat
     assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [3]
     assert (folder.figures / "samples.png").stat().st_size > 1000
     shape = SMALL[name].image_shape
-    run = finished.load(folder.root)
-    assert run.method.sample(run.state, launch.role_key(0, 0), 2).shape == (2, *shape)
+    run = checkpoints.load_run(folder.root)
+    assert run.method.sample(run.state, stream_key(0, 0), 2).shape == (2, *shape)
 
 
-def test_what_cannot_be_held_in_memory_is_one_line_that_names_the_flag_and_changes_nothing(start, tmp_path):
+def test_what_cannot_be_held_in_memory_is_one_line_that_names_the_flag(start, tmp_path):
     code, error = start("--data", "celeb_a")
     assert code == 2
     assert "--data: 'celeb_a' is not to be held in memory; train on it with --input stream" in error

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,11 +12,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
-from jaxgan.runtime.checkpoints import checkpoint_manager, latest_step
-from jaxgan.runtime.workdir import Workdir
+from jaxgan.runs.checkpoints import latest_step
+from jaxgan.runs.workdir import Workdir
+from tests.training import final_state
 
 from . import toy_process
 
@@ -79,14 +80,9 @@ def rows(folder):
     return [json.loads(line) for line in Workdir(folder).metrics.read_text().splitlines()]
 
 
-def final_state(folder):
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    with checkpoint_manager(Workdir(folder).checkpoints, read_only=True) as manager:
-        return manager.restore(manager.latest_step(), args=ocp.args.StandardRestore(fallback_sharding=here))
-
-
-def assert_same_losses(folder, expected):
-    for found, row in zip(rows(folder), rows(expected), strict=True):
+def assert_same_losses(folder, expected, *, strict=True):
+    """Asserts equal rows of metrics; without ``strict`` one run may have more epochs."""
+    for found, row in zip(rows(folder), rows(expected), strict=strict):
         assert found == pytest.approx(row, rel=1e-5)
 
 
@@ -98,7 +94,7 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("count", "devices", "parallel"), [(2, 1, "auto"), (4, 1, "auto"), (2, 2, "pmap")])
-def test_several_processes_have_the_losses_the_state_and_the_files_of_one(count, devices, parallel, alone, tmp_path):
+def test_several_processes_have_the_losses_state_and_files_of_one(count, devices, parallel, alone, tmp_path):
     (_, output, _), *others = train(tmp_path / "run", count, "--epochs", 3, "--parallel", parallel, devices=devices)
     assert_same_losses(tmp_path / "run", alone)
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
@@ -109,30 +105,28 @@ def test_several_processes_have_the_losses_the_state_and_the_files_of_one(count,
     assert f"{count * devices} cpu under" in output
     assert f"in {count} processes" in output
     for _, other, errors in others:
-        assert (
-            "".join(line for line in other.splitlines() if "peer ranks" not in line and "[Gloo]" not in line).strip()
-            == ""
-        )
+        printed = [line for line in other.splitlines() if "peer ranks" not in line and "[Gloo]" not in line]
+        assert "".join(printed).strip() == ""
         assert errors == ""
 
 
-@pytest.mark.parametrize(("devices", "parallel"), [(1, "auto"), (2, "auto"), (2, "pmap")])
-def test_processes_that_each_read_their_part_of_a_stream_have_the_losses_of_one(devices, parallel, alone, tmp_path):
+@pytest.mark.parametrize(("devices", "parallel"), [(1, "auto"), (2, "pmap")])
+def test_processes_that_each_stream_their_part_have_the_losses_of_one(devices, parallel, alone, tmp_path):
     flags = ["--input", "stream", "--parallel", parallel]
     train(tmp_path / "run", 2, "--epochs", 1, *flags, devices=devices)
     train(tmp_path / "run", 2, "--epochs", 3, "--resume", "must", *flags, devices=devices)
     assert_same_losses(tmp_path / "run", alone)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
-def test_a_run_moves_between_one_process_and_two(before, after, alone, tmp_path):
-    train(tmp_path / "run", before, "--epochs", 2)
-    train(tmp_path / "run", after, "--epochs", 3, "--resume", "must")
-    assert_same_losses(tmp_path / "run", alone)
+def test_a_run_moves_from_one_process_to_two(alone, tmp_path):
+    folder = Workdir(shutil.copytree(alone, tmp_path / "run"))
+    shutil.rmtree(folder.checkpoints / "9")
+    train(folder.root, 2, "--epochs", 3, "--resume", "must")
+    assert_same_losses(folder.root, alone)
 
 
 @pytest.mark.parametrize(("signum", "told"), [(signal.SIGTERM, 1), (signal.SIGINT, 0)])
-def test_a_signal_to_one_process_saves_all_at_one_step_and_ends_them_with_0(signum, told, tmp_path):
+def test_a_signal_to_one_process_saves_all_and_one_goes_on(signum, told, alone, tmp_path):
     running = start(tmp_path / "run", 2, *FOREVER)
     wait_for_checkpoint(tmp_path / "run", running)
     running[told].send_signal(signum)
@@ -141,10 +135,11 @@ def test_a_signal_to_one_process_saves_all_at_one_step_and_ends_them_with_0(sign
     step = latest_step(Workdir(tmp_path / "run").checkpoints)
     assert f"stopped by SIGTERM after step {step} and saved" in errors
     train(tmp_path / "run", 1, "--epochs", step // 3 + 1, "--resume", "must")
+    assert_same_losses(tmp_path / "run", alone, strict=False)
 
 
 @pytest.mark.parametrize("dead", [1, 0])
-def test_a_dead_process_ends_the_other_soon_and_both_go_on_from_the_checkpoint(dead, tmp_path):
+def test_a_dead_process_ends_the_other_soon(dead, tmp_path):
     running = start(tmp_path / "run", 2, *FOREVER)
     wait_for_checkpoint(tmp_path / "run", running)
     running[dead].kill()
@@ -155,8 +150,9 @@ def test_a_dead_process_ends_the_other_soon_and_both_go_on_from_the_checkpoint(d
     # JAX's own words may come first: always if the process is missed at a barrier, or was the coordinator.
     assert "another process or a device is gone" in errors or "another task died" in errors
     assert "Traceback" not in errors
-    step = latest_step(Workdir(tmp_path / "run").checkpoints)
-    train(tmp_path / "run", 2, "--epochs", step // 3 + 1, "--resume", "must")
+    if dead == 1:  # both go on from the checkpoint
+        step = latest_step(Workdir(tmp_path / "run").checkpoints)
+        train(tmp_path / "run", 2, "--epochs", step // 3 + 1, "--resume", "must")
 
 
 def test_a_process_that_hangs_is_given_up(tmp_path):

@@ -6,9 +6,12 @@ from functools import partial
 import numpy as np
 
 from jaxgan import data
-from jaxgan.config import Config, VanillaGAN
+from jaxgan.config import Config
 from jaxgan.data import Dataset, Stream
-from jaxgan.runtime import feeding, launch, loop, meeting
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.runs import launch
+from jaxgan.runs.train import train
+from jaxgan.runtime import distributed, inputs
 
 
 def toy(name, split="train", data_dir=None):
@@ -28,11 +31,11 @@ def toy_stream(name, split="train", data_dir=None, image_size=None):
 
 def main(argv):
     data.load, data.stream = toy, toy_stream
-    feeding.STEPS_A_CHUNK = 2
-    meeting.MEETING_SECONDS, meeting.SILENT_SECONDS = 20, 10  # nobody here has to wait for a slow network
+    inputs.STEPS_PER_CHUNK = 2
+    distributed.START_SECONDS, distributed.HEARTBEAT_SECONDS = 20, 10  # nobody here has to wait for a slow network
     # Process 0 would take an epoch at a time, and the others, as if they were slow, a step: they must agree.
-    leads = "--process-index" not in argv or argv[argv.index("--process-index") + 1] == "0"
-    launch.train = partial(loop.train, seconds_a_call=100.0 if leads else 0.0)
+    main = "--process-index" not in argv or argv[argv.index("--process-index") + 1] == "0"
+    launch.train = partial(train, seconds_per_call=100.0 if main else 0.0)
     launch.main(Config(method=VanillaGAN(latent_size=3, hidden_units=8, ema_decay=0.9)), argv)
 
 

@@ -1,3 +1,5 @@
+"""Autoencoders: their errors, the baseline of principal components, and what their codes are not."""
+
 import math
 
 import jax
@@ -7,13 +9,12 @@ import optax
 import pytest
 
 from jaxgan import data
-from jaxgan.config import Autoencoder
-from jaxgan.methods import Batch, build, factory
-from jaxgan.methods.autoencoder import autoencoder, colour, pca_squared_error
-from jaxgan.methods.exhibits import Plane, Rows
-from jaxgan.methods.factory import networks
-from jaxgan.nn.autoencoders import Decoder, Encoder
+from jaxgan.methods import Batch, build
+from jaxgan.methods.autoencoder import Autoencoder, autoencoder, match_moments, pca_squared_error
+from jaxgan.methods.method import Plane, Rows
+from jaxgan.nn.mlp import Decoder, Encoder
 from jaxgan.runtime.program import to_unit_range
+from tests.methods.steps import first_update
 
 SHAPE, KEY = (6, 5, 1), jax.random.key(0)
 SMALL = Autoencoder(latent_size=3, hidden_units=16)
@@ -50,7 +51,7 @@ def squared_error(method, state, images):
 
 
 @pytest.mark.parametrize("components", [1, 5, 29])
-def test_the_baseline_is_what_a_singular_value_decomposition_of_the_training_images_leaves_of_others(components):
+def test_the_baseline_is_the_error_of_a_singular_value_decomposition(components):
     train, held_out = bytes_of(300), np.clip(bytes_of(50, seed=1) // 2 + 60, 0, 255).astype(np.uint8)
     x, y = (images.reshape(len(images), -1) / 255 for images in (train, held_out))
     axes = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][:components]
@@ -98,7 +99,7 @@ def test_deep_encoders_beat_pca_at_32_numbers_an_image(config, steps, mnist_dir)
     assert squared_error(method, state, held_out[:1000]) < 0.95 * known
 
 
-def test_the_linear_encoder_is_one_layer_each_way_without_a_bend():
+def test_the_linear_encoder_is_one_affine_layer_each_way():
     config = Autoencoder(encoder="linear", latent_size=7)
     method = build(config, image_shape=SHAPE)
     params = jax.jit(method.init)(KEY).network.params
@@ -109,7 +110,7 @@ def test_the_linear_encoder_is_one_layer_each_way_without_a_bend():
     }
 
 
-def test_the_errors_are_means_over_pixels_of_0_to_1_and_the_cross_entropy_is_in_nats_per_image():
+def test_errors_are_means_over_pixels_and_cross_entropy_is_in_nats():
     pixels = np.linspace(0, 1, 60).reshape(2, *SHAPE)
     batch = Batch(jnp.asarray(2 * pixels - 1, jnp.float32), jnp.zeros(2, jnp.int32), jnp.arange(2))
     for bernoulli, value, restored in ((False, 0.75, 0.75), (True, math.log(3), 0.75)):
@@ -130,7 +131,7 @@ def test_the_errors_are_means_over_pixels_of_0_to_1_and_the_cross_entropy_is_in_
 
 
 @pytest.mark.parametrize(("encoder", "loss"), [("linear", "mse"), ("mlp", "bernoulli"), ("conv", "mse")])
-def test_samples_decode_standard_normal_codes_into_the_range_of_images(encoder, loss):
+def test_samples_decode_normal_codes_into_the_range_of_images(encoder, loss):
     config = Autoencoder(encoder=encoder, loss=loss, latent_size=3, hidden_units=16, width=4)
     method = build(config, image_shape=SHAPE)
     state = jax.jit(method.init)(KEY)
@@ -144,24 +145,24 @@ def test_samples_decode_standard_normal_codes_into_the_range_of_images(encoder, 
     np.testing.assert_allclose(few, many[:2], rtol=1e-4, atol=1e-5)
 
 
-def test_standard_normal_numbers_take_the_moments_of_the_codes():
+def test_match_moments_gives_normal_latents_the_moments_of_codes():
     rng = np.random.default_rng(0)
     codes = jnp.asarray(rng.normal(size=(5000, 3)) @ np.array([[3, 0, 0], [1, 0.5, 0], [0, 0, 0]]) + [5, -2, 7])
-    found = colour(jnp.asarray(rng.normal(size=(50_000, 3))), codes)
+    found = match_moments(jnp.asarray(rng.normal(size=(50_000, 3))), codes)
     np.testing.assert_allclose(found.mean(axis=0), codes.mean(axis=0), atol=0.06)
     np.testing.assert_allclose(np.cov(found.T), np.cov(codes.T), atol=0.2)
-    assert colour(jnp.ones((4, 1)), codes[:, :1]).shape == (4, 1)
+    assert match_moments(jnp.ones((4, 1)), codes[:, :1]).shape == (4, 1)
 
 
 @pytest.mark.parametrize("latent_size", [1, 2])
-def test_exhibits_hold_inputs_over_reconstructions_and_decoded_noise_beside_real_images(latent_size):
+def test_visualizations_are_reconstructions_noise_and_the_plane(latent_size):
     config = Autoencoder(latent_size=latent_size, hidden_units=16)
     method = build(config, image_shape=SHAPE)
     state, batch = jax.jit(method.init)(KEY), a_batch(40)
-    shown = method.exhibits(state, batch, KEY)
+    shown = method.visualize(state, batch, KEY)
     kinds = {"reconstructions": Rows, "decoded_noise": Rows} | ({"latent_plane": Plane} if latent_size == 2 else {})
     assert {name: type(each) for name, each in shown.items()} == kinds
-    (encoder, _), (decoder, _) = networks(config, image_shape=SHAPE).values()
+    (encoder, _), (decoder, _) = method.networks.values()
     params = state.network.params
     codes = encoder.apply({"params": params["encoder"]}, (batch.images + 1) / 2)
     rows = shown["reconstructions"].rows
@@ -174,8 +175,8 @@ def test_exhibits_hold_inputs_over_reconstructions_and_decoded_noise_beside_real
         np.testing.assert_array_equal(shown["latent_plane"].labels, batch.labels)
 
 
-def test_the_optimizer_is_adam_with_the_rate_and_decays_of_the_config(monkeypatch):
-    made = []
-    monkeypatch.setattr(factory, "adam", lambda *args: made.append(args) or optax.sgd(args[0]))
-    build(Autoencoder(learning_rate=0.5, beta1=0.3, beta2=0.7), image_shape=SHAPE)
-    assert made == [(0.5, 0.3, 0.7)]
+def test_the_first_update_has_the_learning_rate_of_the_config():
+    method = build(Autoencoder(latent_size=3, hidden_units=16, learning_rate=0.125), image_shape=SHAPE)
+    before = jax.jit(method.init)(KEY)
+    after, _ = jax.jit(method.step)(before, a_batch(), KEY)
+    assert first_update(before.network, after.network) == pytest.approx(0.125, rel=1e-3)

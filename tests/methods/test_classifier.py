@@ -1,16 +1,19 @@
+"""The classifier: its losses, its deformed images, and which images it shows."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgan.config import Classifier
-from jaxgan.methods import Batch, augmentation, build
+from jaxgan.methods import Batch, build, classifier
+from jaxgan.methods.classifier import Classifier
 from jaxgan.nn import noise
+from tests.methods.steps import first_update
 
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 1)
 SMALL = Classifier(width=2, learning_rate=0.02)
-UNMOVED = jnp.full((4, augmentation.WORDS), 0x80000000, jnp.uint32)  # the word that uniform turns into 0
+UNMOVED = jnp.full((4, classifier.DEFORM_BITS), 0x80000000, jnp.uint32)  # the word that uniform turns into 0
 
 
 def a_batch(size=20):
@@ -23,62 +26,68 @@ def a_batch(size=20):
     return Batch(jnp.asarray(images), jnp.asarray(labels, jnp.int32), jnp.arange(size))
 
 
-def trained(config=SMALL, steps=25):
-    method, batch = build(config, image_shape=SHAPE), a_batch()
-    state, rows = method.init(KEY), []
-    step = jax.jit(method.step)
+def train(config, *, steps=25):
+    """The method, its state and its jitted step after some steps, and their metrics."""
+    method = build(config, image_shape=SHAPE)
+    state, step, rows = jax.jit(method.init)(KEY), jax.jit(method.step), []
     for i in range(steps):
-        state, metrics = step(state, batch, jax.random.fold_in(KEY, i))
+        state, metrics = step(state, a_batch(), jax.random.fold_in(KEY, i))
         rows.append(metrics)
-    return method, state, rows
+    return method, state, step, rows
 
 
-def test_an_untrained_classifier_is_at_the_entropy_of_ten_classes_and_a_trained_one_knows_the_classes():
-    method, state, rows = trained()
+@pytest.fixture(scope="module")
+def trained():
+    return train(SMALL)
+
+
+def test_training_takes_the_loss_from_ln_10_to_known_classes(trained):
+    method, state, _, rows = trained
     assert rows[0]["loss"] == pytest.approx(np.log(10), rel=0.2)
     assert rows[-1]["loss"] < rows[0]["loss"]
-    found = method.evaluate(state, a_batch(), KEY)
+    found = jax.jit(method.evaluate)(state, a_batch(), KEY)
     assert found["accuracy"] == 1
     assert found["loss"] < rows[-1]["loss"]  # of whole squares
 
 
-def test_an_image_is_judged_the_same_whatever_else_is_in_the_batch():
-    method, state, _ = trained(steps=5)
+def test_evaluation_of_an_image_does_not_depend_on_the_batch(trained):
+    method, state, _, _ = trained
     whole, part = a_batch(), jax.tree.map(lambda x: x[:4], a_batch())
-    alone = method.evaluate(state, part, KEY)["loss"]
-    mean_of_both = method.evaluate(state, whole, KEY)["loss"]  # every pair of images is the same
+    evaluate = jax.jit(method.evaluate)
+    alone, mean_of_both = (evaluate(state, batch, KEY)["loss"] for batch in (part, whole))  # all pairs are the same
     assert alone == pytest.approx(float(mean_of_both), rel=1e-5)
 
 
-def test_the_exhibit_begins_with_the_images_whose_own_class_is_least_probable():
-    method, state, _ = trained()
+def test_the_figure_begins_with_the_least_probable_label(trained):
+    method, state, _, _ = trained
     batch = a_batch(40)
     wrong = batch._replace(labels=batch.labels.at[30].set(0))
-    sheet = method.exhibits(state, wrong, KEY)["hardest"]
-    np.testing.assert_array_equal(sheet.images[0], batch.images[30])
+    images = jax.jit(lambda state: method.visualize(state, wrong, KEY)["hardest"].images)(state)
+    np.testing.assert_array_equal(images[0], batch.images[30])
 
 
-def test_rates_rise_to_their_peak_and_end_near_nothing():
-    _, _, rows = trained(Classifier(width=2, learning_rate=0.02, decay_steps=25, augment=False))
-    method, state, _ = trained(Classifier(width=2, learning_rate=0.02, decay_steps=25, augment=False))
-    after, _ = jax.jit(method.step)(state, a_batch(), KEY)
-    moved = jax.tree.map(lambda a, b: float(jnp.max(jnp.abs(a - b))), state.network.params, after.network.params)
-    assert max(jax.tree.leaves(moved)) < 1e-4
+def test_the_learning_rate_peaks_at_that_of_the_config_and_ends_near_zero():
+    config = Classifier(width=2, learning_rate=0.125, augment=False)
+    _, state, step, _ = train(config, steps=0)
+    assert first_update(state.network, step(state, a_batch(), KEY)[0].network) == pytest.approx(0.125, rel=1e-3)
+    _, state, step, rows = train(Classifier(width=2, learning_rate=0.02, decay_steps=25, augment=False))
+    assert first_update(state.network, step(state, a_batch(), KEY)[0].network) < 1e-4
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
-def test_an_image_is_deformed_by_its_own_words_and_not_at_all_by_those_of_zero():
+def test_an_image_is_deformed_by_its_own_random_bits_alone():
     images = jax.random.uniform(KEY, (4, 12, 10, 2), minval=-1)
-    np.testing.assert_allclose(augmentation.deform(images, UNMOVED), images, atol=1e-5)
-    bits = noise.words(KEY, jnp.arange(4), count=augmentation.WORDS)
-    together = augmentation.deform(images, bits)
-    np.testing.assert_allclose(augmentation.deform(images[2:3], bits[2:3])[0], together[2], atol=1e-5)
+    deform = jax.jit(classifier.deform)
+    np.testing.assert_allclose(deform(images, UNMOVED), images, atol=1e-5)
+    bits = noise.random_bits(KEY, jnp.arange(4), count=classifier.DEFORM_BITS)
+    together = deform(images, bits)
+    np.testing.assert_allclose(deform(images[2:3], bits[2:3])[0], together[2], atol=1e-5)
     assert all(np.abs(together[i] - images[i]).max() > 0.1 for i in range(4))
 
 
 def test_a_shift_moves_an_image_and_fills_in_black():
     image = jnp.ones((1, 12, 12, 1))
     word = jnp.uint32(np.uint32(0xFFFFFFFF))  # uniform turns it into almost 1
-    moved = augmentation.deform(image, UNMOVED[:1].at[0, 4].set(word))[0, :, :, 0]
+    moved = jax.jit(classifier.deform)(image, UNMOVED[:1].at[0, 4].set(word))[0, :, :, 0]
     np.testing.assert_allclose(moved[-2:], -1, atol=1e-3)  # rows from beyond the edge
     np.testing.assert_allclose(moved[:9], 1, atol=1e-3)

@@ -1,88 +1,49 @@
+"""The adversarial step: its two updates, its random numbers, its statistics, and what users may hand to it."""
+
 import dataclasses
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
-from jaxgan.config import DCGAN, VanillaGAN
-from jaxgan.methods import Batch, GANState, build, factory
-from jaxgan.methods.factory import networks
+from jaxgan.methods import GANState, build
+from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.gan import gan
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.nn import mlp, noise
+from jaxgan.nn.layers import BatchNorm
+from tests.methods.steps import KEY, SHAPE, a_batch, assert_close, changed, one_step
 
-SHAPE = (28, 28, 1)
-KEY = jax.random.key(0)
-
-
-def a_batch(size=64, seed=0):
-    images = jax.random.uniform(jax.random.key(seed), (size, *SHAPE), minval=-1, maxval=1)
-    return Batch(images, jnp.zeros(size, jnp.int32), jnp.arange(size))
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+CONFIG = VanillaGAN(hidden_units=12, latent_size=5, ema_decay=0.75)
+CONVOLUTIONAL = DCGAN(width=2, latent_size=5)
+SGD = optax.sgd(0.1)
 
 
-def test_the_chapters_sizes_give_its_parameter_counts():
-    state = build(VanillaGAN(), image_shape=SHAPE).init(KEY)
-    assert count(state.generator.params) == 81_284
-    assert count(state.discriminator.params) == 78_501
-    without_bias = build(VanillaGAN(hidden_bias=False), image_shape=SHAPE).init(KEY)
-    assert count(without_bias.generator.params) == 81_184
+@pytest.fixture(scope="module")
+def stepped():
+    """The state before a step of plain descent, the state after it, and its metrics."""
+    return one_step(CONFIG, optimizer=SGD)
 
 
-def test_depth_and_width_are_config_fields():
-    state = build(VanillaGAN(hidden_layers=3, hidden_units=16, latent_size=5), image_shape=SHAPE).init(KEY)
-    kernels = {name: p["kernel"].shape for name, p in state.generator.params.items()}
-    assert kernels == {"hidden_0": (5, 16), "hidden_1": (16, 16), "hidden_2": (16, 16), "output": (16, 784)}
-    assert {name for name, p in state.discriminator.params.items() if "bias" in p} == {"output"}
-
-
-@pytest.mark.parametrize("law", ["uniform", "normal"])
-def test_an_untrained_gan_has_losses_near_ln_2_and_2_ln_2(law):
-    method = build(VanillaGAN(latent_law=law), image_shape=SHAPE)
-    _, metrics = jax.jit(method.step)(method.init(KEY), a_batch(), KEY)
-    assert metrics["generator_loss"] == pytest.approx(math.log(2), abs=0.25)
-    assert metrics["discriminator_loss"] == pytest.approx(2 * math.log(2), abs=0.25)
-    assert metrics["discriminator_loss"] == pytest.approx(
-        float(metrics["discriminator_loss_real"] + metrics["discriminator_loss_fake"])
-    )
-    assert metrics["real_probability"] == pytest.approx(0.5, abs=0.15)
-    assert metrics["fake_probability"] == pytest.approx(0.5, abs=0.15)
-
-
-def test_the_state_is_one_pytree_with_both_optimizers_and_no_key():
-    method = build(VanillaGAN(ema_decay=0.9), image_shape=SHAPE)
-    state = method.init(KEY)
-    assert isinstance(state, GANState)
-    after, _ = jax.jit(method.step)(state, a_batch(), KEY)
-    assert jax.tree.structure(after) == jax.tree.structure(state)
-    assert int(after.step) == 1
-    assert [int(after.generator.opt_state[0].count), int(after.discriminator.opt_state[0].count)] == [1, 1]
-    assert not any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(state))
-
-
-def test_a_step_is_a_pure_function_of_state_batch_and_key():
-    method = build(VanillaGAN(), image_shape=SHAPE)
-    step, state = jax.jit(method.step), method.init(KEY)
-    first, again, other = (step(state, a_batch(), jax.random.key(seed)) for seed in (0, 0, 1))
-    jax.tree.map(np.testing.assert_array_equal, first, again)
-    assert first[1]["generator_loss"] != other[1]["generator_loss"]
+@pytest.fixture(scope="module")
+def convolutional():
+    """The same of a GAN with batch statistics, by Adam."""
+    return one_step(CONVOLUTIONAL)
 
 
 def by_hand(config, state, batch, key, *, learning_rate):
-    """One step with SGD, written as the chapter has it: two passes, sigmoid, logarithms, 64-bit where it can."""
-    from jaxgan.nn import noise
-
-    (generator, _), (discriminator, _) = networks(config, image_shape=SHAPE).values()
-    n, d = config.latent_size, discriminator.noise_offsets[-1]
-    bits = noise.words(key, batch.index, count=2 * n + 3 * d)
+    """One step with SGD, written as the chapter has it: two passes, sigmoid, logarithms."""
+    (generator, _), (discriminator, _) = build(config, image_shape=SHAPE).networks.values()
+    n, d = config.latent_size, discriminator.bits_per_example
+    bits = noise.random_bits(key, batch.index, count=2 * n + 3 * d)
     z_d, z_g = noise.uniform(bits[:, :n]), noise.uniform(bits[:, n : 2 * n])
     real_bits, fake_bits, generator_bits = jnp.split(bits[:, 2 * n :], 3, axis=1)
 
     def probability(params, images, bits):
-        return jax.nn.sigmoid(discriminator.apply({"params": params}, images, bits))
+        return jax.nn.sigmoid(discriminator.apply({"params": params}, images, train=True, bits=bits))
 
     def discriminator_loss(params):
         fake = jax.lax.stop_gradient(generator.apply({"params": state.generator.params}, z_d))
@@ -100,71 +61,147 @@ def by_hand(config, state, batch, key, *, learning_rate):
     return g_params, d_params, g_loss, d_loss
 
 
-def test_a_step_is_the_chapters_discriminator_update_and_then_its_generator_update(monkeypatch):
-    monkeypatch.setattr(factory, "adam", lambda *args: optax.sgd(0.1))
-    config = VanillaGAN()
-    method = build(config, image_shape=SHAPE)
-    state = method.init(KEY)
-    after, metrics = jax.jit(method.step)(state, a_batch(), KEY)
-    g_params, d_params, g_loss, d_loss = by_hand(config, state, a_batch(), KEY, learning_rate=0.1)
+def test_a_step_updates_the_discriminator_and_then_the_generator(stepped):
+    before, after, metrics = stepped
+    written_out = jax.jit(lambda state: by_hand(CONFIG, state, a_batch(), KEY, learning_rate=0.1))
+    g_params, d_params, g_loss, d_loss = written_out(before)
     assert metrics["generator_loss"] == pytest.approx(float(g_loss), rel=1e-5)
     assert metrics["discriminator_loss"] == pytest.approx(float(d_loss), rel=1e-5)
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-    jax.tree.map(close, after.discriminator.params, d_params)
-    jax.tree.map(close, after.generator.params, g_params)
+    assert_close(after.discriminator.params, d_params)
+    assert_close(after.generator.params, g_params)
 
 
-def test_samples_come_from_evaluation_mode_and_the_same_key_gives_the_same_latents():
-    method = build(VanillaGAN(), image_shape=SHAPE)
-    state = method.init(KEY)
+def test_the_state_is_one_pytree_with_both_optimizers_and_no_key(stepped):
+    _, state, _ = stepped
+    assert isinstance(state, GANState)
+    assert int(state.step) == 1
+    assert not any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(state))
+    _, adams, _ = one_step(CONFIG)
+    assert [int(network.opt_state[0].count) for network in (adams.generator, adams.discriminator)] == [1, 1]
+
+
+def test_a_step_is_a_pure_function_of_state_batch_and_key():
+    method = build(CONFIG, image_shape=SHAPE)
+    step, state = jax.jit(method.step), jax.jit(method.init)(KEY)
+    first, again, other = (step(state, a_batch(), jax.random.key(seed)) for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert first[1]["generator_loss"] != other[1]["generator_loss"]
+
+
+def test_samples_of_one_key_begin_with_the_same_images(stepped):
+    method, (_, state, _) = build(CONFIG, image_shape=SHAPE), stepped
     few, many = method.sample(state, KEY, 5), method.sample(state, KEY, 9)
-    np.testing.assert_allclose(few, many[:5], rtol=1e-5)
+    np.testing.assert_allclose(few, many[:5], rtol=1e-5, atol=1e-6)
     assert few.shape == (5, *SHAPE)
     assert np.abs(few).max() <= 1
 
 
-def test_the_averaged_generator_is_the_exponential_average_and_is_what_samples_are_drawn_from():
-    method = build(VanillaGAN(ema_decay=0.75), image_shape=SHAPE)
-    state = method.init(KEY)
-    after, _ = jax.jit(method.step)(state, a_batch(), KEY)
-    expected = jax.tree.map(lambda a, p: 0.75 * a + 0.25 * p, state.averaged, after.generator.params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), after.averaged, expected)
+def test_samples_use_the_exponential_average_of_the_generator(stepped):
+    method, (before, after, _) = build(CONFIG, image_shape=SHAPE), stepped
+    expected = jax.tree.map(lambda a, p: 0.75 * a + 0.25 * p, before.averaged, after.generator.params)
+    assert_close(after.averaged, expected, rtol=1e-7, atol=1e-7)
     swapped = after.replace(generator=after.generator.replace(params=after.averaged), averaged=None)
     np.testing.assert_array_equal(method.sample(after, KEY, 3), method.sample(swapped, KEY, 3))
 
 
-def test_dropout_is_active_in_training_and_absent_in_evaluation():
-    _, (discriminator, _) = networks(VanillaGAN(), image_shape=SHAPE).values()
-    images = a_batch().images
-    params = discriminator.init(KEY, images)
-    words = jnp.zeros((64, discriminator.noise_offsets[-1]), jnp.uint32)
-    evaluated = discriminator.apply(params, images)
-    # Words of zeros drop every unit, words of ones none; the kept ones are doubled.
-    np.testing.assert_allclose(discriminator.apply(params, images, words), params["params"]["output"]["bias"][0])
-    kept = discriminator.apply(params, images, ~words)
-    bias = params["params"]["output"]["bias"][0]
-    np.testing.assert_allclose(kept - bias, 2 * (evaluated - bias), rtol=1e-4, atol=1e-6)
+def test_dropout_takes_part_in_the_losses_of_both_networks(stepped):
+    before, _, dropped = stepped
+    _, _, kept = one_step(dataclasses.replace(CONFIG, dropout_rate=0.0), before, optimizer=SGD)
+    assert dropped["discriminator_loss_real"] != kept["discriminator_loss_real"]
+    assert dropped["generator_loss"] != kept["generator_loss"]
 
 
-def test_dropout_takes_part_in_the_losses_of_both_networks():
-    config = dataclasses.replace(VanillaGAN(), dropout_rate=0.5)
-    method = build(config, image_shape=SHAPE)
-    state = method.init(KEY)
-    alike = build(dataclasses.replace(config, dropout_rate=0.0), image_shape=SHAPE)
-    with_dropout = jax.jit(method.step)(state, a_batch(), KEY)[1]
-    without = jax.jit(alike.step)(state, a_batch(), KEY)[1]
-    assert with_dropout["discriminator_loss_real"] != without["discriminator_loss_real"]
-    assert with_dropout["generator_loss"] != without["generator_loss"]
+def test_running_statistics_follow_the_passes_of_a_networks_own_update(convolutional):
+    before, after, _ = convolutional
+    (generator, _), (discriminator, _) = build(CONVOLUTIONAL, image_shape=SHAPE).networks.values()
+    bits = noise.random_bits(KEY, jnp.arange(8), count=10)
+    first, second = noise.normal(bits[:, :5]), noise.normal(bits[:, 5:])
+
+    def recorded(module, network, inputs):
+        return module.apply(network.variables, inputs, train=True, mutable=["batch_stats"])[1]["batch_stats"]
+
+    @jax.jit
+    def expected(state):
+        fake = generator.apply(state.generator.variables, first, train=True)
+        once = recorded(discriminator, state.discriminator, a_batch().images)
+        twice = recorded(discriminator, state.discriminator.replace(batch_stats=once), fake)
+        return recorded(generator, state.generator, second), twice
+
+    assert_close((after.generator.batch_stats, after.discriminator.batch_stats), expected(before))
 
 
-def test_truncation_changes_what_is_sampled_and_not_what_is_learned():
-    plain, closer, middle = (
-        build(DCGAN(width=2, generator_norm="none", latent_size=8, truncation=share), image_shape=SHAPE)
-        for share in (1.0, 0.5, 0.0)
+def test_sampling_uses_running_statistics_and_draws_each_image_alone(convolutional):
+    sample = jax.jit(build(CONVOLUTIONAL, image_shape=SHAPE).sample, static_argnums=2)
+    before, after, _ = convolutional
+    np.testing.assert_allclose(sample(after, KEY, 3), sample(after, KEY, 7)[:3], rtol=1e-4, atol=1e-6)
+    other = after.replace(generator=after.generator.replace(batch_stats=before.generator.batch_stats))
+    assert np.abs(sample(after, KEY, 3) - sample(other, KEY, 3)).max() > 1e-3
+
+
+def test_a_penalty_every_other_step_weighs_twice_and_skips_between():
+    config = DCGAN(width=2, latent_size=5, discriminator_norm="none")
+    lazy = dataclasses.replace(config, r1_weight=1.0, penalty_every=2)
+    _, first, metrics = one_step(lazy)
+    _, *expected = one_step(dataclasses.replace(config, r1_weight=2.0))
+    assert_close([first, metrics], expected, rtol=1e-5, atol=1e-7)
+    _, second, metrics = one_step(lazy, first)
+    _, expected, _ = one_step(config, first)
+    assert_close(second, expected, rtol=1e-5, atol=1e-7)
+    assert metrics["r1_penalty"] == 0
+
+
+class Own(nn.Module):
+    """A discriminator as a user may write it, in Flax's own layers."""
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        h = nn.Dense(12, use_bias=False, name="hidden_0")(images.reshape(len(images), -1))
+        return nn.Dense(1, name="output")(nn.leaky_relu(h, 0.01))[:, 0]
+
+
+def test_a_discriminator_without_logits_of_pair_takes_the_same_step():
+    own, ours = (
+        gan(
+            mlp.Generator(SHAPE, (12,)),
+            discriminator,
+            image_shape=SHAPE,
+            latent_size=5,
+            generator_optimizer=SGD,
+            discriminator_optimizer=SGD,
+        )
+        for discriminator in (Own(), mlp.Discriminator((12,), dropout_rate=0.0))
     )
-    state = jax.jit(plain.init)(KEY)
-    programs = [jax.jit(method.step).lower(state, a_batch(), KEY).as_text() for method in (plain, closer)]
-    assert programs[0] == programs[1]
-    drawn = (jax.jit(method.sample, static_argnums=2)(state, KEY, 20) for method in (plain, closer, middle))
-    images = [np.asarray(image) for image in drawn]
-    assert images[0].std(axis=0).mean() > images[1].std(axis=0).mean() > images[2].std(axis=0).mean() == 0
+    state = jax.jit(ours.init)(KEY)
+    assert jax.tree.map(jnp.shape, state) == jax.tree.map(jnp.shape, jax.eval_shape(own.init, KEY))
+    (after, metrics), expected = (jax.jit(method.step)(state, a_batch(), KEY) for method in (own, ours))
+    assert all(changed(state.discriminator.params, after.discriminator.params))
+    assert_close((after, metrics), expected, rtol=1e-5)
+
+
+class Conditional(nn.Module):
+    """The same with labels, batch statistics and one feature for each class."""
+
+    @nn.compact
+    def __call__(self, images, labels=None, *, train=False):
+        h = BatchNorm()(nn.Dense(12)(images.reshape(len(images), -1)), train=train)
+        logits = nn.Dense(3)(nn.leaky_relu(h))
+        return logits[:, 0] if labels is None else jnp.sum(logits * jax.nn.one_hot(labels, 3), axis=1)
+
+
+class Drawn(nn.Module):
+    """A generator that takes labels."""
+
+    @nn.compact
+    def __call__(self, z, labels=None, *, train=False):
+        labels = jnp.arange(len(z)) % 3 if labels is None else labels
+        return jnp.tanh(nn.Dense(30)(jnp.concatenate([z, jax.nn.one_hot(labels, 3)], axis=1))).reshape(-1, *SHAPE)
+
+
+def test_conditional_modules_of_a_user_record_their_batch_statistics():
+    options = {"image_shape": SHAPE, "latent_size": 5, "generator_optimizer": SGD, "discriminator_optimizer": SGD}
+    method = gan(Drawn(), Conditional(), classes=3, **options)
+    before = jax.jit(method.init)(KEY)
+    after, metrics = jax.jit(method.step)(before, a_batch(labels=[0, 1, 2, 1]), KEY)
+    assert np.all(np.isfinite(list(metrics.values())))
+    assert all(changed(before.discriminator.batch_stats, after.discriminator.batch_stats))
+    assert method.sample(after, KEY, 4).shape == (4, *SHAPE)

@@ -1,3 +1,5 @@
+"""Adversarial losses of logits as their papers write them, and reconstruction losses of images."""
+
 import math
 
 import jax
@@ -7,9 +9,10 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxgan.methods import losses
+from jaxgan.nn import noise
 
 REAL, FAKE = jnp.array([-2.0, 0.0, 3.0]), jnp.array([1.0, -0.5, 0.25])
-GAMES = [
+LOSSES = [
     losses.non_saturating,
     losses.minimax,
     losses.least_squares,
@@ -20,7 +23,7 @@ GAMES = [
 
 
 def in_words(name, real, fake):
-    """Each game's terms and the generator's loss as its paper writes them, from probabilities, in float64."""
+    """Each loss's terms and the generator's loss as its paper writes them, from probabilities, in float64."""
     r, f = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     dr, df = 1 / (1 + np.exp(-r)), 1 / (1 + np.exp(-f))
     pair = 1 / (1 + np.exp(-(r - f)))
@@ -34,17 +37,17 @@ def in_words(name, real, fake):
     }[name]
 
 
-@pytest.mark.parametrize("game", GAMES)
-def test_a_game_is_what_its_paper_writes(game):
-    terms, generator = in_words(game.__name__, REAL, FAKE)
-    found = game().discriminator(REAL, FAKE)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_loss_is_what_its_paper_writes(loss):
+    terms, generator = in_words(loss.__name__, REAL, FAKE)
+    found = loss().discriminator(REAL, FAKE)
     assert {name: float(value) for name, value in found.items()} == pytest.approx(
         {name: value.mean() for name, value in terms.items()}, rel=1e-6
     )
-    assert game().generator(REAL, FAKE) == pytest.approx(generator.mean(), rel=1e-6)
+    assert loss().generator(REAL, FAKE) == pytest.approx(generator.mean(), rel=1e-6)
 
 
-def test_literal_values():
+def test_losses_have_the_values_computed_by_hand():
     # softplus(2) = 2.126928, ln 2, softplus(-3) = 0.048587; softplus(1), softplus(-0.5), softplus(0.25).
     d = losses.non_saturating().discriminator(REAL, FAKE)
     assert [float(d["real"]), float(d["fake"])] == pytest.approx([0.9562208, 0.8710926], rel=1e-6)
@@ -54,7 +57,7 @@ def test_literal_values():
     assert losses.wasserstein().metrics(REAL, FAKE)["wasserstein_estimate"] == pytest.approx(1 / 3 - 0.25)
 
 
-def test_an_undecided_discriminator_costs_ln_2_a_term():
+def test_an_undecided_discriminator_costs_ln_2_per_term():
     nought = jnp.zeros(5)
     for loss in (losses.real_loss, losses.fake_loss):
         assert loss(nought) == pytest.approx(math.log(2))
@@ -62,27 +65,57 @@ def test_an_undecided_discriminator_costs_ln_2_a_term():
     assert losses.relativistic().discriminator(nought, nought)["pair"] == pytest.approx(math.log(2))
 
 
-@pytest.mark.parametrize("game", GAMES)
-def test_gradients_are_right_and_stay_finite_for_logits_of_ten_thousand(game):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradients_are_exact_and_finite_for_huge_logits(loss):
     def total(real, fake):
-        return sum(game().discriminator(real, fake).values()), game().generator(real, fake)
+        return sum(loss().discriminator(real, fake).values()), loss().generator(real, fake)
 
     check_grads(lambda r, f: total(jnp.asarray(r), jnp.asarray(f)), (REAL, FAKE), order=2, modes=["rev"], rtol=0.02)
     extreme = jnp.array([-1e4, 1e4, 1e4, -1e4]), jnp.array([1e4, -1e4, 1e4, -1e4])
     assert np.all(np.isfinite(total(*extreme)))
     for i in range(2):
         assert all(np.all(np.isfinite(g)) for g in jax.grad(lambda r, f, i=i: total(r, f)[i], (0, 1))(*extreme))
-    assert all(np.isfinite(v) for v in game().metrics(*extreme).values())
+    assert all(np.isfinite(v) for v in loss().metrics(*extreme).values())
 
 
-def test_the_generator_s_loss_needs_real_logits_only_where_it_says_so():
-    for game in GAMES:
-        if not game().paired:
-            assert game().generator(None, FAKE) == game().generator(REAL, FAKE)
-    assert [game.__name__ for game in GAMES if game().paired] == ["relativistic"]
+def test_only_the_paired_generator_loss_needs_real_logits():
+    for loss in LOSSES:
+        if not loss().paired:
+            assert loss().generator(None, FAKE) == loss().generator(REAL, FAKE)
+    assert [loss.__name__ for loss in LOSSES if loss().paired] == ["relativistic"]
 
 
-def test_every_generator_loss_falls_as_its_images_are_taken_for_more_real():
-    for game in GAMES:
-        slope = jax.grad(game().generator, argnums=1)(REAL, FAKE - 2)
-        assert np.all(np.asarray(slope) < 0), game.__name__
+def test_every_generator_loss_falls_as_fake_logits_rise():
+    for loss in LOSSES:
+        slope = jax.grad(loss().generator, argnums=1)(REAL, FAKE - 2)
+        assert np.all(np.asarray(slope) < 0), loss.__name__
+
+
+def test_cross_entropy_sums_nats_over_pixels_and_never_overflows():
+    logits, pixels = jnp.full((2, 2, 1, 1), math.log(3)), jnp.array([1.0, 0.25, 0.0, 0.0]).reshape(2, 2, 1, 1)
+    p = 3 / 4
+    by_hand = [-math.log(p) - 0.25 * math.log(p) - 0.75 * math.log(1 - p), -2 * math.log(1 - p)]
+    np.testing.assert_allclose(losses.cross_entropy(logits, pixels), by_hand, rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.cross_entropy(jnp.array([1e4, -1e4]).reshape(1, 2, 1, 1), jnp.ones((1, 2, 1, 1))), [1e4]
+    )
+
+
+def test_binarized_pixels_are_1_with_the_pixel_as_probability():
+    images = jnp.linspace(-1, 1, 5).reshape(1, 1, 5, 1).repeat(20_000, axis=0)
+    drawn = np.asarray(losses.binarize(images, noise.random_bits(jax.random.key(0), jnp.arange(20_000), count=5)))
+    assert set(np.unique(drawn)) == {0, 1}
+    np.testing.assert_allclose(drawn.mean(axis=0).ravel(), [0, 0.25, 0.5, 0.75, 1], atol=0.02)
+    np.testing.assert_array_equal(drawn.mean(axis=0).ravel()[[0, -1]], [0, 1])  # what is sure stays so
+
+
+def test_pixels_and_images_are_two_scales_of_the_same_values():
+    images = jnp.linspace(-1, 1, 5).reshape(1, 1, 5, 1)
+    np.testing.assert_allclose(losses.to_pixels(images).ravel(), [0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(losses.to_images(losses.to_pixels(images)), images)
+    np.testing.assert_allclose(losses.to_images(jnp.array([-0.5, 1.5]).reshape(1, 1, 2, 1)).ravel(), [-1, 1])
+
+
+def test_squared_error_is_a_mean_over_the_pixels_of_each_image():
+    restored, pixels = jnp.zeros((2, 1, 2, 1)), jnp.array([[1.0, 0.0], [1.0, 2.0]]).reshape(2, 1, 2, 1)
+    np.testing.assert_allclose(losses.squared_error(restored, pixels), [0.5, 2.5])

@@ -1,3 +1,5 @@
+"""Penalties of critics whose gradients are known."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,15 +24,15 @@ def quadratic(images):
     return jnp.sum(images**2, axis=(1, 2, 3)) / 2
 
 
-def words(penalty):
-    return noise.words(KEY, jnp.arange(5), count=penalty.words(12))
+def random_bits(penalty):
+    return noise.random_bits(KEY, jnp.arange(5), count=penalty.bits(12))
 
 
 def value(penalty, critic, real=REAL, fake=FAKE):
-    return penalty.value(critic, real, fake, words(penalty))
+    return penalty.value(critic, real, fake, random_bits(penalty))
 
 
-def test_penalties_of_a_critic_of_known_slope():
+def test_penalties_of_a_linear_critic_are_those_of_its_gradient():
     squared = float(np.sum(np.asarray(SLOPE, np.float64) ** 2))  # 6.5
     assert squared == pytest.approx(6.5)
     assert value(penalties.r1(4.0), linear) == pytest.approx(2 * 6.5, rel=1e-5)
@@ -40,22 +42,22 @@ def test_penalties_of_a_critic_of_known_slope():
     assert value(penalties.dragan(10.0), linear) == pytest.approx(one_centred, rel=1e-5)
 
 
-def test_each_penalty_looks_where_its_paper_says():
+def test_each_penalty_is_taken_at_the_images_of_its_paper():
     squares = lambda images: np.sum(np.asarray(images, np.float64) ** 2, axis=(1, 2, 3))
     assert value(penalties.r1(1.0), quadratic) == pytest.approx(squares(REAL).mean() / 2, rel=1e-5)
     assert value(penalties.r2(1.0), quadratic) == pytest.approx(squares(FAKE).mean() / 2, rel=1e-5)
-    bits = noise.words(KEY, jnp.arange(5), count=1)
+    bits = noise.random_bits(KEY, jnp.arange(5), count=1)
     share = np.asarray((noise.uniform(bits) + 1) / 2, np.float64)[:, :, None, None]
     between = (1 - share) * REAL + share * FAKE
     expected = 10 * np.mean((np.sqrt(squares(between)) - 1) ** 2)
     assert value(penalties.gradient_penalty(10.0), quadratic) == pytest.approx(expected, rel=1e-5)
-    around = REAL + 0.5 * noise.normal(words(penalties.dragan(1.0))).reshape(REAL.shape)
+    around = REAL + 0.5 * noise.normal(random_bits(penalties.dragan(1.0))).reshape(REAL.shape)
     expected = np.mean((np.sqrt(squares(around)) - 1) ** 2)
     assert value(penalties.dragan(1.0), quadratic) == pytest.approx(expected, rel=1e-5)
 
 
-def test_interpolates_have_one_share_an_example_and_cover_the_line():
-    bits = noise.words(KEY, jnp.arange(2000), count=1)
+def test_interpolation_draws_one_share_per_example_over_the_line():
+    bits = noise.random_bits(KEY, jnp.arange(2000), count=1)
     points = penalties.interpolate(jnp.zeros((2000, *SHAPE)), jnp.ones((2000, *SHAPE)), bits)
     shares = np.asarray(points).reshape(2000, -1)
     np.testing.assert_array_equal(shares.min(axis=1), shares.max(axis=1))

@@ -10,17 +10,14 @@ import optax
 import pytest
 
 from jaxgan import data
-from jaxgan.config import VAE
-from jaxgan.data.order import epoch_order
-from jaxgan.methods import Batch, build, factory
-from jaxgan.methods.exhibits import Plane, Rows, Sheet
-from jaxgan.methods.factory import networks
-from jaxgan.methods.reconstruction import binarize, cross_entropy
-from jaxgan.methods.vae import kl_divergence, quantile_grid, vae
+from jaxgan.methods import Batch, build
+from jaxgan.methods.losses import cross_entropy
+from jaxgan.methods.method import Plane, Rows, Sheet
+from jaxgan.methods.vae import VAE, importance_weighted_log_likelihood, kl_divergence, quantile_grid, vae
 from jaxgan.nn import noise
-from jaxgan.nn.autoencoders import Decoder, Encoder
-from jaxgan.runtime.devices import replicated
-from jaxgan.runtime.program import Inputs, compile_program, to_unit_range
+from jaxgan.nn.mlp import Decoder, Encoder
+from jaxgan.runtime.program import to_unit_range
+from tests.methods.steps import first_update
 
 SHAPE, KEY = (6, 5, 1), jax.random.key(0)
 SMALL = VAE(latent_size=3, hidden_units=16)
@@ -54,14 +51,6 @@ def test_the_divergence_is_summed_over_latents_in_nats():
     np.testing.assert_allclose(kl_divergence(mean, log_variance), by_hand, rtol=1e-6, atol=1e-7)
 
 
-def test_the_cross_entropy_is_summed_over_pixels_in_nats_and_finite_for_any_logit():
-    logits, pixels = jnp.full((2, 2, 1, 1), math.log(3)), jnp.array([1.0, 0.25, 0.0, 0.0]).reshape(2, 2, 1, 1)
-    p = 3 / 4
-    by_hand = [-math.log(p) - 0.25 * math.log(p) - 0.75 * math.log(1 - p), -2 * math.log(1 - p)]
-    np.testing.assert_allclose(cross_entropy(logits, pixels), by_hand, rtol=1e-6)
-    np.testing.assert_allclose(cross_entropy(jnp.array([1e4, -1e4]).reshape(1, 2, 1, 1), jnp.ones((1, 2, 1, 1))), [1e4])
-
-
 def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images():
     method = build(SMALL, image_shape=SHAPE)
     mean, log_variance = [1.0, -2.0, 0.0], [0.0, math.log(2), 1.0]
@@ -84,12 +73,11 @@ def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta):
     assert metrics["negative_elbo"] == pytest.approx(float(sum(terms)), rel=1e-6)
 
 
-def test_the_gradient_is_that_of_the_loss_written_out(monkeypatch):
-    monkeypatch.setattr(factory, "adam", lambda *args: optax.sgd(0.01))
-    method = build(VAE(latent_size=3, hidden_units=16, beta=2.0), image_shape=SHAPE)
+def test_the_gradient_is_that_of_the_loss_written_out():
+    method = build(VAE(latent_size=3, hidden_units=16, beta=2.0), image_shape=SHAPE, optimizer=optax.sgd(0.01))
     state, batch = jax.jit(method.init)(KEY), a_batch()
-    (encoder, _), (decoder, _) = networks(SMALL, image_shape=SHAPE).values()
-    epsilon = noise.normal(noise.words(KEY, batch.index, count=3))
+    (encoder, _), (decoder, _) = method.networks.values()
+    epsilon = noise.normal(noise.random_bits(KEY, batch.index, count=3))
 
     def loss(params):
         x = (batch.images + 1) / 2
@@ -108,7 +96,7 @@ def test_the_gradient_is_that_of_the_loss_written_out(monkeypatch):
     jax.tree.map(close, after.network.params, expected)
 
 
-def test_after_training_only_the_decoder_generates():
+def test_samples_need_the_averaged_decoder_alone():
     method = build(SMALL, image_shape=SHAPE)
     state = jax.jit(method.init)(KEY)
     encoderless = state.replace(averaged={"decoder": state.averaged["decoder"]}, network=None)
@@ -116,13 +104,13 @@ def test_after_training_only_the_decoder_generates():
     np.testing.assert_array_equal(images, method.sample(state, KEY, 7))
     np.testing.assert_allclose(images[:3], method.sample(state, KEY, 3), rtol=1e-5, atol=1e-6)
     assert len(np.unique(images, axis=0)) == 7
-    logits = networks(SMALL, image_shape=SHAPE)["decoder"][0].apply(
-        {"params": state.averaged["decoder"]}, noise.normal(noise.words(KEY, jnp.arange(7), count=3))
+    logits = method.networks["decoder"].module.apply(
+        {"params": state.averaged["decoder"]}, noise.normal(noise.random_bits(KEY, jnp.arange(7), count=3))
     )
     np.testing.assert_allclose(images, 2 / (1 + np.exp(-logits)) - 1, atol=1e-6)
 
 
-def test_averaged_parameters_are_what_is_measured_and_drawn_from():
+def test_averaged_parameters_are_evaluated_and_sampled_from():
     method = build(VAE(latent_size=3, hidden_units=16, ema_decay=0.75), image_shape=SHAPE)
     state = jax.jit(method.init)(KEY)
     after, _ = jax.jit(method.step)(state, a_batch(), KEY)
@@ -135,16 +123,8 @@ def test_averaged_parameters_are_what_is_measured_and_drawn_from():
     assert jax.jit(plain.init)(KEY).averaged is None
 
 
-def test_binarized_pixels_are_0_and_1_with_the_pixel_as_the_probability():
-    images = jnp.linspace(-1, 1, 5).reshape(1, 1, 5, 1).repeat(20_000, axis=0)
-    drawn = np.asarray(binarize(images, noise.words(KEY, jnp.arange(20_000), count=5)))
-    assert set(np.unique(drawn)) == {0, 1}
-    np.testing.assert_allclose(drawn.mean(axis=0).ravel(), [0, 0.25, 0.5, 0.75, 1], atol=0.02)
-    np.testing.assert_array_equal(drawn.mean(axis=0).ravel()[[0, -1]], [0, 1])  # what is sure stays so
-
-
 @pytest.mark.parametrize("targets", ["soft", "binarized"])
-def test_encoder_and_loss_see_the_same_targets_drawn_anew_from_each_key(targets):
+def test_encoder_and_loss_see_one_set_of_targets_per_key(targets):
     # With these weights the divergence is S^2 / 2 and the cross-entropy 30 log(1 + e) - S, where S sums the pixels.
     method = vae(
         Encoder(2), Decoder(SHAPE), image_shape=SHAPE, latent_size=1, optimizer=optax.sgd(0.0),
@@ -169,10 +149,10 @@ def test_encoder_and_loss_see_the_same_targets_drawn_anew_from_each_key(targets)
 
 
 @pytest.mark.slow
-def test_exhibits_show_what_the_latents_mean():
+def test_visualizations_show_reconstructions_paths_and_the_plane():
     method = build(VAE(latent_size=2, hidden_units=8), image_shape=SHAPE)
     state, batch = jax.jit(method.init)(KEY), a_batch(40)
-    shown = method.exhibits(state, batch, KEY)
+    shown = method.visualize(state, batch, KEY)
     assert {name: type(each) for name, each in shown.items()} == {
         "reconstructions": Rows,
         "interpolation": Rows,
@@ -191,45 +171,18 @@ def test_exhibits_show_what_the_latents_mean():
 def test_images_of_one_class_have_no_interpolation_to_show():
     method = build(SMALL, image_shape=SHAPE)
     alike = a_batch()._replace(labels=jnp.zeros(16, jnp.int32))
-    assert set(method.exhibits(jax.jit(method.init)(KEY), alike, KEY)) == {"reconstructions"}
+    assert set(method.visualize(jax.jit(method.init)(KEY), alike, KEY)) == {"reconstructions"}
 
 
-def test_the_manifold_is_a_grid_of_equally_likely_cells_with_z_2_upwards():
+def test_the_manifold_is_a_grid_of_equal_probability_z_2_upwards():
     grid = np.asarray(quantile_grid(4)).reshape(4, 4, 2)
     quantiles = [-1.1503494, -0.3186394, 0.3186394, 1.1503494]  # of N(0, 1) at 1/8, 3/8, 5/8 and 7/8
     np.testing.assert_allclose(grid[0, :, 0], quantiles, rtol=1e-5)
     np.testing.assert_allclose(grid[:, 0, 1], quantiles[::-1], rtol=1e-5)
 
 
-def losses(count, parallel):
-    """Sums of the losses of six steps of plain descent, which does not hide a wrong scale of the gradient."""
-    devices, size, steps = jax.devices()[:count], 16, 6
-    method = lambda axis: build(
-        VAE(latent_size=3, hidden_units=8, targets="binarized"), image_shape=SHAPE, axis_name=axis
-    )
-    program = compile_program(method, devices, image_shape=SHAPE, batch_size=size, parallel=parallel)
-    images = np.random.default_rng(0).integers(0, 256, (size * steps, *SHAPE), dtype=np.uint8)
-    order = epoch_order(len(images), seed=0, epoch=0)
-    resident = jax.device_put((images, np.zeros(len(images), np.int32), order, np.uint32(3)), replicated(devices))
-    carry, sums = program.init(resident[3]), []
-    for step in range(steps):
-        carry = program.advance(carry, Inputs(*resident, np.int32(step + 1)))
-        sums.append({name: float(value) for name, value in carry.sums.items()})
-    return sums
-
-
 @pytest.mark.slow
-def test_many_devices_have_the_losses_of_one(monkeypatch):
-    monkeypatch.setattr(factory, "adam", lambda *args: optax.sgd(0.03))
-    expected = losses(1, "auto")
-    assert expected[-1]["loss"] < 6 * expected[0]["loss"]
-    for count, parallel in itertools.product((2, 4), ("pmap", "shard_map")):
-        for found, wanted in zip(losses(count, parallel), expected, strict=True):
-            assert found == pytest.approx(wanted, rel=1e-5)
-
-
-@pytest.mark.slow
-def test_a_few_steps_on_digits_leave_the_elbo_of_independent_pixels_far_behind(mnist_dir):
+def test_a_few_steps_on_digits_beat_the_elbo_of_independent_pixels(mnist_dir):
     train, held_out = (data.load("mnist", split=split, data_dir=mnist_dir) for split in ("train", "test"))
     config = VAE(initialization="lecun", learning_rate=3e-3, ema_decay=0.9)
     method = build(config, image_shape=(28, 28, 1))
@@ -253,13 +206,74 @@ def test_a_few_steps_on_digits_leave_the_elbo_of_independent_pixels_far_behind(m
     assert metrics["kl_divergence"] > 3  # the latents say something
 
 
-def test_the_convolutional_networks_answer_with_means_and_variances_and_with_logits():
-    (encoder, shape), (decoder, latent) = networks(VAE(encoder="conv", latent_size=3), image_shape=SHAPE).values()
-    assert (shape, latent) == (SHAPE, (3,))
-    key = jax.random.key(0)
-    assert jax.eval_shape(lambda x: encoder.init_with_output(key, x)[0], jnp.zeros((2, *SHAPE))).shape == (2, 6)
-    assert jax.eval_shape(lambda z: decoder.init_with_output(key, z)[0], jnp.zeros((2, 3))).shape == (2, *SHAPE)
+def test_convolutional_networks_map_to_moments_and_to_logits():
     method = build(VAE(encoder="conv", latent_size=3), image_shape=SHAPE)
-    state = jax.eval_shape(method.init, key)
-    after, _ = jax.eval_shape(method.step, state, a_batch(), key)
-    assert jax.tree.map(lambda x: x.shape, after) == jax.tree.map(lambda x: x.shape, state)
+    shapes = {"encoder": (2, 6), "decoder": (2, *SHAPE)}
+    for name, (module, input_shape) in method.networks.items():
+        output, _ = jax.eval_shape(module.init_with_output, KEY, jnp.zeros((2, *input_shape)))
+        assert output.shape == shapes[name]
+
+
+def test_the_first_update_has_the_learning_rate_of_the_config():
+    method = build(VAE(latent_size=3, hidden_units=16, learning_rate=0.125), image_shape=SHAPE)
+    before = jax.jit(method.init)(KEY)
+    after, _ = jax.jit(method.step)(before, a_batch(), KEY)
+    assert first_update(before.network, after.network) == pytest.approx(0.125, rel=1e-3)
+
+
+def a_tiny_vae(seed=0):
+    """Networks of four pixels and one latent, with weights far from trained."""
+    encoder, decoder = Encoder(2), Decoder((2, 2, 1))
+    keys = jax.random.split(jax.random.key(seed))
+    params = {
+        "encoder": encoder.init(keys[0], jnp.zeros((1, 2, 2, 1)))["params"],
+        "decoder": jax.tree.map(lambda w: 3 * w, decoder.init(keys[1], jnp.zeros((1, 1)))["params"]),
+    }
+    return encoder, decoder, params
+
+
+def estimator(encoder, decoder, *, samples):
+    """The compiled estimate from (parameters, pixels, index)."""
+
+    @jax.jit
+    def estimate(params, pixels, index):
+        return importance_weighted_log_likelihood(encoder, decoder, params, pixels, index, KEY, samples=samples)
+
+    return estimate
+
+
+def every_binary_image():
+    return jnp.array(list(itertools.product([0.0, 1.0], repeat=4))).reshape(16, 2, 2, 1)
+
+
+def test_importance_weighting_estimates_the_exact_log_likelihood():
+    encoder, decoder, params = a_tiny_vae()
+    pixels = every_binary_image()
+    z = jnp.linspace(-9, 9, 2001)
+    density = jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    logits = decoder.apply({"params": params["decoder"]}, z[:, None])
+    likelihoods = jnp.exp(
+        -jax.vmap(lambda x: cross_entropy(logits, jnp.broadcast_to(x, logits.shape)))(pixels)
+    )  # image, z
+    exact = jnp.log(jnp.sum(likelihoods * density, axis=1) * (z[1] - z[0]))
+    estimate = estimator(encoder, decoder, samples=20_000)(params, pixels, jnp.arange(16))
+    np.testing.assert_allclose(estimate, exact, atol=0.02)
+    assert np.ptp(exact) > 1  # there is something to tell apart
+    assert jnp.sum(jnp.exp(estimate)) == pytest.approx(1, abs=0.01)
+
+
+def test_importance_weighting_rises_from_the_elbo_with_samples():
+    encoder, decoder, params = a_tiny_vae()
+    repeats = 5000
+    images = jnp.broadcast_to(every_binary_image()[5], (repeats, 2, 2, 1))
+    index = jnp.arange(repeats)
+    counts = (1, 2, 5, 50)
+    estimates = [estimator(encoder, decoder, samples=k)(params, images, index) for k in counts]
+    method = vae(encoder, decoder, image_shape=(2, 2, 1), latent_size=1, optimizer=optax.sgd(0.0))
+    state = jax.jit(method.init)(KEY)
+    state = state.replace(network=state.network.replace(params=params))
+    elbo = -jax.jit(method.evaluate)(state, Batch(2 * images - 1, index, index), jax.random.key(1))["negative_elbo"]
+    error = np.std(estimates[0]) / math.sqrt(repeats)
+    assert np.mean(estimates[0]) == pytest.approx(float(elbo), abs=float(5 * error))
+    assert np.all(np.diff([np.mean(e) for e in estimates]) > 0)
+    assert np.mean(estimates[-1]) - np.mean(estimates[0]) > 20 * error

@@ -1,3 +1,5 @@
+"""Random bits by example, and the distributions that are made of them."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,22 +14,22 @@ KEY = jax.random.key(7)
 
 @given(index=st.lists(st.integers(0, 2**31 - 1), min_size=16, max_size=16))
 @settings(deadline=None)
-def test_an_examples_words_do_not_depend_on_the_rest_of_the_batch(index):
-    words = jax.jit(noise.words, static_argnames="count")
+def test_random_bits_of_an_example_do_not_depend_on_the_others(index):
+    words = jax.jit(noise.random_bits, static_argnames="count")
     together = words(KEY, jnp.array(index), count=5)
     alone = jnp.concatenate([words(KEY, jnp.array([i]), count=5) for i in index[:3]])
     np.testing.assert_array_equal(together[:3], alone)
 
 
-def test_words_differ_between_examples_places_and_keys():
-    words = np.asarray(noise.words(KEY, jnp.arange(500), count=40))
-    others = np.asarray(noise.words(jax.random.key(8), jnp.arange(500), count=40))
+def test_random_bits_differ_between_examples_places_and_keys():
+    words = np.asarray(noise.random_bits(KEY, jnp.arange(500), count=40))
+    others = np.asarray(noise.random_bits(jax.random.key(8), jnp.arange(500), count=40))
     assert len(np.unique(words)) > 0.999 * words.size
     assert np.mean(words == others) < 0.001
 
 
 def test_uniform_fills_minus_one_to_one_evenly():
-    u = np.asarray(noise.uniform(noise.words(KEY, jnp.arange(4000), count=50)))
+    u = np.asarray(noise.uniform(noise.random_bits(KEY, jnp.arange(4000), count=50)))
     assert u.min() >= -1
     assert u.max() < 1
     assert abs(u.mean()) < 0.005
@@ -41,17 +43,17 @@ def test_uniform_reaches_its_ends_and_normal_stays_finite_there():
     assert np.all(np.isfinite(noise.normal(ends)))
 
 
-def test_normal_has_the_moments_of_the_normal_law():
-    n = np.asarray(noise.normal(noise.words(KEY, jnp.arange(4000), count=50)), np.float64)
+def test_normal_has_the_moments_of_the_normal_distribution():
+    n = np.asarray(noise.normal(noise.random_bits(KEY, jnp.arange(4000), count=50)), np.float64)
     assert abs(n.mean()) < 0.01
     assert n.var() == pytest.approx(1, rel=0.01)
     assert np.mean(n**4) == pytest.approx(3, rel=0.03)
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.25, 0.3, 0.9, 1 / 3])
-def test_the_mask_drops_at_the_rate_asked_for(rate):
+def test_the_mask_drops_units_independently_at_the_rate(rate):
     units = 50
-    bits = noise.words(KEY, jnp.arange(4000), count=noise.mask_words(units, rate=rate))
+    bits = noise.random_bits(KEY, jnp.arange(4000), count=noise.mask_words(units, rate=rate))
     keep = np.asarray(noise.keep_mask(bits, units, rate=rate))
     assert keep.shape == (4000, units)
     assert 1 - keep.mean() == pytest.approx(rate, abs=0.005)
@@ -66,8 +68,8 @@ def test_one_word_decides_32_units_at_rate_one_half():
     assert noise.mask_words(100, rate=0.0) == 0
 
 
-def test_a_mixture_names_one_of_ten_clusters_evenly_and_is_evenly_spread_beside():
-    z = np.asarray(noise.mixture(noise.words(KEY, jnp.arange(4000), count=40)))
+def test_a_mixture_chooses_clusters_evenly_and_is_uniform_beside():
+    z = np.asarray(noise.mixture(noise.random_bits(KEY, jnp.arange(4000), count=40)))
     assert z.shape == (4000, 40)
     cluster, rest = z[:, :10], z[:, 10:]
     np.testing.assert_allclose(np.unique(cluster), [0, 10**0.5], rtol=1e-6)
@@ -79,10 +81,18 @@ def test_a_mixture_names_one_of_ten_clusters_evenly_and_is_evenly_spread_beside(
     assert np.abs(np.corrcoef(cluster.argmax(axis=1), rest[:, 0])[0, 1]) < 0.06
 
 
-@pytest.mark.parametrize(("law", "kept"), [(noise.uniform, 0), (noise.normal, 0), (noise.mixture, 10)])
-def test_a_truncated_law_shrinks_all_numbers_but_those_that_say_which_cluster(law, kept):
-    bits = noise.words(KEY, jnp.arange(50), count=30)
-    whole, closer = np.asarray(law(bits)), np.asarray(noise.truncated(law, 0.75)(bits))
-    np.testing.assert_array_equal(closer[:, :kept], whole[:, :kept])
-    np.testing.assert_allclose(closer[:, kept:], 0.75 * whole[:, kept:], rtol=1e-6)
-    np.testing.assert_array_equal(noise.truncated(law, 1.0)(bits), whole)
+@pytest.mark.parametrize("prior", noise.PRIORS.values(), ids=lambda prior: prior.name)
+def test_truncation_shrinks_all_latents_but_the_choice_of_cluster(prior):
+    latents = prior.draw(noise.random_bits(KEY, jnp.arange(50), count=30))
+    truncated = noise.truncate(latents, prior, 0.75)
+    np.testing.assert_array_equal(truncated[:, : prior.fixed], latents[:, : prior.fixed])
+    np.testing.assert_allclose(truncated[:, prior.fixed :], 0.75 * latents[:, prior.fixed :], rtol=1e-6)
+    np.testing.assert_array_equal(noise.truncate(latents, prior, 1.0), latents)
+
+
+def test_named_bits_are_the_columns_of_one_draw_in_order():
+    counts = {"latents": 3, "dropout": 0, "pixels": 2}
+    named = noise.named_bits(KEY, jnp.arange(4), counts)
+    assert {name: bits.shape for name, bits in named.items()} == {name: (4, count) for name, count in counts.items()}
+    together = jnp.concatenate([named[name] for name in counts], axis=1)
+    np.testing.assert_array_equal(together, noise.random_bits(KEY, jnp.arange(4), count=5))

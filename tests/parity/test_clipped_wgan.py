@@ -1,4 +1,4 @@
-"""The Wasserstein GAN of the first paper, with clipped weights and RMSprop, which has no twin of its own."""
+"""The Wasserstein GAN with clipped weights and RMSprop, which has no twin, against the same loop in PyTorch."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,8 @@ import pytest
 from imperative.parity import arithmetic, initial_state
 
 from jaxgan import interop
-from jaxgan.config import WGAN
 from jaxgan.methods import Batch, build
+from jaxgan.methods.wgan import WGAN
 from jaxgan.nn import noise
 from tests.parity import record
 from tests.parity.agreement import assert_agree
@@ -16,15 +16,15 @@ from tests.parity.agreement import assert_agree
 LATENT, STEPS = record.CONFIGS["wgan"].latent_size, 5
 
 
-def test_clipped_wgan_has_pytorchs_rmsprop():
+def test_clipped_wgan_matches_pytorchs_rmsprop():
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
     from imperative.gan import frozen
-    from imperative.injection import make_twin
+    from imperative.twins import twin_of
 
     index = jnp.arange(record.BATCH)
     torch.manual_seed(0)
-    twin = make_twin(record.CONFIGS["wgan"], image_shape=(28, 28, 1)).double()
+    twin = twin_of(record.CONFIGS["wgan"], image_shape=(28, 28, 1)).double()
     initial = {name: x.numpy().copy() for name, x in twin.state_dict().items()}
     optimizer = torch.optim.RMSprop(twin.discriminator.parameters(), 5e-5)
     with arithmetic("float64"):
@@ -40,7 +40,7 @@ def test_clipped_wgan_has_pytorchs_rmsprop():
         for i in range(STEPS):
             # Not digits: an even background and weights of one size cancel, and LeakyReLU bends at that zero.
             images, key = np.random.default_rng(i).uniform(-1, 1, (record.BATCH, 28, 28, 1)), jax.random.key(i)
-            latents = noise.normal(noise.words(key, index, count=2 * LATENT)[:, :LATENT])
+            latents = noise.normal(noise.random_bits(key, index, count=2 * LATENT)[:, :LATENT])
             state, ours = step(state, Batch(jnp.asarray(images), index, index), key)
 
             optimizer.zero_grad()

@@ -1,39 +1,29 @@
-"""The twins in Flax NNX against our methods, with the same weights, images and noise in both, and their checkpoints."""
+"""The NNX twins against our methods, from the same weights, images and random numbers; and their checkpoints."""
 
-import sys
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from imperative import nnx_dcgan, nnx_training, nnx_vanilla_gan
+from imperative.setting import draws
 
-from jaxgan import config as configs
-from jaxgan import data
-from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.methods import Batch, build
-from jaxgan.methods.factory import networks
-from jaxgan.nn import noise
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
-
-from imperative import nnx_training
-from imperative.nnx_dcgan import DCGAN
-from imperative.nnx_vanilla_gan import VanillaGAN
+from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.vanilla_gan import VanillaGAN
 
 SHAPE, BATCH, STEPS = (28, 28, 1), 8, 20
 CASES = [
-    (VanillaGAN, configs.VanillaGAN, {"latent_size": 5, "hidden_units": 12}),
-    pytest.param(DCGAN, configs.DCGAN, {"latent_size": 6, "width": 4}, marks=pytest.mark.slow),
+    (nnx_vanilla_gan.VanillaGAN, VanillaGAN, {"latent_size": 5, "hidden_units": 12}),
+    pytest.param(nnx_dcgan.DCGAN, DCGAN, {"latent_size": 6, "width": 4}, marks=pytest.mark.slow),
 ]
 
 
 class Injected(nnx.Module):
-    """Hands out arrays that were drawn elsewhere, one a call."""
+    """Returns given arrays, one per call."""
 
     def __init__(self, arrays):
         self.arrays, self.calls = nnx.Variable(jnp.asarray(arrays)), nnx.Variable(jnp.zeros((), int))
@@ -44,10 +34,10 @@ class Injected(nnx.Module):
 
 
 class InjectedDropout(Injected):
-    """Drops the units that were drawn elsewhere, half of them."""
+    """Drops given units."""
 
     def __call__(self, h):
-        return jnp.where(super().__call__(), 2 * h, 0)
+        return h * super().__call__()
 
 
 def doubled(tree):
@@ -64,30 +54,14 @@ def inject(twin, config, state, keys):
             layers[layer] = {**layers[layer], **stats}
         nnx.update(getattr(twin, name), layers)
     nnx.update(twin, doubled(nnx.state(twin)))
-    latents, masks = drawn(config, keys)
-    twin.draw_latents = Injected(latents)
-    if masks.size:
-        twin.discriminator.dropout = InjectedDropout(masks)
-
-
-@partial(jax.jit, static_argnums=0)
-def drawn(config, keys):
-    """The latents of all passes through the generator, and the masks of all through the discriminator, in order."""
-    _, (discriminator, _) = networks(config, image_shape=SHAPE).values()
-    n, d = config.latent_size, discriminator.noise_offsets[-1]
-    law = noise.uniform if config.latent_law == "uniform" else noise.normal
-    words = jax.vmap(lambda key: noise.words(key, jnp.arange(BATCH), count=2 * n + 3 * d))(keys)
-    latents, masks = (
-        part.reshape(STEPS, BATCH, passes, -1).swapaxes(1, 2).reshape(STEPS * passes, BATCH, -1)
-        for part, passes in ((words[:, :, : 2 * n], 2), (words[:, :, 2 * n :], 3))
-    )
-    return law(latents), jax.vmap(lambda bits: noise.keep_mask(bits, config.hidden_units, rate=0.5))(
-        masks
-    ) if d else masks
+    every = [draws(config, key, count=BATCH) for key in keys]
+    twin.draw_latents = Injected(np.array([latents for step in every for latents in step.latents]))
+    if masks := [mask for step in every for mask in step.masks]:
+        twin.discriminator.dropout = InjectedDropout(np.array(masks))
 
 
 def assert_close(ours, theirs, tolerance):
-    """Differences as a share of the largest magnitude in each leaf."""
+    """Compares leaves, each relative to its largest magnitude."""
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     for (path, a), b in zip(jax.tree.leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
         assert b.dtype == a.dtype
@@ -104,7 +78,7 @@ def assert_same_networks(state, twin, tolerance):
 
 
 @pytest.mark.parametrize(("twin", "config", "sizes"), CASES, ids=["vanilla_gan", "dcgan"])
-def test_nnx_has_our_losses_weights_moments_and_running_statistics(twin, config, sizes):
+def test_nnx_losses_weights_moments_and_statistics_match_ours(twin, config, sizes):
     with jax.enable_x64(True):
         config, twin = config(**sizes), nnx.jit(lambda: twin(**sizes, seed=1))()
         method = build(config, image_shape=SHAPE)
@@ -121,8 +95,8 @@ def test_nnx_has_our_losses_weights_moments_and_running_statistics(twin, config,
                 assert_same_networks(state, twin, tolerance)
 
 
-@pytest.mark.parametrize("twin", [VanillaGAN, DCGAN])
-def test_initial_weights_of_nnx_follow_pytorchs_law(twin):
+@pytest.mark.parametrize("twin", [nnx_vanilla_gan.VanillaGAN, nnx_dcgan.DCGAN])
+def test_initial_nnx_weights_follow_pytorch(twin):
     params = dict(nnx.to_flat_state(nnx.state(twin(), nnx.Param)))
     for (*layer, _), value in params.items():
         if not layer[-1].startswith("norm"):
@@ -140,13 +114,11 @@ class Killed(Exception):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("twin", "config", "sizes"), CASES, ids=["vanilla_gan", "dcgan"])
-def test_a_killed_and_resumed_nnx_run_equals_an_unbroken_one_to_the_bit(tmp_path, monkeypatch, twin, config, sizes):
+def test_killed_and_resumed_nnx_run_equals_an_unbroken_one(tmp_path, monkeypatch, twin, config, sizes):
     images = np.random.default_rng(0).integers(0, 256, (3 * BATCH + 1, *SHAPE), dtype=np.uint8)
-    monkeypatch.setattr(data, "load", lambda *args, **keywords: Dataset("toy", images, None, ()))
-    monkeypatch.setattr(nnx_training, "SAMPLES", 4)
     options = nnx_training.Options(workdir=tmp_path / "whole", epochs=3, batch_size=BATCH, checkpoint_every=2)
-    make = lambda seed: twin(**sizes, seed=seed)
-    whole = nnx_training.run(make, options)
+    train = lambda options: nnx_training.run(lambda seed: twin(**sizes, seed=seed), options, images=images, samples=4)
+    whole = train(options)
 
     killed = replace(options, workdir=tmp_path / "killed")
     with monkeypatch.context() as patch:
@@ -159,8 +131,8 @@ def test_a_killed_and_resumed_nnx_run_equals_an_unbroken_one_to_the_bit(tmp_path
 
         patch.setattr(nnx_training.Training, "log", log_and_die)
         with pytest.raises(Killed):
-            nnx_training.run(make, killed)
-    resumed = nnx_training.run(make, killed)
+            train(killed)
+    resumed = train(killed)
 
     assert resumed.step == whole.step == 9
     bits = lambda run: jax.tree.map(lambda x: np.asarray(jax.random.key_data(x) if _is_key(x) else x), run.state())
@@ -168,7 +140,7 @@ def test_a_killed_and_resumed_nnx_run_equals_an_unbroken_one_to_the_bit(tmp_path
     for name in ("metrics.jsonl", "samples.npz"):
         assert (killed.workdir / name).read_bytes() == (options.workdir / name).read_bytes()
     with pytest.raises(UserError, match=r"--batch-size: 6 .* 8"):
-        nnx_training.run(make, replace(killed, batch_size=6))
+        train(replace(killed, batch_size=6))
 
 
 def _is_key(x):
@@ -176,7 +148,7 @@ def _is_key(x):
 
 
 @pytest.mark.parametrize(("twin", "config", "sizes"), CASES, ids=["vanilla_gan", "dcgan"])
-def test_sampling_from_nnx_moves_nothing_but_the_stream_of_latents(twin, config, sizes):
+def test_nnx_sampling_advances_only_the_stream_of_latents(twin, config, sizes):
     gan = twin(**sizes)
     everything_else = nnx.Not(nnx.PathContains("rngs"))
     copies = lambda: jax.tree.map(np.array, nnx.to_pure_dict(nnx.state(gan, everything_else)))
@@ -187,8 +159,8 @@ def test_sampling_from_nnx_moves_nothing_but_the_stream_of_latents(twin, config,
     assert not np.array_equal(first, second)
 
 
-def test_every_pass_through_dropout_takes_a_key_of_its_own():
-    gan = VanillaGAN(**CASES[0][2])
+def test_nnx_dropout_uses_a_new_key_in_every_pass():
+    gan = nnx_vanilla_gan.VanillaGAN(**CASES[0][2])
     for i in (1, 2):
         gan.train_step(jnp.zeros((BATCH, *SHAPE)))
         assert gan.discriminator.dropout.rngs.count[...] == 3 * i

@@ -5,15 +5,17 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
-from benchmarking import stock_flax
 from imperative.parity import arithmetic, draws, functional, initial_state
 from jax import lax
+from studies.speed import stock_flax
 
 from jaxgan import interop
-from jaxgan.methods import Batch, build, gan, losses, networks
-from jaxgan.nn import convolution_layers, convolutional, normalization
-from jaxgan.nn.convolution import Geometry, transposed_convolution
+from jaxgan.methods import Batch, build, gan, losses
+from jaxgan.methods.optimization import adam
+from jaxgan.nn import convnets, layers
+from jaxgan.nn.bilinear import Geometry, transposed_convolution
 from tests.parity import record
 from tests.parity.agreement import assert_agree, assert_as_recorded
 
@@ -25,7 +27,7 @@ def built(kind, **changes):
 
 
 def assert_first_passes_as_recorded(kind, method):
-    """Compares what the first step computes before any gradient, which is compiled in a moment."""
+    """Compares what the first step computes before any gradient, which compiles in a moment."""
     weights, recorded = record.read(kind)
     setting = record.setting(kind, weights=weights)
     images = jnp.asarray(setting.images(0))
@@ -40,7 +42,7 @@ def assert_first_passes_as_recorded(kind, method):
     ours, stats = jax.jit(passes)(initial_state(setting, method), batch, setting.key(0))
     ours |= {f"weight/{name}": x for name, x in interop.state_dict({}, stats).items()}
     theirs = {name: recorded.metrics[name][0] for name in FORWARD}
-    theirs |= {name: x for name, x in recorded.looks[1].items() if "running" in name}
+    theirs |= {name: x for name, x in recorded.snapshots[1].items() if "running" in name}
     assert_agree(ours, theirs, tolerance=1e-9)
 
 
@@ -51,7 +53,7 @@ def double_precision():
 
 
 @pytest.mark.parametrize("kind", ["dcgan", "wgan"])
-def test_without_a_trap_the_first_passes_are_those_recorded(kind):
+def test_without_a_trap_the_first_passes_match_the_record(kind):
     assert_first_passes_as_recorded(kind, built(kind))
 
 
@@ -68,13 +70,13 @@ def not_flipped(y, w, **geometry):
 @pytest.mark.parametrize("geometry", [same_padding, not_flipped])
 def test_trap_geometry_of_the_layer_from_4_to_7(geometry, monkeypatch):
     of_that_layer = lambda y, w, **how: (geometry if y.shape[1] == 4 else transposed_convolution)(y, w, **how)
-    monkeypatch.setattr(convolution_layers, "transposed_convolution", of_that_layer)
+    monkeypatch.setattr(layers, "transposed_convolution", of_that_layer)
     with pytest.raises(AssertionError, match=r"generator\.norm_2\.running_mean"):
         assert_first_passes_as_recorded("dcgan", built("dcgan"))
 
 
-def test_trap_momentum_as_the_weight_of_what_was(monkeypatch):
-    monkeypatch.setattr(convolutional, "BatchNorm", partial(normalization.BatchNorm, momentum=0.9))
+def test_trap_momentum_as_the_weight_of_the_old_value(monkeypatch):
+    monkeypatch.setattr(convnets, "BatchNorm", partial(layers.BatchNorm, momentum=0.9))
     with pytest.raises(AssertionError, match=r"running_mean.* 10 in all"):
         assert_first_passes_as_recorded("dcgan", built("dcgan"))
 
@@ -87,93 +89,101 @@ def test_trap_biased_running_variance():
 
 def test_trap_slope_of_leaky_relu():
     with pytest.raises(AssertionError, match="further apart"):
-        assert_first_passes_as_recorded("dcgan", built("dcgan", negative_slope=0.01))  # PyTorch's, where none is given
+        assert_first_passes_as_recorded("dcgan", built("dcgan", negative_slope=0.01))  # PyTorch's default
 
 
 @pytest.mark.parametrize("kind", ["dcgan", "wgan"])
 def test_trap_epsilon_of_normalization(kind, monkeypatch):
-    monkeypatch.setattr(normalization, "EPSILON", 1e-6)  # Flax's, for all but batch normalization
+    monkeypatch.setattr(layers, "EPSILON", 1e-6)  # Flax's, for all but batch normalization
     with pytest.raises(AssertionError, match="further apart"):
         assert_first_passes_as_recorded(kind, built(kind))
 
 
-def test_trap_statistics_of_the_generator_follow_the_discriminators_update():
+def test_trap_discriminators_update_moves_the_generators_statistics():
     method = built("dcgan")
-    (generator, _), _ = networks(record.CONFIGS["dcgan"], image_shape=(28, 28, 1)).values()
+    generator = method.networks["generator"].module
 
     def step(state, batch, key):
         latents, _ = draws(record.CONFIGS["dcgan"], key, count=record.BATCH).latents
-        moved = follow(generator, state.generator, latents, train=True)
+        moved = with_statistics_of(generator, state.generator, latents)
         return method.step(state.replace(generator=moved), batch, key)
 
     with pytest.raises(AssertionError, match=r"generator\.norm_\d\.running.* 6 in all"):
         assert_first_passes_as_recorded("dcgan", method._replace(step=step))
 
 
-def test_trap_statistics_of_the_discriminator_follow_the_generators_update():
+def test_trap_generators_update_moves_the_discriminators_statistics():
     method = built("dcgan")
-    (generator, _), (discriminator, _) = networks(record.CONFIGS["dcgan"], image_shape=(28, 28, 1)).values()
+    generator, discriminator = (method.networks[name].module for name in ("generator", "discriminator"))
 
     def step(state, batch, key):
         _, latents = draws(record.CONFIGS["dcgan"], key, count=record.BATCH).latents
         after, metrics = method.step(state, batch, key)
         images = generator.apply({"params": state.generator.params}, latents, train=True, mutable=["batch_stats"])[0]
-        moved = follow(discriminator, after.discriminator, images, jnp.zeros((record.BATCH, 0), jnp.uint32))
-        return after.replace(discriminator=moved), metrics
+        return after.replace(discriminator=with_statistics_of(discriminator, after.discriminator, images)), metrics
 
     with pytest.raises(AssertionError, match=r"discriminator\.norm_\d\.running.* 4 in all"):
         assert_first_passes_as_recorded("dcgan", method._replace(step=step))
 
 
-def follow(module, network, *inputs, **how):
-    variables = {"params": network.params, "batch_stats": network.batch_stats}
-    return network.replace(
-        batch_stats=module.apply(variables, *inputs, **how, mutable=["batch_stats"])[1]["batch_stats"]
+def with_statistics_of(module, network, inputs):
+    _, recorded = module.apply(network.variables, inputs, train=True, mutable=["batch_stats"])
+    return network.replace(batch_stats=recorded["batch_stats"])
+
+
+def vanilla_gan():
+    """What the method of the same name consists of."""
+    networks = built("vanilla_gan").networks
+    return gan.GAN(
+        networks["generator"].module,
+        networks["discriminator"].module,
+        image_shape=networks["discriminator"].input_shape,
+        latent_size=record.CONFIGS["vanilla_gan"].latent_size,
+        generator_optimizer=adam(1e-3),
+        discriminator_optimizer=adam(1e-3),
     )
 
 
-def assert_whole_way_as_recorded(kind, method):
-    weights, recorded = record.read(kind)
-    assert_as_recorded(functional(record.setting(kind, weights=weights), method=method), recorded)
+def trained(step):
+    """Trains the vanilla GAN by another step, for as long as the record."""
+    weights, recorded = record.read("vanilla_gan")
+    method = built("vanilla_gan")._replace(step=step)
+    return functional(record.setting("vanilla_gan", weights=weights), method=method), recorded
 
 
-def test_trap_labels_in_the_wrong_order(monkeypatch):
+def test_trap_labels_in_the_wrong_order():
     swapped = lambda real, fake: {"real": losses.fake_loss(real), "fake": losses.real_loss(fake)}
-    monkeypatch.setattr(losses, "_cross_entropies", swapped)
+    spec = replace(vanilla_gan(), loss=losses.non_saturating()._replace(discriminator=swapped))
     with pytest.raises(AssertionError, match="discriminator_loss_real"):
-        assert_whole_way_as_recorded("vanilla_gan", built("vanilla_gan"))
+        assert_as_recorded(*trained(partial(gan.step, spec)))
 
 
 def test_trap_slope_of_leaky_relu_in_dense_layers():
     with pytest.raises(AssertionError, match="in step 0"):
-        assert_whole_way_as_recorded("vanilla_gan", built("vanilla_gan", negative_slope=0.2))
+        assert_as_recorded(*trained(built("vanilla_gan", negative_slope=0.2).step))
 
 
-def test_trap_generator_that_the_discriminators_loss_reaches(monkeypatch):
-    """As in PyTorch without ``detach()``: the gradient of both losses lies before the generator's optimizer."""
-    method, update = built("vanilla_gan"), gan._update
+def test_trap_generator_gets_the_discriminators_gradient():
+    """As in PyTorch without ``detach()``: the gradients of both losses reach the generator's optimizer."""
+    spec = vanilla_gan()
 
     def step(state, batch, key):
         def discriminator_loss(params):
             generator = state.generator.replace(params=params)
-            return method.step(state.replace(generator=generator), batch, key)[1]["discriminator_loss"]
+            return gan.step(spec, state.replace(generator=generator), batch, key)[1]["discriminator_loss"]
 
         leaked = jax.grad(discriminator_loss)(state.generator.params)
 
-        def undetached(network, gradients, recorded, optimizer):
-            if jax.tree.structure(gradients) == jax.tree.structure(leaked):
-                gradients = jax.tree.map(jnp.add, gradients, leaked)
-            return update(network, gradients, recorded, optimizer)
+        def update(gradients, opt_state, params=None):
+            return spec.generator_optimizer.update(jax.tree.map(jnp.add, gradients, leaked), opt_state, params)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(gan, "_update", undetached)
-            return method.step(state, batch, key)
+        optimizer = optax.GradientTransformation(spec.generator_optimizer.init, update)
+        return gan.step(replace(spec, generator_optimizer=optimizer), state, batch, key)
 
-    weights, recorded = record.read("vanilla_gan")
-    ours = functional(record.setting("vanilla_gan", weights=weights), method=method._replace(step=step))
+    ours, recorded = map(gradients, trained(step))
     with pytest.raises(AssertionError, match=r"gradient/generator.* 4 in all"):
-        assert_agree(gradients(ours), gradients(recorded), tolerance=1e-9)
+        assert_agree(ours, recorded, tolerance=1e-9)
 
 
 def gradients(trajectory):
-    return {name: x for name, x in trajectory.looks[1].items() if name.startswith("gradient/")}
+    return {name: x for name, x in trajectory.snapshots[1].items() if name.startswith("gradient/")}

@@ -27,3 +27,9 @@ def test_samples_and_checkpoints_come_after_the_chosen_epochs_and_the_last():
     schedule = Schedule(10, Run(epochs=7, checkpoint_every=3, sample_epochs=(1, 4)))
     assert [s for s in range(71) if schedule.samples(s)] == [10, 40, 70]
     assert [s for s in range(71) if schedule.saves(s)] == [30, 60, 70]
+
+
+def test_samples_are_evaluated_after_every_so_many_epochs_or_never():
+    schedule = Schedule(10, Run(epochs=7, evaluate_every=3))
+    assert [s for s in range(71) if schedule.evaluates(s)] == [30, 60]
+    assert not any(Schedule(10, Run(epochs=7)).evaluates(s) for s in range(71))

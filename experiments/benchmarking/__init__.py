@@ -1,1 +1,0 @@
-"""The parts of `benchmark.py`: who competes, how turns are timed, and how it is reported."""

@@ -1,0 +1,75 @@
+"""What the training loop costs beside the steps, and whether its memory stays flat."""
+
+import dataclasses
+import gc
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from jaxgan.config import Config
+from jaxgan.data import Dataset
+from jaxgan.methods import build
+from jaxgan.runs import console
+from jaxgan.runs.train import Progress, train
+
+WARM_UP = 2  # calls left out: the first compiles, the second is short
+
+
+def measure(
+    config: Config, dataset: Dataset, devices: Sequence[jax.Device], *, steps: int, memory_every: int = 1000
+) -> dict[str, Any]:
+    """Trains by the loop that every recipe runs, with its progress bar, rows, checkpoints and samples.
+
+    Args:
+      config: the recipe; its folder and number of epochs are replaced.
+      dataset: the training images.
+      devices: one device.
+      steps: how many at least; the last epoch is finished.
+      memory_every: steps between two measurements of memory.
+
+    Returns:
+      ``steps``; ``calls`` and ``host``, the seconds inside each call of the compiled program and after it, up to the
+      next; and ``memory``, a row per measurement.
+    """
+    inside, after, memory, began, ended = [], [], [], time.perf_counter(), 0.0
+    epochs = -(-steps // (len(dataset.images) // config.run.batch_size))
+    method, step = build(config.method, image_shape=dataset.images.shape[1:]), 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open(os.devnull, "w") as nowhere,
+        console.progress_bar(Console(file=nowhere, force_terminal=True)) as show,
+    ):
+
+        def report(progress: Progress) -> None:  # the loop calls this when a call of the program has ended
+            nonlocal ended, step
+            ended, step = time.perf_counter(), progress.step
+            inside.append(ended - began)
+            show(progress)
+
+        def stop() -> None:  # the loop asks this before the next call begins
+            nonlocal began
+            after.append(time.perf_counter() - ended)
+            if step >= memory_every * (len(memory) + 1):
+                memory.append({"step": step, **memory_now()})
+            began = time.perf_counter()
+
+        run = dataclasses.replace(config.run, workdir=Path(folder, "run"), epochs=epochs)
+        train(dataclasses.replace(config, run=run), method, dataset, devices, resume=False, stop=stop, report=report)
+    return {"steps": step, "calls": inside[WARM_UP:], "host": after[WARM_UP:], "memory": memory}
+
+
+def memory_now() -> dict[str, Any]:
+    """Counts the arrays that JAX holds and their bytes, and reads the process's memory where the system tells."""
+    gc.collect()
+    arrays = jax.live_arrays()
+    try:
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        resident = None
+    return {"arrays": len(arrays), "bytes": sum(x.nbytes for x in arrays), "resident": resident}

@@ -1,0 +1,185 @@
+"""The configuration of a run: a method, and where, how long and on what it trains; as JSON, and validated."""
+
+import contextlib
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxgan.errors import UserError, unknown_choice
+from jaxgan.fields import number, steps_between
+from jaxgan.methods import METHODS, MethodConfig, kind_of
+
+BestBy = Literal["none", "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the images come from, how long and on what the method trains, and what is written on the way."""
+
+    workdir: Path = Path("runs/unnamed")  # folder for everything the run writes
+    data: str = "mnist"  # data set: see `jaxgan data list`
+    data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
+    epochs: int = number(100)  # passes over the training images
+    batch_size: int = number(64)  # images per step, over all devices
+    input: Literal["memory", "stream"] = "memory"  # all images on the devices, or read ahead of the steps
+    image_size: int | None = number(None)  # height and width to resize to, of a stream; None: as in the catalog
+    accumulate: int = number(1)  # parts of a device's batch, one after the other; batch norm is by part
+    seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
+    devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
+    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap in one process
+    platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best one present
+    coordinator: str | None = None  # HOST:PORT of process 0; None: as Cloud TPU, Slurm or Open MPI say
+    process_count: int | None = number(None)  # processes in the run; None: as found; 1: this one alone
+    process_index: int | None = number(None, low=0)  # which of them this is; None: as found
+    checkpoint_every: int = number(10)  # epochs between checkpoints; the last epoch always has one
+    resume: Literal["auto", "never", "must"] = "auto"  # go on from the workdir's checkpoint; never: start afresh
+    log_every: int | None = number(None)  # steps between rows of metrics.jsonl; None: one row per epoch
+    evaluate_every: int | None = number(None)  # epochs between evaluations of samples; None: never while training
+    keep_best: BestBy = "none"  # keep the checkpoint that is best by this metric of --evaluate-every, in folder best
+    sample_epochs: tuple[int, ...] = (1, 2, 4, 10, 50, 100)  # epochs after which the same latents are drawn
+    profile: str | None = None  # START:STOP, steps that process 0 traces with jax.profiler, into WORKDIR/profile
+    dry_run: bool = False  # print the resolved config, the networks and the cost of a step, and stop
+
+    def __post_init__(self) -> None:
+        """Accepts paths as text, and a leading ~ for the user's home."""
+        for name in ("workdir", "data_dir"):
+            if isinstance(path := getattr(self, name), str | Path):
+                with contextlib.suppress(RuntimeError):  # no such home: the path is taken as it stands
+                    object.__setattr__(self, name, Path(path))
+                    object.__setattr__(self, name, Path(path).expanduser())
+        object.__setattr__(self, "sample_epochs", tuple(self.sample_epochs))
+
+    @property
+    def profiled(self) -> range:
+        """The steps that ``profile`` names, none without; raises UserError if it is no such thing."""
+        return range(0) if self.profile is None else steps_between("--profile", self.profile)
+
+
+# The numbers of a run do not depend on these, so they may differ when it goes on.
+FREE_FIELDS = frozenset(
+    {"workdir", "data_dir", "input", "epochs", "devices", "parallel", "platform"}
+    | {"coordinator", "process_count", "process_index", "profile"}
+    | {"checkpoint_every", "resume", "log_every", "sample_epochs", "dry_run"}
+    | {"evaluate_every", "keep_best"}
+)
+
+RENAMED_FIELDS = {"latent_law": "prior"}  # what earlier versions called a field of a method
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment: a method and the run that trains it."""
+
+    method: MethodConfig
+    run: Run = field(default_factory=Run)
+
+    @property
+    def kind(self) -> str:
+        """The method's name, as ``config.json`` has it."""
+        return kind_of(self.method)
+
+
+def to_json(config: Config) -> str:
+    """Writes a config as the JSON text that :func:`from_json` reads."""
+    tree = {
+        "method": {"kind": config.kind, **dataclasses.asdict(config.method)},
+        "run": dataclasses.asdict(config.run),
+    }
+    return json.dumps(tree, indent=2, default=str) + "\n"
+
+
+def from_json(text: str, *, source: str) -> Config:
+    """Reads a config back from JSON.
+
+    Args:
+      text: what :func:`to_json` wrote.
+      source: where the text came from, for the error.
+
+    Returns:
+      The config, validated.
+
+    Raises:
+      UserError: if the text is no such JSON, names an unknown method, or lacks a field, or has one too many or out of
+        bounds.
+    """
+    try:
+        tree = json.loads(text)
+        method = dict(tree["method"])
+        run = dict(tree["run"])
+        kind = method.pop("kind")
+        if kind not in METHODS:
+            raise unknown_choice(f"{source}: method kind", kind, METHODS)
+        method: dict[str, Any] = {RENAMED_FIELDS.get(name, name): value for name, value in method.items()}
+        config = Config(METHODS[kind].config(**method), Run(**run))
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{source}: damaged, it is not the config of a run ({error!r})") from error
+    try:
+        validate(config)
+    except UserError as error:
+        raise UserError(f"{source}: damaged, {error}") from error
+    return config
+
+
+def changed_fields(old: Config, new: Config) -> list[str]:
+    """Lists the fields in which two configs differ and on which the numbers of a run depend.
+
+    Args:
+      old: the config that a run was started with.
+      new: the config that it shall go on with.
+
+    Returns:
+      One text per field, such as ``--seed (0 in the run, 1 asked for)``.
+    """
+    return [
+        f"--{f.name.replace('_', '-')} ({before} in the run, {after} asked for)"
+        for a, b in ((old.method, new.method), (old.run, new.run))
+        for f in dataclasses.fields(a)
+        if f.name not in FREE_FIELDS and (before := getattr(a, f.name)) != (after := getattr(b, f.name))
+    ]
+
+
+def validate(config: Config) -> None:
+    """Checks every field against its type, its choices and its interval.
+
+    Args:
+      config: the experiment asked for.
+
+    Raises:
+      UserError: naming the first field that is out of bounds.
+    """
+    for part in (config.method, config.run):
+        hints = typing.get_type_hints(type(part))
+        for f in dataclasses.fields(part):
+            _check(f"--{f.name.replace('_', '-')}", getattr(part, f.name), hints[f.name], f.metadata)
+    _ = config.run.profiled  # raises for what is no stretch of steps
+    if config.run.keep_best != "none" and config.run.evaluate_every is None:
+        raise UserError(f"--keep-best: {config.run.keep_best!r} needs --evaluate-every, the epochs between evaluations")
+    for epoch in config.run.sample_epochs:
+        _check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
+
+
+def _check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None and type(None) in options:
+        return
+    kind = next(option for option in options if option is not type(None))
+    if typing.get_origin(kind) is Literal:
+        if value not in typing.get_args(kind):
+            raise unknown_choice(flag, str(value), typing.get_args(kind))
+        return
+    base = typing.get_origin(kind) or kind
+    accepted = (int, float) if base is float else (base,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and base is not bool):
+        raise UserError(f"{flag}: {value!r} is not allowed, it must be of type {base.__name__}")
+    if not bounds:
+        return
+    beyond = value >= bounds["high"] if bounds["open_high"] else value > bounds["high"]
+    if not value >= bounds["low"] or beyond or value == float("inf"):
+        upper = f" and {'below' if bounds['open_high'] else 'at most'} {bounds['high']}"
+        upper = " and finite" * (base is float) if bounds["high"] == float("inf") else upper
+        raise UserError(f"{flag}: {value} is not allowed, it must be at least {bounds['low']}{upper}")

@@ -1,0 +1,125 @@
+"""The feature network: a classifier of digits, whose weights are pinned by their hash.
+
+Distances between sets of images are distances between their features, so they depend on the network. Numbers of
+different versions do not compare, nor do those of Inception, which was trained on photographs.
+"""
+
+import hashlib
+import importlib.resources
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Float32, PyTree, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load as parse
+from safetensors.numpy import save
+
+from jaxgan.data.catalog import find
+from jaxgan.errors import UserError
+from jaxgan.nn.classifier import ConvClassifier
+
+FEATURE_BATCH = 500  # images that pass through the network together
+SHIPPED = importlib.resources.files("jaxgan.evaluation") / "weights"
+# SHA-256 of the weights in the package, by data set, and their version, which counts up when they change.
+PINNED: Mapping[str, str] = {"mnist": "30da1e7fbdddd59c8dbb0df2467e8653261ac221448476b7998668a0e3c1da36"}
+VERSIONS: Mapping[str, str] = {"mnist": "jaxgan-mnist-1"}
+
+Images = UInt8[np.ndarray, "n height width channels"]
+Features = Float32[np.ndarray, "n features"]
+Probabilities = Float32[np.ndarray, "n classes"]
+
+
+class FeatureNetwork(NamedTuple):
+    """A trained classifier, whose features metrics compare.
+
+    Attributes:
+      version: its name, which every result shows.
+      extract: from images to features, which are not negative, and to class probabilities.
+    """
+
+    version: str
+    extract: Callable[[Images], tuple[Features, Probabilities]]
+
+
+def load(data: str = "mnist") -> FeatureNetwork:
+    """Loads the classifier of a data set, from the package or from the user's cache.
+
+    Args:
+      data: the data set's name in the catalog.
+
+    Returns:
+      The network.
+
+    Raises:
+      UserError: if there is none, or its file is damaged.
+    """
+    path = Path(str(SHIPPED / f"{data}.safetensors")) if data in PINNED else cached(data)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"--data: no classifier of {data!r} to evaluate with; train one by "
+            f"'python experiments/digit_classifier.py --data {data}'"
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if data in PINNED and digest != PINNED[data]:
+        raise UserError(f"{path}: not the classifier of this version; install the package again")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            width, classes = (int(file.metadata()[name]) for name in ("width", "classes"))
+        tensors = {name: tensor.astype(np.float32) for name, tensor in parse(content).items()}
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}); remove it, and train the classifier again") from error
+    network = ConvClassifier(classes=classes, width=width)
+    return FeatureNetwork(
+        VERSIONS.get(data, f"jaxgan-{data}-{digest[:8]}"), partial(_extract, network, unflatten_dict(tensors, sep="/"))
+    )
+
+
+def keep(path: Path, variables: PyTree, *, data: str, width: int) -> Path:
+    """Writes the weights of a classifier in half precision.
+
+    Args:
+      path: the file to write.
+      variables: parameters and batch statistics.
+      data: its training data.
+      width: its width.
+
+    Returns:
+      The path.
+    """
+    tensors = {name: np.asarray(leaf, np.float16) for name, leaf in sorted(flatten_dict(variables, sep="/").items())}
+    metadata = {"data": data, "width": str(width), "classes": str(len(find(data).class_names))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(save(tensors, metadata))
+    return path
+
+
+def cached(data: str) -> Path:
+    """The file of the user's own classifier of a data set."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    return home / "jaxgan" / "classifiers" / f"{data}.safetensors"
+
+
+def _extract(network: ConvClassifier, variables: Any, images: Images) -> tuple[Features, Probabilities]:
+    features, probabilities = [], []
+    for start in range(0, len(images), FEATURE_BATCH):
+        part = images[start : start + FEATURE_BATCH]
+        padded = np.concatenate([part, np.zeros((FEATURE_BATCH - len(part), *part.shape[1:]), np.uint8)])
+        found = jax.device_get(_apply(network, variables, padded))
+        features.append(found[0][: len(part)])
+        probabilities.append(found[1][: len(part)])
+    return np.concatenate(features), np.concatenate(probabilities)
+
+
+@partial(jax.jit, static_argnums=0)
+def _apply(network: ConvClassifier, variables: Any, images: UInt8[jax.Array, "n height width channels"]):
+    logits, features = network.apply(variables, images.astype(jnp.float32) / 127.5 - 1)
+    return features, jax.nn.softmax(logits)

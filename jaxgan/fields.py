@@ -1,0 +1,45 @@
+"""How a field of a config declares the values it takes."""
+
+import re
+from dataclasses import field
+from typing import Any
+
+from jaxgan.errors import UserError
+
+MOST = 2**20  # of anything that is counted: beyond it a number is a slip of the keyboard
+
+
+def number(default: float | None, *, low: float = 1, high: float = MOST, open_high: bool = False) -> Any:
+    """Declares a numeric field together with the closed (or half-open) interval it may lie in."""
+    return field(default=default, metadata={"low": low, "high": high, "open_high": open_high})
+
+
+def probability(default: float) -> Any:
+    """Declares a field that lies in [0, 1): a decay, a probability of being dropped."""
+    return number(default, low=0, high=1, open_high=True)
+
+
+def non_negative(default: float | None) -> Any:
+    """Declares a field that is not negative: a learning rate, the weight of a penalty."""
+    return number(default, low=0, high=float("inf"))
+
+
+def steps_between(flag: str, text: str) -> range:
+    """Reads START:STOP as the steps from one up to another.
+
+    Args:
+      flag: what the user set, for the error.
+      text: two whole numbers and a colon.
+
+    Returns:
+      The steps, at least one.
+
+    Raises:
+      UserError: if it is something else.
+    """
+    numbers = re.fullmatch(r"([0-9]{1,12}):([0-9]{1,12})", text)
+    start, stop = map(int, numbers.groups()) if numbers else (100, 110)
+    if not numbers or start >= stop:
+        near = f"{stop}:{start}" if start > stop else f"{start}:{start + 10}"
+        raise UserError(f"{flag}: {text!r} is not allowed, it must be START:STOP, the lower step first, such as {near}")
+    return range(start, stop)

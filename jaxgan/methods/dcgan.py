@@ -1,0 +1,110 @@
+"""The deep convolutional GAN, with any of the losses and penalties, conditional or not."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import optax
+
+from jaxgan.errors import UserError
+from jaxgan.fields import non_negative, number, probability
+from jaxgan.methods import penalties
+from jaxgan.methods.gan import gan
+from jaxgan.methods.losses import LOSSES
+from jaxgan.methods.method import Method
+from jaxgan.methods.optimization import adam
+from jaxgan.nn.convnets import ConvDecoder, ConvEncoder, Discriminator, Generator
+from jaxgan.nn.initializers import INITIALIZATIONS
+from jaxgan.nn.layers import COMPUTE_DTYPES
+from jaxgan.nn.noise import PRIORS
+
+Normalization = Literal["batch", "instance", "layer", "none"]
+
+
+@dataclass(frozen=True)
+class DCGAN:
+    """The deep convolutional GAN: strided and transposed convolutions, batch normalization (Radford et al. 2016)."""
+
+    latent_size: int = number(100)  # numbers in the latent vector z
+    prior: Literal["uniform", "normal", "mixture"] = "normal"  # prior of z: U[-1, 1], N(0, 1), or ten clusters
+    truncation: float = number(1.0, low=0, high=1)  # factor on the latents of samples; 1: none
+    conditional: bool = False  # condition both networks on the class of each image
+    width: int = number(32)  # channels at half of the image's size; they double with every halving
+    bias: bool = False  # biases in the convolutions
+    negative_slope: float = number(0.2, low=0, high=1)  # slope of LeakyReLU below zero
+    generator_norm: Normalization = "batch"  # normalization between the generator's layers
+    discriminator_norm: Normalization = "batch"  # normalization between the discriminator's layers
+    spectral_norm: bool = False  # divide the discriminator's kernels by their spectral norms
+    loss: Literal["non_saturating", "minimax", "least_squares", "hinge", "relativistic"] = "non_saturating"  # of both
+    r1_weight: float = non_negative(0.0)  # gamma of the penalty on the discriminator's gradient at real images
+    r2_weight: float = non_negative(0.0)  # gamma of the same at generated images
+    dragan_weight: float = non_negative(0.0)  # lambda of the gradient penalty around real images
+    penalty_every: int = number(1)  # steps between penalties, which then weigh so many times more
+    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
+    generator_learning_rate: float = non_negative(3e-4)  # Adam step size of the generator
+    discriminator_learning_rate: float = non_negative(2e-4)  # Adam step size of the discriminator
+    decay_steps: int = number(0, low=0)  # steps in which both fall to 0 along a cosine; 0: they stay
+    beta1: float = probability(0.9)  # Adam decay of the gradient's mean; the DCGAN paper has 0.5
+    beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
+    ema_decay: float = probability(0.0)  # decay of the averaged generator; 0 keeps none
+
+    @property
+    def title(self) -> str:
+        """The name in figures; with this loss and both penalties the objective is that of Huang et al. 2024."""
+        return "R3GAN" if self.loss == "relativistic" and self.r1_weight and self.r2_weight else "DCGAN"
+
+
+def build(
+    config: DCGAN,
+    *,
+    image_shape: tuple[int, int, int],
+    classes: int = 10,
+    axis_name: str | None = None,
+    accumulate: int = 1,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Method:
+    """Builds the GAN; see :func:`jaxgan.methods.build`.
+
+    Raises:
+      UserError: if it is conditional and there are no classes.
+    """
+    if config.conditional and classes < 2:
+        raise UserError("--conditional: the images have no classes, leave it out or take other --data")
+    classes = classes if config.conditional else 0
+    pyramid = {
+        "width": config.width,
+        "bias": config.bias,
+        "negative_slope": config.negative_slope,
+        "initialization": INITIALIZATIONS[config.initialization](),
+        "axis_name": axis_name,
+        "dtype": COMPUTE_DTYPES[config.compute_dtype],
+    }
+    decoder = ConvDecoder(image_shape, norm=config.generator_norm, **pyramid)
+    encoder = ConvEncoder(1 + classes, norm=config.discriminator_norm, spectral_norm=config.spectral_norm, **pyramid)
+    weights = (
+        (config.r1_weight, penalties.r1),
+        (config.r2_weight, penalties.r2),
+        (config.dragan_weight, penalties.dragan),
+    )
+
+    def schedule(rate: float) -> optax.ScalarOrSchedule:
+        return optax.cosine_decay_schedule(rate, config.decay_steps) if config.decay_steps else rate
+
+    return gan(
+        Generator(decoder, classes),
+        Discriminator(encoder),
+        image_shape=image_shape,
+        latent_size=config.latent_size,
+        prior=PRIORS[config.prior],
+        truncation=config.truncation,
+        classes=classes,
+        generator_optimizer=optimizer or adam(schedule(config.generator_learning_rate), config.beta1, config.beta2),
+        discriminator_optimizer=optimizer
+        or adam(schedule(config.discriminator_learning_rate), config.beta1, config.beta2),
+        loss=LOSSES[config.loss](),
+        penalties=tuple(penalty(weight) for weight, penalty in weights if weight),
+        penalty_every=config.penalty_every,
+        ema_decay=config.ema_decay,
+        axis_name=axis_name,
+        accumulate=accumulate,
+    )

@@ -1,0 +1,181 @@
+"""Fully connected networks: generator, discriminator, encoder and decoder."""
+
+import math
+from itertools import accumulate, pairwise
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, UInt32
+
+from jaxgan.nn import noise
+from jaxgan.nn.initializers import Initialization, torch_default
+from jaxgan.nn.layers import Dense, to_float32
+
+
+class Generator(nn.Module):
+    """Maps latents to images: dense layers with LeakyReLU, a last one with tanh.
+
+    Attributes:
+      image_shape: height, width and channels of an image.
+      hidden_units: units of each hidden layer, first to last.
+      hidden_bias: whether the hidden layers have biases; the last one always has.
+      negative_slope: slope of LeakyReLU below zero.
+      initialization: distributions of all weights.
+      dtype: what products are computed in; None for the parameters' own type.
+    """
+
+    image_shape: tuple[int, int, int]
+    hidden_units: tuple[int, ...] = (100,)
+    hidden_bias: bool = True
+    negative_slope: float = 0.01
+    initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, z: Float[Array, "batch latent"], *, train: bool = False
+    ) -> Float[Array, "batch height width channels"]:
+        """Maps each latent vector to an image in [-1, 1], in training as in evaluation mode."""
+        h = z
+        for i, units in enumerate(self.hidden_units):
+            h = Dense(units, self.hidden_bias, self.initialization, self.dtype, name=f"hidden_{i}")(h)
+            h = nn.leaky_relu(h, self.negative_slope)
+        h = Dense(math.prod(self.image_shape), True, self.initialization, self.dtype, name="output")(h)
+        return jnp.tanh(to_float32(h)).reshape(-1, *self.image_shape)
+
+
+class Discriminator(nn.Module):
+    """Maps images to the logit of being real: dense layers without bias, LeakyReLU and dropout.
+
+    Attributes:
+      hidden_units: units of each hidden layer, first to last.
+      negative_slope: slope of LeakyReLU below zero.
+      dropout_rate: probability that training drops a hidden unit.
+      initialization: distributions of all weights.
+      dtype: what products are computed in; None for the parameters' own type.
+    """
+
+    hidden_units: tuple[int, ...] = (100,)
+    negative_slope: float = 0.01
+    dropout_rate: float = 0.5
+    initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
+
+    @property
+    def bits_per_example(self) -> int:
+        """Random words that dropout takes for each example."""
+        return self._offsets[-1]
+
+    @property
+    def _offsets(self) -> tuple[int, ...]:
+        """Where each layer's words begin in an example's row, and where the row ends."""
+        counts = (noise.mask_words(units, rate=self.dropout_rate) for units in self.hidden_units)
+        return tuple(accumulate(counts, initial=0))
+
+    def __call__(
+        self,
+        images: Float[Array, "batch height width channels"],
+        *,
+        train: bool = False,
+        bits: UInt32[Array, "batch words"] | None = None,
+    ) -> Float[Array, " batch"]:
+        """Computes a logit for each image.
+
+        Args:
+          images: values in [-1, 1].
+          train: whether to drop units.
+          bits: random words for dropout, ``bits_per_example`` for each image; None without dropout.
+
+        Returns:
+          Logits; the probability of being real is their sigmoid.
+        """
+        return self._logits(images.reshape(len(images), -1), bits if train else None)
+
+    def logits_of_pair(
+        self,
+        real: Float[Array, "batch height width channels"],
+        fake: Float[Array, "batch height width channels"],
+        *,
+        real_bits: UInt32[Array, "batch words"] | None = None,
+        fake_bits: UInt32[Array, "batch words"] | None = None,
+    ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+        """Computes the logits of a real and a generated batch in training mode.
+
+        Without batch statistics the two batches can pass as one, with half the matrix products. They are joined as rows
+        of pixels: with an axis for one channel last, XLA's CPU backend copies pixel by pixel.
+
+        Args:
+          real: values in [-1, 1].
+          fake: values in [-1, 1].
+          real_bits: random words for dropout on the real batch.
+          fake_bits: random words for dropout on the generated batch.
+
+        Returns:
+          The logits of both batches.
+        """
+        both = jnp.concatenate([images.reshape(len(images), -1) for images in (real, fake)])
+        bits = None if real_bits is None or fake_bits is None else jnp.concatenate([real_bits, fake_bits])
+        of_real, of_fake = jnp.split(self._logits(both, bits), [len(real)])
+        return of_real, of_fake
+
+    @nn.compact
+    def _logits(
+        self, h: Float[Array, "batch pixels"], bits: UInt32[Array, "batch words"] | None
+    ) -> Float[Array, " batch"]:
+        for i, (units, (start, stop)) in enumerate(zip(self.hidden_units, pairwise(self._offsets), strict=True)):
+            h = Dense(units, False, self.initialization, self.dtype, name=f"hidden_{i}")(h)
+            h = nn.leaky_relu(h, self.negative_slope)
+            if bits is not None and self.dropout_rate > 0:
+                keep = noise.keep_mask(bits[:, start:stop], units, rate=self.dropout_rate)
+                h = jnp.where(keep, h / (1 - self.dropout_rate), 0)
+        return to_float32(Dense(1, True, self.initialization, self.dtype, name="output")(h)[:, 0])
+
+
+class Encoder(nn.Module):
+    """Maps images to a vector each: dense layers with ReLU, a last one without.
+
+    Attributes:
+      features: numbers in the vector.
+      hidden_units: units of each hidden layer, first to last; none make it an affine map.
+      initialization: distributions of all weights.
+      dtype: what products are computed in; None for the parameters' own type.
+    """
+
+    features: int
+    hidden_units: tuple[int, ...] = ()
+    initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch {self.features}"]:
+        """Maps each image to its vector."""
+        h = images.reshape(len(images), -1)
+        for i, units in enumerate(self.hidden_units):
+            h = nn.relu(Dense(units, True, self.initialization, self.dtype, name=f"hidden_{i}")(h))
+        return to_float32(Dense(self.features, True, self.initialization, self.dtype, name="output")(h))
+
+
+class Decoder(nn.Module):
+    """Maps vectors to images: dense layers with ReLU, a last one without.
+
+    Attributes:
+      image_shape: height, width and channels of an image.
+      hidden_units: units of each hidden layer, first to last; none make it an affine map.
+      initialization: distributions of all weights.
+      dtype: what products are computed in; None for the parameters' own type.
+    """
+
+    image_shape: tuple[int, int, int]
+    hidden_units: tuple[int, ...] = ()
+    initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch height width channels"]:
+        """Maps each vector to an image of unbounded values."""
+        h = z
+        for i, units in enumerate(self.hidden_units):
+            h = nn.relu(Dense(units, True, self.initialization, self.dtype, name=f"hidden_{i}")(h))
+        h = Dense(math.prod(self.image_shape), True, self.initialization, self.dtype, name="output")(h)
+        return to_float32(h).reshape(-1, *self.image_shape)

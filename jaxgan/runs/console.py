@@ -1,0 +1,179 @@
+"""What a run prints: its networks and their cost, a progress bar, and the files it wrote."""
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from jaxgan.methods import Batch, Method
+from jaxgan.methods.method import Network
+from jaxgan.runs.train import Progress as TrainProgress
+from jaxgan.runtime.devices import Device, front_end
+
+# The metrics that the progress bar has room for, on a terminal of 80 columns: the losses of both networks first.
+SHORT_NAMES = {
+    "loss": "loss",
+    "generator_loss": "G",
+    "discriminator_loss": "D",
+    "real_probability": "D(x)",
+    "fake_probability": "D(G(z))",
+    "wasserstein_estimate": "W",
+}
+
+
+class Layer(NamedTuple):
+    """One layer of a network."""
+
+    name: str
+    output_shape: tuple[int, ...]
+    parameters: int
+
+
+def layers(network: Network, *, batch_size: int) -> list[Layer]:
+    """Lists a network's layers in the order in which they are applied, without computing anything.
+
+    Args:
+      network: the module, and the shape of an input example.
+      batch_size: examples in the batch whose output shapes are shown.
+
+    Returns:
+      One entry for each submodule that the network calls.
+    """
+    found = {}
+
+    def record(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext):
+        result = call(*args, **kwargs)
+        if context.method_name == "__call__" and len(context.module.path) == 1:
+            found[context.module.name] = result.shape
+        return result
+
+    def trace() -> dict:
+        with nn.intercept_methods(record):
+            return network.module.init(jax.random.key(0), jnp.zeros((batch_size, *network.input_shape)))
+
+    params = jax.eval_shape(trace)["params"]
+    return [Layer(name, shape, sum(x.size for x in jax.tree.leaves(params[name]))) for name, shape in found.items()]
+
+
+class Cost(NamedTuple):
+    """The cost of one step on one device, by XLA's analysis."""
+
+    flops: float
+    argument_bytes: int
+    temporary_bytes: int
+
+
+def step_cost(method: Method, *, image_shape: tuple[int, int, int], batch_size: int) -> Cost:
+    """Compiles a step without running it and asks XLA for its cost.
+
+    Args:
+      method: the method, built for one device.
+      image_shape: height, width and channels of an image.
+      batch_size: images in the step.
+
+    Returns:
+      Floating-point operations, and the memory that the state and the batch, and the values in between, take.
+    """
+    abstract = jax.ShapeDtypeStruct
+    key = jax.eval_shape(jax.random.key, 0)
+    state = jax.eval_shape(method.init, key)
+    index = abstract((batch_size,), jnp.int32)
+    batch = Batch._make((abstract((batch_size, *image_shape), jnp.float32), index, index))
+    lowered = jax.jit(method.step, donate_argnums=0).lower(state, batch, key)
+    analysis, memory = lowered.cost_analysis(), lowered.compile().memory_analysis()
+    assert analysis is not None
+    assert memory is not None
+    return Cost(analysis["flops"], memory.argument_size_in_bytes, memory.temp_size_in_bytes)
+
+
+@contextlib.contextmanager
+def show_log(console: Console) -> Iterator[None]:
+    """Shows the package's own log, such as that it prepares a data set."""
+    logger = logging.getLogger("jaxgan")
+    handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # Orbax and TFDS give the root logger a handler of its own
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+def show_network(console: Console, name: str, layers: Sequence[Layer]) -> None:
+    """Prints a network as a table of layers, output shapes and parameters."""
+    table = Table(title=name.capitalize(), title_justify="left", show_footer=True)
+    table.add_column("layer", footer="total")
+    table.add_column("output shape")
+    table.add_column("parameters", justify="right", footer=f"{sum(layer.parameters for layer in layers):,}")
+    for layer in layers:
+        table.add_row(layer.name, " x ".join(map(str, layer.output_shape)), f"{layer.parameters:,}")
+    console.print(table)
+
+
+@contextlib.contextmanager
+def progress_bar(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
+    """Shows the progress of a run: epoch, steps per second, losses, probabilities and the time left.
+
+    Yields:
+      A function to call with each :class:`loop.Progress`.
+    """
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[speed]:,.0f} steps/s {task.fields[metrics]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console, expand=True, speed_estimate_period=10) as bar:
+        task = bar.add_task("train", epoch="", speed=0.0, metrics="", total=None)
+
+        def update(now: TrainProgress) -> None:
+            shown = [f"{short} {now.metrics[name]:.3f}" for name, short in SHORT_NAMES.items() if name in now.metrics]
+            bar.update(
+                task,
+                completed=now.step,
+                total=now.schedule.total_steps,
+                epoch=f"{math.ceil(now.step / now.schedule.steps_per_epoch)}/{now.schedule.run.epochs}",
+                speed=now.steps_per_second,
+                metrics=" ".join(shown),
+            )
+
+        yield update
+
+
+def show_files(console: Console, files: Sequence[Path]) -> None:
+    """Lists every file that a run wrote."""
+    console.print(f"Wrote {len(files)} files:")
+    for path in files:
+        console.print(f"  {path}", highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def show_devices(console: Console, devices: Sequence[Device], *, parallel: str) -> None:
+    """Prints the devices of a run."""
+    means = "jit" if len(devices) == 1 else front_end(parallel)
+    processes = len({device.process_index for device in devices})
+    where = f" in {processes} processes" * (processes > 1)
+    console.print(f"Devices: {len(devices)} {devices[0].device_kind} under {means}{where}", highlight=False)
+
+
+def show_cost(console: Console, cost: Cost) -> None:
+    """Prints the cost of one step, by XLA's analysis."""
+    console.print(
+        f"One step of the whole batch on one device, by XLA's analysis: {cost.flops / 1e6:,.1f} MFLOP, "
+        f"{cost.argument_bytes / 2**20:,.1f} MiB of state and batch, "
+        f"{cost.temporary_bytes / 2**20:,.1f} MiB in between",
+        highlight=False,
+    )

@@ -1,0 +1,262 @@
+"""Evaluation of runs: samples drawn and measured as the protocol says, while training or afterwards."""
+
+import functools
+import hashlib
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from jaxgan import data
+from jaxgan.config import Config
+from jaxgan.data import Dataset, Stream
+from jaxgan.data.catalog import find
+from jaxgan.errors import UserError
+from jaxgan.evaluation import feature_network, protocol, sample_files
+from jaxgan.evaluation.report import Evaluation, Protocol
+from jaxgan.methods import Batch, Method
+from jaxgan.runs.checkpoints import LoadedRun, load_run
+from jaxgan.runtime.devices import enable_compilation_cache
+from jaxgan.runtime.program import ASSESS_STREAM, held_out_means, stream_key, to_bytes, to_unit_range
+
+SAMPLE_BATCH = 500  # samples drawn together
+LIKELIHOOD_BATCH = 500  # images whose likelihood is estimated together
+IN_ROWS = (
+    *("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"),
+    *("classifier_score", "class_balance", "largest_share_error", "requested_class_accuracy"),
+)
+
+Images = UInt8[np.ndarray, "count height width channels"]
+
+
+def make_sampler(method: Method) -> Callable[[Any, int, int], Images]:
+    """Makes the function that draws samples for evaluation, a batch at a time.
+
+    Args:
+      method: the method.
+
+    Returns:
+      A function from (state, seed, count) to images, of which the i-th depends on the state, the seed and i.
+    """
+
+    @jax.jit
+    def batch(state: Any, seed: jax.Array, number: jax.Array) -> jax.Array:
+        assert method.sample is not None
+        key = jax.random.fold_in(stream_key(seed, ASSESS_STREAM), number)
+        return to_bytes(method.sample(state, key, SAMPLE_BATCH))
+
+    def sample(state: Any, seed: int, count: int) -> Images:
+        numbers = range(-(-count // SAMPLE_BATCH))
+        return np.concatenate([batch(state, np.uint32(seed), np.int32(number)) for number in numbers])[:count]
+
+    return sample
+
+
+def requested_labels(method: Method, count: int) -> Int[np.ndarray, " count"] | None:
+    """The labels of the samples of :func:`make_sampler`; None if they are unconditional."""
+    if method.sampled_labels is None:
+        return None
+    return np.resize(np.asarray(method.sampled_labels(SAMPLE_BATCH)), count)  # each batch begins anew
+
+
+def during_training(
+    config: Config, method: Method, dataset: Dataset | Stream, held_out: Dataset, *, count: int = protocol.COUNT
+) -> Callable[[Any], dict[str, float]]:
+    """Makes the function that evaluates a run while it trains, as ``jaxgan evaluate`` does afterwards.
+
+    Args:
+      config: the run's.
+      method: what it trains.
+      dataset: its training images.
+      held_out: the test images.
+      count: samples to draw.
+
+    Returns:
+      A function from the method's state to the metrics of the samples of seed 0, and the Frechet distance of real
+      images. The statistics of real images are computed at its first call.
+
+    Raises:
+      UserError: if there is no classifier for the data set, or the method draws no images.
+    """
+    network = feature_network.load(config.run.data)
+    _require_samples(method, config)
+    sample = make_sampler(method)
+    count = min(count, dataset.size)
+
+    @functools.cache
+    def real() -> tuple[protocol.Reference, float]:
+        against = protocol.reference(network, held_out)
+        chosen = protocol.floor_choice(dataset.size, count=count)
+        images = dataset.read(chosen)[0] if isinstance(dataset, Stream) else dataset.images[chosen]
+        return against, protocol.measure(images, against, seed=protocol.FLOOR_SEED)["frechet_distance"]
+
+    def evaluate(state: Any) -> dict[str, float]:
+        against, floor = real()
+        images = sample(jax.device_get(state), 0, count)
+        found = protocol.measure(images, against, seed=0, requested=requested_labels(method, count))
+        kept = {name: found[name] for name in IN_ROWS if name in found} | {"floor_frechet_distance": floor}
+        return {name: float(f"{value:.6g}") for name, value in kept.items()}  # beyond that, threads may differ
+
+    return evaluate
+
+
+def evaluate_run(
+    folder: Path,
+    *,
+    count: int | None = None,
+    seeds: Sequence[int] = (0,),
+    averaged: bool = True,
+    best: bool = False,
+    data_dir: Path | None = None,
+) -> Evaluation:
+    """Evaluates what a run has learned by its newest checkpoint, or by its best one.
+
+    Args:
+      folder: the run's.
+      count: samples; None for 10,000.
+      seeds: what the samples are drawn by, once for each.
+      averaged: whether to take the averaged parameters, where the run keeps any.
+      best: whether to take the checkpoint that ``--keep-best`` kept.
+      data_dir: root of prepared data sets; None for that of the run.
+
+    Returns:
+      The evaluation.
+
+    Raises:
+      UserError: if there is no such run, no classifier for its data, or the count is not allowed.
+    """
+    count = protocol.check_count(protocol.COUNT if count is None else count)
+    run = load_run(folder, best=best)
+    network = feature_network.load(run.config.run.data)
+    _require_samples(run.method, run.config)
+    enable_compilation_cache()
+    train, test = _splits(run.config.run.data, data_dir or run.config.run.data_dir)
+    protocol.check_count(count, most=len(train.images))
+    averaged = averaged and run.state.averaged is not None
+    state = run.state if averaged else run.state.replace(averaged=None)
+    sample, requested = make_sampler(run.method), requested_labels(run.method, count)
+    return _evaluation(
+        {
+            "workdir": str(folder),
+            "method": run.config.kind,
+            "step": run.step,
+            "epoch": run.step / (len(train.images) // run.config.run.batch_size),
+            "checkpoint": "best" if best else "newest",
+            "parameters": "averaged" if averaged else "last",
+        },
+        [(sample(state, seed, count), requested, _held_out_metrics(run, state, test, seed=seed)) for seed in seeds],
+        network=network,
+        train=train,
+        test=test,
+        seeds=seeds,
+        importance_samples=run.method.likelihood.samples if run.method.likelihood else None,
+    )
+
+
+def evaluate_file(
+    path: Path, *, data_name: str, count: int | None = None, seed: int = 0, data_dir: Path | None = None
+) -> Evaluation:
+    """Evaluates samples in a file, whatever drew them.
+
+    Args:
+      path: an .npy or .npz file; see :func:`sample_files.read`.
+      data_name: the data set that they imitate.
+      count: how many of them to take, the first ones; None for all, but at most 10,000.
+      seed: of the subsets of the kernel distance.
+      data_dir: root of prepared data sets; None for where TFDS looks.
+
+    Returns:
+      The evaluation.
+
+    Raises:
+      UserError: if the file holds no such images or too few, or there is no classifier for the data set.
+    """
+    spec = find(data_name)
+    network = feature_network.load(data_name)
+    images = sample_files.read(path, image_shape=spec.image_shape)
+    protocol.check_count(len(images), most=len(images), flag=f"--samples: {str(path)!r}")
+    count = protocol.check_count(
+        min(len(images), protocol.COUNT) if count is None else count, most=min(len(images), protocol.MOST)
+    )
+    enable_compilation_cache()
+    train, test = _splits(data_name, data_dir)
+    subject = {"samples": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    found = [(images[:count], None, {})]
+    return _evaluation(subject, found, network=network, train=train, test=test, seeds=(seed,))
+
+
+def _held_out_metrics(run: LoadedRun, state: Any, test: Dataset, *, seed: int) -> dict[str, float]:
+    """The metrics of the method's ``evaluate`` on all test images, and their negative log-likelihood if it has one."""
+    found = {}
+    if run.method.evaluate:
+        means = jax.jit(held_out_means(run.method))(state, jnp.asarray(test.images), jnp.asarray(test.labels), seed)
+        found |= {f"test_{name}": float(value) for name, value in means.items()}
+    if run.method.likelihood:
+        found["test_importance_weighted_nll"] = _negative_log_likelihood(run.method, state, test, seed=seed)
+    return found
+
+
+def _negative_log_likelihood(method: Method, state: Any, test: Dataset, *, seed: int) -> float:
+    """Nats per image, of pixels as the run was trained on them: for soft ones it is a bound's, not a likelihood's."""
+    key = stream_key(seed, ASSESS_STREAM)
+
+    @jax.jit
+    def total(state: Any, images: jax.Array, labels: jax.Array, index: jax.Array) -> jax.Array:
+        assert method.likelihood is not None
+        return jnp.sum(method.likelihood.estimate(state, Batch(to_unit_range(images), labels, index), key))
+
+    count = len(test.images)
+    parts = [np.arange(start, min(start + LIKELIHOOD_BATCH, count)) for start in range(0, count, LIKELIHOOD_BATCH)]
+    return -sum(float(total(state, test.images[part], test.labels[part], part)) for part in parts) / count
+
+
+def _evaluation(
+    subject: dict[str, Any],
+    drawn: Sequence[tuple[Images, np.ndarray | None, dict[str, float]]],
+    *,
+    network: feature_network.FeatureNetwork,
+    train: Dataset,
+    test: Dataset,
+    seeds: Sequence[int],
+    importance_samples: int | None = None,
+) -> Evaluation:
+    """Measures the images of each seed, beside the floor."""
+    count = len(drawn[0][0])
+    against = protocol.reference(network, test)
+    floors = protocol.floor(train.images, against, count=count)
+    floors["nearest_training_distance"] = protocol.memorisation(test.images[:count], train.images)
+    found = [
+        protocol.measure(images, against, seed=seed, requested=requested)
+        | {"nearest_training_distance": protocol.memorisation(images, train.images)}
+        | more
+        for seed, (images, requested, more) in zip(seeds, drawn, strict=True)
+    ]
+    return Evaluation(
+        subject,
+        Protocol(
+            data=test.name,
+            features=network.version,
+            n_real=len(test.images),
+            n_fake=count,
+            seeds=tuple(seeds),
+            floor=f"{count:,} training images, chosen by seed {protocol.FLOOR_SEED}, in the place of samples",
+            importance_samples=importance_samples,
+        ),
+        protocol.summarize(found, floors),
+        {"python": platform.python_version()} | {name: version(name) for name in ("jaxgan", "jax", "numpy")},
+    )
+
+
+def _splits(name: str, data_dir: Path | None) -> tuple[Dataset, Dataset]:
+    return data.load(name, split="train", data_dir=data_dir), data.load(name, split="test", data_dir=data_dir)
+
+
+def _require_samples(method: Method, config: Config) -> None:
+    if method.sample is None:
+        raise UserError(f"a run of {config.kind} draws no images, so there is nothing to evaluate by features")

@@ -1,0 +1,297 @@
+"""From an experiment's default config and a command line to a finished run."""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import tyro
+from rich.console import Console
+
+from jaxgan import config as configs
+from jaxgan import data, methods
+from jaxgan.config import RENAMED_FIELDS, Config, Run
+from jaxgan.errors import UserError, fail, one_line_errors, parse
+from jaxgan.methods import Batch, Method
+from jaxgan.methods.method import Visualization
+from jaxgan.runs import checkpoints, tracking, workdir
+from jaxgan.runs import console as consoles
+from jaxgan.runs.train import Diverged, EvaluateSamples, train
+from jaxgan.runtime import distributed
+from jaxgan.runtime.devices import Device, enable_compilation_cache, mapped_axis, select_devices
+from jaxgan.runtime.program import VISUALIZE_STREAM, stream_key, to_unit_range
+from jaxgan.runtime.schedule import Schedule
+from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_sigterm, graceful_signals
+
+HELD_OUT = 10_000  # test images that a run on a stream holds in memory, as many as MNIST has
+VISUALIZED = 10_000  # held-out images that a method may visualize
+OWN_FIELDS = {"process_index", "coordinator", "data_dir"}  # of a run; all others are the same in all processes
+
+
+def main(default: Config, argv: Sequence[str] | None = None) -> None:
+    """Runs an experiment as a command: reads the flags, trains, draws, and names what it wrote.
+
+    Args:
+      default: the experiment's own config; flags override its fields.
+      argv: the flags; None for those of the process.
+
+    Raises:
+      SystemExit: with 2 after a mistake of the user, 1 if training diverged, 130 or 143 after Ctrl-C or SIGTERM (which
+        end many processes with 0, all saved at one step: a scheduler that takes a machine back asks for no more).
+    """
+    name = default.kind
+    with one_line_errors(name), exit_on_sigterm(name):
+        config = read_flags(default, argv)
+        with stopped_in_words(name, config):
+            run(config)
+
+
+@contextmanager
+def stopped_in_words(program: str, config: Config) -> Iterator[None]:
+    """Ends a command in one line when a run inside is interrupted, diverges or finds no memory.
+
+    Args:
+      program: the name of the command.
+      config: the run's.
+
+    Yields:
+      Nothing; the run goes on inside.
+    """
+    try:
+        yield
+    except Interrupted as stopped:
+        message = f"{stopped} and saved; to go on, run the same command with --resume auto"
+        if not jax.distributed.is_initialized():
+            fail(program, message, code=128 + stopped.signum)
+        if distributed.is_main_process():
+            print(f"{program}: {message}", file=sys.stderr)
+    except Diverged as failure:
+        kept_text = checkpoints.describe_latest(workdir.Workdir(config.run.workdir).checkpoints)
+        advice = "try smaller learning rates or another --seed"
+        fail(program, f"stopped, {failure}; {kept_text}; {advice}", code=1)
+    except jax.errors.JaxRuntimeError as failure:
+        if "RESOURCE_EXHAUSTED" not in str(failure):
+            raise
+        fail(program, "out of memory; try a smaller --batch-size or a smaller network", code=1)
+
+
+def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
+    """Reads a config from command-line flags.
+
+    Args:
+      default: what holds for every flag that is not given.
+      argv: the flags; None for those of the process.
+
+    Returns:
+      The config, of the right types but not yet validated.
+
+    Raises:
+      UserError: if a flag is unknown or its value is no such thing.
+    """
+    argv = [_renamed(flag) for flag in (sys.argv[1:] if argv is None else argv)]
+    fields = [("method", type(default.method), default.method), ("run", Run, default.run)]
+    flags = dataclasses.make_dataclass("Flags", [(name, kind) for name, kind, _ in fields])
+    start = flags(**{name: value for name, _, value in fields})
+    options = (tyro.conf.OmitArgPrefixes,)
+    names = [f"--{field.name.replace('_', '-')}" for _, kind, _ in fields for field in dataclasses.fields(kind)]
+    read = parse(
+        lambda: tyro.cli(flags, args=argv, default=start, config=options, prog=default.kind),
+        flags=names,
+    )
+    return Config(read.method, read.run)
+
+
+def _renamed(flag: str) -> str:
+    """The present name of a flag that an earlier version called otherwise."""
+    name, equals, value = flag.partition("=")
+    old = name.removeprefix("--").replace("-", "_")
+    if not name.startswith("--") or old not in RENAMED_FIELDS:
+        return flag
+    return f"--{RENAMED_FIELDS[old].replace('_', '-')}{equals}{value}"
+
+
+def run(config: Config, *, console: Console | None = None) -> Path:
+    """Carries out a run, or only describes it with ``dry_run``.
+
+    Args:
+      config: the experiment.
+      console: where to print; None for standard output.
+
+    Returns:
+      The run's folder.
+
+    Raises:
+      UserError: if the config is not valid or does not fit the machine, the data or the folder; that is left as it was.
+      Interrupted: after Ctrl-C or SIGTERM, with everything saved.
+      Diverged: if a loss stopped being finite; the last checkpoint is from before.
+    """
+    configs.validate(config)
+    process = distributed.initialize(config.run, program=config.kind)
+    console = console or Console(quiet=bool(process and process.index))
+    with consoles.show_log(console), contextlib.ExitStack() as held:
+        enable_compilation_cache()
+        if process:
+            distributed.require_same_flags(flags_of(config))
+        task = distributed.on_all_processes("prepare", lambda: prepare(config))
+        with jax.default_device(task.devices[0]):
+            describe(task, console=console)
+            folder = workdir.Workdir(config.run.workdir)
+            if config.run.dry_run:
+                return folder.root
+            is_main = distributed.is_main_process()
+            if not task.resume and is_main and tracking.read_rows(folder.metrics):
+                console.print("Starting at step 0, in place of the run that is there.")
+            distributed.on_all_processes("lock", lambda: is_main and held.enter_context(workdir.locked(folder)))
+            resume = task.resume
+            if process:
+                workdir.require_shared(folder.root)
+                resume = bool(distributed.broadcast_from_main(resume))
+            stopping = agreed_signals() if process else graceful_signals()
+            with stopping as stop, consoles.progress_bar(console) as report:
+                state = train(
+                    config,
+                    task.method,
+                    task.dataset,
+                    task.devices,
+                    resume=resume,
+                    held_out=task.held_out,
+                    evaluate_samples=task.evaluate_samples,
+                    stop=stop,
+                    report=report,
+                )
+            held.close()
+            if is_main:
+                shown = visualizations(task.method, state, task.held_out, seed=config.run.seed)
+                tracking.draw(folder, title=config.method.title, visualizations=shown)
+                consoles.show_files(console, folder.files())
+        distributed.all_gather_text("end")  # the others wait for the figures, lest they be missed
+        return folder.root
+
+
+class Task(NamedTuple):
+    """Everything that a run needs, found before anything is written."""
+
+    config: Config
+    devices: tuple[Device, ...]
+    dataset: data.Dataset | data.Stream
+    held_out: data.Dataset
+    method: Method  # built for the devices
+    resume: bool  # whether to go on from a checkpoint
+    evaluate_samples: EvaluateSamples | None  # with ``evaluate_every``
+
+
+def prepare(config: Config) -> Task:
+    """Finds what a run needs, and whether it can run.
+
+    Args:
+      config: the experiment, validated.
+
+    Returns:
+      The task.
+
+    Raises:
+      UserError: if the config does not fit the machine, the data or the folder.
+    """
+    run, folder = config.run, workdir.Workdir(config.run.workdir)
+    devices = select_devices(platform=run.platform, count=run.devices, batch_size=run.batch_size)
+    if (share := run.batch_size // len(devices)) % run.accumulate:
+        raise UserError(f"--accumulate: {run.accumulate} is not allowed, it must divide a device's {share} images")
+    started = workdir.load_config(folder)
+    checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
+    resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
+    dataset = training_images(run)
+    if run.batch_size > (size := dataset.size):
+        raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
+    total = Schedule(size // run.batch_size, run).total_steps
+    if run.profiled.stop > total:
+        raise UserError(f"--profile: {run.profile!r} is not allowed, the run ends with step {total}")
+    method = methods.build(
+        config.method,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.class_names),
+        axis_name=None if run.dry_run else mapped_axis(devices),
+        accumulate=run.accumulate,
+    )
+    held_out = held_out_images(run, method)
+    evaluate_samples = None
+    if run.evaluate_every is not None:
+        from jaxgan.runs.evaluate import during_training  # most runs need none of it
+
+        evaluate_samples = during_training(config, method, dataset, held_out)
+    return Task(config, devices, dataset, held_out, method, resume, evaluate_samples)
+
+
+def training_images(run: Run) -> data.Dataset | data.Stream:
+    """Opens the training images of a run, as its ``input`` asks for.
+
+    Args:
+      run: what says which.
+
+    Returns:
+      The images.
+
+    Raises:
+      UserError: if there is no such data set, or it is not prepared and cannot be, or it is too large for memory.
+    """
+    if run.input == "stream":
+        return data.stream(run.data, data_dir=run.data_dir, image_size=run.image_size)
+    if run.image_size is not None:
+        raise UserError(f"--image-size: {run.image_size} is not allowed with images in memory, add --input stream")
+    return data.load(run.data, data_dir=run.data_dir)
+
+
+def held_out_images(run: Run, method: Method) -> data.Dataset:
+    """Loads the test images of a run; of a stream the first 10,000, and none if the method uses none."""
+    if run.input == "memory":
+        return data.load(run.data, split="test", data_dir=run.data_dir)
+    used = method.evaluate or method.visualize or run.evaluate_every
+    test = data.stream(run.data, split="test" if used else "train", data_dir=run.data_dir, image_size=run.image_size)
+    return test.everything(most=HELD_OUT if used else 0)
+
+
+def visualizations(method: Method, state: Any, held_out: data.Dataset, *, seed: int) -> dict[str, Visualization]:
+    """Asks a method for the visualizations of a state.
+
+    Args:
+      method: which may have none.
+      state: the method's.
+      held_out: images that it was not trained on; the first 10,000 are used.
+      seed: the run's.
+
+    Returns:
+      Visualizations by name.
+    """
+    if method.visualize is None:
+        return {}
+    images, labels = (jnp.asarray(x[:VISUALIZED]) for x in (held_out.images, held_out.labels))
+    batch = Batch(to_unit_range(images), labels, jnp.arange(len(images)))
+    return method.visualize(jax.device_get(state), batch, stream_key(seed, VISUALIZE_STREAM))
+
+
+def describe(task: Task, *, console: Console) -> None:
+    """Prints the networks and the devices; for a dry run also the config and the cost of a step.
+
+    Args:
+      task: the run.
+      console: where to print.
+    """
+    run, method = task.config.run, task.method
+    for name, network in method.networks.items():
+        consoles.show_network(console, name, consoles.layers(network, batch_size=run.batch_size))
+    consoles.show_devices(console, task.devices, parallel=run.parallel)
+    if run.dry_run:
+        text = configs.to_json(task.config)
+        console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True, end="")
+        cost = consoles.step_cost(method, image_shape=task.dataset.image_shape, batch_size=run.batch_size)
+        consoles.show_cost(console, cost)
+
+
+def flags_of(config: Config) -> dict[str, str]:
+    """The fields of a config that must be the same in all processes, as text."""
+    parts = {"kind": config.kind, **vars(config.method), **vars(config.run)}
+    return {name: str(value) for name, value in parts.items() if name not in OWN_FIELDS}

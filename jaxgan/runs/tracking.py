@@ -1,0 +1,191 @@
+"""What a run records: rows of metrics, TensorBoard events, samples, a trace and, at the end, figures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, UInt8
+
+from jaxgan.errors import UserError
+from jaxgan.methods.method import Plane, Rows, Sheet, Visualization
+from jaxgan.runs.workdir import Workdir, write_atomically
+from jaxgan.runtime.program import to_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+
+
+class Tracker(NamedTuple):
+    """An open run: its folder, its TensorBoard writer, and the clock of its training."""
+
+    workdir: Workdir
+    events: Any
+    clock: Callable[[], float]  # seconds of training so far, earlier attempts included
+    set_aside: Callable[[float], None]  # takes seconds that were no training off the clock
+
+
+@contextmanager
+def tracker(workdir: Workdir, *, step: int) -> Iterator[Tracker]:
+    """Opens the logs of a run at a step, and drops rows that an earlier attempt wrote beyond it.
+
+    Args:
+      workdir: the run's folder.
+      step: the step that the run starts or goes on from.
+
+    Yields:
+      What :func:`log` writes to.
+    """
+    from tensorboardX import SummaryWriter  # imports torch where that is installed, which takes seconds
+
+    for path in (workdir.metrics, workdir.timings):
+        if rows := read_rows(path):
+            write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
+    spent = max((row.get("seconds", 0.0) for row in read_rows(workdir.timings)), default=0.0)
+    began, aside = time.perf_counter(), [-spent]
+    with SummaryWriter(str(workdir.tensorboard), purge_step=step + 1 if step else None) as events:
+        yield Tracker(workdir, events, lambda: time.perf_counter() - began - sum(aside), aside.append)
+
+
+def log(out: Tracker, row: Row, *, steps_per_second: float, input_wait: float) -> None:
+    """Writes a row of metrics; times go elsewhere, so that the rows are a function of the config.
+
+    Args:
+      out: the open run.
+      row: ``step``, ``epoch`` and the means of the metrics since the row before.
+      steps_per_second: how fast the run is going.
+      input_wait: how long a step waited for its images on the mean, in seconds.
+    """
+    timing = {"step": row["step"], "epoch": row["epoch"], "seconds": out.clock()}
+    for path, line in ((out.workdir.metrics, row), (out.workdir.timings, timing)):
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    for name, value in {**row, "steps_per_second": steps_per_second, "input_wait": input_wait}.items():
+        if name != "step":
+            out.events.add_scalar(name, value, row["step"])
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Reads a run's rows of metrics or of timings; a last line that a crash cut short is left out."""
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+        return sorted(rows, key=lambda row: row["step"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"--workdir: {str(path)!r} is damaged ({error!r}); delete it to go on") from error
+
+
+def save_samples(workdir: Workdir, images: UInt8[np.ndarray, "count height width channels"], *, epoch: int) -> None:
+    """Saves the samples of the fixed latents after an epoch."""
+    workdir.samples.mkdir(exist_ok=True)
+    np.save(workdir.samples / f"epoch_{epoch:04d}.npy", images)
+
+
+def draw(
+    workdir: Workdir, *, title: str, visualizations: Mapping[str, Visualization] = types.MappingProxyType({})
+) -> list[Path]:
+    """Draws every figure of a run, from its metrics, its samples and the visualizations of its method.
+
+    Args:
+      workdir: the run's folder.
+      title: the run's name in the figures.
+      visualizations: those of the method's final state, by name.
+
+    Returns:
+      The files written.
+
+    Raises:
+      UserError: if a file of samples is damaged.
+    """
+    from jaxgan import figures  # matplotlib takes a second, and training need not wait for it
+
+    workdir.figures.mkdir(exist_ok=True)
+    metrics = read_rows(workdir.metrics)
+    pictures = {"training": figures.training_curves(metrics, title=title)}
+    if samples := read_samples(workdir):
+        rows = {f"epoch {epoch}": images[:10] for epoch, images in samples.items()}
+        pictures["progress"] = figures.progress(metrics, rows, title=f"{title}: the same latents through training")
+        last = max(samples)
+        pictures["samples"] = figures.sample_grid(samples[last], title=f"{title}: samples after epoch {last}")
+    pictures |= {name: _figure(each) for name, each in visualizations.items()}
+    return [figures.save(picture, workdir.figures / f"{name}.png") for name, picture in pictures.items()]
+
+
+def _figure(visualization: Visualization) -> Figure:
+    from jaxgan import figures
+
+    match visualization:
+        case Rows(title, rows):
+            return figures.sample_rows({label: _bytes(images) for label, images in rows.items()}, title=title)
+        case Sheet(title, images, columns):
+            return figures.sample_grid(_bytes(images), columns=columns, title=title)
+        case Plane(title, points, labels):
+            return figures.latent_plane(np.asarray(points), np.asarray(labels), title=title)
+
+
+def _bytes(images: Array) -> UInt8[np.ndarray, "count height width channels"]:
+    return np.asarray(to_bytes(images))
+
+
+def read_samples(workdir: Workdir) -> dict[int, UInt8[np.ndarray, "count height width channels"]]:
+    """Reads the samples of a run's fixed latents, by epoch."""
+    samples = {}
+    for path in sorted(workdir.samples.glob("epoch_[0-9]*.npy")):
+        try:
+            samples[int(path.stem.removeprefix("epoch_"))] = np.load(path)
+        except (ValueError, EOFError) as error:
+            raise UserError(f"--workdir: {str(path)!r} is damaged ({error}); delete it") from error
+    return samples
+
+
+Recorded = Callable[[int, int], contextlib.AbstractContextManager[None]]
+
+_log = logging.getLogger("jaxgan.runtime")
+
+
+@contextlib.contextmanager
+def profiler(folder: Path, steps: range, *, step: int) -> Iterator[Recorded]:
+    """Traces some steps of a run, and writes the trace when they are done or the run fails.
+
+    Args:
+      folder: where the trace goes, beside those of earlier attempts.
+      steps: which steps; none if empty. Of a run that goes on in the midst of them, the rest.
+      step: where the run stands.
+
+    Yields:
+      A function from the first step of a call, and the step it stops before, to the context to make the call in. In the
+      trace each call is named after its first step. The calls must start and stop where ``steps`` do.
+    """
+    if steps and step >= steps.stop:
+        _log.warning("--profile: nothing is traced, the run stands at step %d already", step)
+    traced = False
+    with contextlib.ExitStack() as trace:
+
+        @contextlib.contextmanager
+        def recorded(start: int, stop: int) -> Iterator[None]:
+            nonlocal traced
+            if start not in steps:
+                yield
+                return
+            if not traced:
+                trace.enter_context(jax.profiler.trace(folder))
+                traced = True
+            with jax.profiler.StepTraceAnnotation("train", step_num=start, stop=stop):
+                yield
+            if stop == steps.stop:
+                trace.close()
+
+        yield recorded

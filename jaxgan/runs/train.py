@@ -1,0 +1,255 @@
+"""The training loop: take some steps, log, sample, save, and go on."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, PyTree
+
+from jaxgan.config import Config
+from jaxgan.data import Dataset, Stream
+from jaxgan.errors import UserError
+from jaxgan.methods import Method
+from jaxgan.runs import checkpoints, tracking, workdir
+from jaxgan.runs.workdir import Workdir
+from jaxgan.runtime import distributed
+from jaxgan.runtime.devices import Device, Sharding, replicate, replicated
+from jaxgan.runtime.inputs import open_inputs
+from jaxgan.runtime.program import Carry, Inputs, Program, compile_program
+from jaxgan.runtime.schedule import Schedule
+from jaxgan.runtime.signals import Interrupted, Stop
+
+SECONDS_PER_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
+SAMPLES = 256
+
+EvaluateSamples = Callable[[Any], dict[str, float]]
+
+
+class Diverged(Exception):
+    """Training met a loss or a parameter that is not finite."""
+
+
+class Progress(NamedTuple):
+    """How far a run is, for whoever displays it."""
+
+    step: int
+    schedule: Schedule
+    steps_per_second: float
+    metrics: Mapping[str, float]  # means since the last row
+
+
+def train(
+    config: Config,
+    method: Method,
+    dataset: Dataset | Stream,
+    devices: Sequence[Device],
+    *,
+    resume: bool,
+    held_out: Dataset | None = None,
+    evaluate_samples: EvaluateSamples | None = None,
+    stop: Stop = lambda: None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    seconds_per_call: float = SECONDS_PER_CALL,
+) -> Any:
+    """Trains a method from where its folder stands to its last epoch.
+
+    Every process calls this. Each device takes its own part of a batch, and the main process alone writes.
+
+    Args:
+      config: the experiment, validated.
+      method: what it trains, built for these devices.
+      dataset: the training images, or a stream of them, which leads to the same numbers.
+      devices: where to train.
+      resume: whether to go on from the newest checkpoint in the folder; see :func:`workdir.check_resume`.
+      held_out: images to evaluate on after each epoch, if the method has ``evaluate``.
+      evaluate_samples: from the method's state to metrics of its samples, for epochs that ``evaluate_every`` names.
+      stop: asked after every call of the program; a signal number ends the run there, saved.
+      report: told after every call how far the run is.
+      seconds_per_call: how long a call of the program should take; it changes no number.
+
+    Returns:
+      The method's final state.
+
+    Raises:
+      Interrupted: if ``stop`` asked for it.
+      Diverged: if a metric stopped being finite; the last checkpoint is from before.
+      UserError: if the newest checkpoint is damaged, or beyond the last epoch asked for.
+    """
+    # Compile.
+    run, folder, is_main = config.run, Workdir(config.run.workdir), distributed.is_main_process()
+    schedule = Schedule(dataset.size // run.batch_size, run)
+    everywhere = replicated(devices)
+    seed = replicate(np.uint32(run.seed), everywhere)
+    program = compile_program(
+        method,
+        devices,
+        image_shape=dataset.image_shape,
+        batch_size=run.batch_size,
+        parallel=run.parallel,
+        own_images=isinstance(dataset, Stream),
+    )
+    if not resume:
+        distributed.on_all_processes("begin", lambda: is_main and workdir.begin(folder, config, resume=False))
+    with checkpoints.checkpoint_manager(folder.checkpoints) as manager, _end_all_processes(config):
+        # Restore.
+        if resume:
+            step, carry = _restore(manager, program, seed, schedule, sharding=everywhere)
+            distributed.on_all_processes("begin", lambda: is_main and workdir.begin(folder, config, resume=True))
+        else:
+            step, carry = 0, program.init(seed)
+        if step == schedule.total_steps:
+            return carry.state
+
+        # Open.
+        evaluate = _held_out_metrics(method, program, dataset, held_out, everywhere)
+        clock = _Clock(step)
+        with (
+            open_inputs(dataset, devices, schedule=schedule, step=step) as inputs_at,
+            tracking.tracker(folder, step=step) if is_main else contextlib.nullcontext() as log,
+            tracking.profiler(folder.profile, run.profiled if is_main else range(0), step=step) as profiled,
+            checkpoints.keep_best(folder, run) as offer_best,
+        ):
+            while step < schedule.total_steps:
+                # Take some steps.
+                with clock.waiting():
+                    images, labels, order, last = inputs_at(step)
+                start, fitting = step, step + clock.steps_in(seconds_per_call)
+                step = distributed.broadcast_from_main(min(fitting, schedule.call_end(step), last))
+                with profiled(start, step):
+                    carry = program.train_steps(carry, Inputs(images, labels, order, seed, np.int32(step)))
+                    means = _means(carry)
+                clock.called(step)
+                report(Progress(step, schedule, clock.steps_per_second, means))
+
+                # Log.
+                if schedule.row_ends(step):
+                    row = {"step": step, "epoch": step / schedule.steps_per_epoch, **means}
+                    if schedule.ends_epoch(step):
+                        row |= evaluate(carry.state, seed)
+                    evaluated = evaluate_samples is not None and schedule.evaluates(step)
+                    if evaluated and log is not None:
+                        with clock.paused() as pause:
+                            assert evaluate_samples is not None
+                            row |= evaluate_samples(carry.state)
+                        log.set_aside(pause.seconds)
+                    if log is not None:
+                        wait = clock.waited / int(carry.count)
+                        tracking.log(log, row, steps_per_second=clock.steps_per_second, input_wait=wait)
+                    carry, clock.waited = program.reset_metrics(carry), 0.0
+                    if evaluated:
+                        offer_best(row, carry, step)
+
+                # Sample.
+                if program.sample and schedule.samples(step):
+                    pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
+                    if is_main:
+                        tracking.save_samples(folder, pictures, epoch=step // schedule.steps_per_epoch)
+
+                # Save.
+                if (signum := stop()) or schedule.saves(step):
+                    if not is_finite(carry.state):
+                        raise Diverged(f"a parameter is not finite after step {step - 1}")
+                    checkpoints.save(manager, carry, step=step)
+                if signum and step < schedule.total_steps:
+                    raise Interrupted(signum, step)
+        return carry.state
+
+
+class _Clock:
+    """The speed of a run, without the call that compiles and without evaluations."""
+
+    def __init__(self, step: int) -> None:
+        self.first, self.step = step, step
+        self.began = time.perf_counter()
+        self.steps_per_second = 0.0
+        self.waited = 0.0  # seconds that steps since the last row waited for their images
+        self.seconds = 0.0  # of the last pause
+
+    def steps_in(self, seconds: float) -> int:
+        """How many steps take about so many seconds; one as long as the speed is unknown."""
+        return max(1, math.ceil(self.steps_per_second * seconds))
+
+    def called(self, step: int) -> None:
+        """Notes that a call of the program has ended before a step."""
+        if self.step == self.first:  # this call compiled the program: the clock starts after it
+            self.began = time.perf_counter()
+        else:
+            self.steps_per_second = (step - self.first - 1) / (time.perf_counter() - self.began)
+        self.step = step
+
+    @contextlib.contextmanager
+    def waiting(self):
+        """Adds what happens inside to the time that steps waited for their images."""
+        began = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - began
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Leaves out what happens inside; afterwards ``seconds`` says how long it took."""
+        began = time.perf_counter()
+        yield self
+        self.seconds = time.perf_counter() - began
+        self.began += self.seconds
+
+
+def _restore(
+    manager: Any, program: Program, seed: Array, schedule: Schedule, *, sharding: Sharding
+) -> tuple[int, Carry]:
+    """The step and the carry of the newest checkpoint."""
+    step = distributed.broadcast_from_main(manager.latest_step())
+    if step > schedule.total_steps:
+        done = step / schedule.steps_per_epoch
+        epochs = schedule.run.epochs
+        raise UserError(f"--epochs: {epochs} is not allowed, the run stands at epoch {done:g} already")
+    abstract = jax.eval_shape(program.init, seed)
+    return step, checkpoints.restore(manager, abstract, step=step, sharding=sharding)
+
+
+def _held_out_metrics(
+    method: Method, program: Program, dataset: Dataset | Stream, held_out: Dataset | None, sharding: Sharding
+) -> Callable[[Any, Array], dict[str, float]]:
+    """Makes the function from (state, seed) to the metrics on held-out images, beside those of the baseline.
+
+    A baseline is computed from all training images at once, so streams have none.
+    """
+    measure = program.evaluate
+    if held_out is None or measure is None:
+        return lambda state, seed: {}
+    known = {}
+    if method.baseline and isinstance(dataset, Dataset):
+        known = method.baseline(dataset.images, held_out.images)
+    images, labels = (replicate(x, sharding) for x in (held_out.images, held_out.labels))
+
+    def evaluate(state: Any, seed: Array) -> dict[str, float]:
+        found = jax.device_get(measure(state, images, labels, seed))
+        return {f"test_{name}": float(value) for name, value in found.items()} | known
+
+    return evaluate
+
+
+def _end_all_processes(config: Config) -> contextlib.AbstractContextManager[None]:
+    """Ends a process of many at once where it fails by itself."""
+    kept = partial(checkpoints.describe_latest, Workdir(config.run.workdir).checkpoints)
+    return distributed.end_at_once(config.kind, common=(Interrupted, Diverged, UserError), kept=kept)
+
+
+def _means(carry: Carry) -> dict[str, float]:
+    """Fetches the means of the metrics since the last row; waits for the device."""
+    sums, count, step = jax.device_get((carry.metric_sums, carry.count, carry.state.step))
+    if not all(map(math.isfinite, sums.values())):
+        raise Diverged(f"a loss is not finite at step {step - 1}")
+    return {name: float(total) / int(count) for name, total in sums.items()}
+
+
+@jax.jit
+def is_finite(state: PyTree) -> Bool[Array, ""]:
+    """Whether every number in a state is finite."""
+    numbers = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))

@@ -1,0 +1,232 @@
+"""The folder of a run: its layout, its lock, and whether a run may go on in it."""
+
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from jaxgan.config import Config, changed_fields, from_json, to_json
+from jaxgan.errors import UserError
+from jaxgan.runtime import distributed
+
+
+class Workdir(NamedTuple):
+    """The paths of a run's folder."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """What the run is: enough to rebuild its method."""
+        return self.root / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line, the same bytes however often the run was interrupted."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def timings(self) -> Path:
+        """Seconds of training at each row of the metrics; an earlier attempt counts up to its last row."""
+        return self.root / "timings.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.root / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Orbax checkpoints, one folder a step."""
+        return self.root / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint that was best by the metric of ``keep_best``, in the same form."""
+        return self.root / "best"
+
+    @property
+    def figures(self) -> Path:
+        """Pictures, drawn from the metrics and the samples."""
+        return self.root / "figures"
+
+    @property
+    def samples(self) -> Path:
+        """Arrays of generated images, one file for each epoch that was sampled."""
+        return self.root / "samples"
+
+    @property
+    def profile(self) -> Path:
+        """Traces of some steps, for TensorBoard and Perfetto."""
+        return self.root / "profile"
+
+    def written(self) -> list[Path]:
+        """What a run writes besides its config."""
+        logs = [self.metrics, self.timings, self.tensorboard, self.profile]
+        return [*logs, self.checkpoints, self.best, self.figures, self.samples]
+
+    def files(self) -> list[Path]:
+        """Every file of the run; a checkpoint, a folder of Orbax's, counts as one."""
+        folders = (self.tensorboard, self.profile, self.figures, self.samples)
+        inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
+        saved = [p for folder in (self.checkpoints, self.best) for p in folder.glob("*") if p.name.isdigit()]
+        return sorted([p for p in (self.config, self.metrics, self.timings, *inside, *saved) if p.exists()])
+
+
+def load_config(workdir: Workdir) -> Config | None:
+    """Reads the config of the run in a folder.
+
+    Args:
+      workdir: the folder.
+
+    Returns:
+      The config, or None if the folder holds no run.
+
+    Raises:
+      UserError: if the config is damaged or the folder is a file.
+    """
+    if workdir.root.exists() and not workdir.root.is_dir():
+        raise UserError(f"--workdir: {str(workdir.root)!r} is a file, it must be a folder")
+    try:
+        return from_json(workdir.config.read_text(), source=str(workdir.config))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--workdir: {str(workdir.config)!r} cannot be read ({error})") from error
+
+
+def check_resume(config: Config, *, started: Config | None, checkpointed: bool) -> bool:
+    """Decides whether a run goes on from what its folder holds.
+
+    Args:
+      config: the run asked for.
+      started: the config of the run in the folder, if there is one.
+      checkpointed: whether that run has a checkpoint.
+
+    Returns:
+      True to go on from the newest checkpoint, False to start at step 0.
+
+    Raises:
+      UserError: if it must go on but cannot, or if a field that the numbers depend on differs.
+    """
+    resume, root = config.run.resume, config.run.workdir
+    if started is None and (foreign := [p.name for p in Workdir(root).written() if p.exists()]):
+        raise UserError(f"--workdir: {str(root)!r} has {foreign[0]!r} but no config.json of a run; give another folder")
+    if resume == "must" and not checkpointed:
+        raise UserError(f"--resume: 'must' needs a checkpoint, {str(root)!r} has none; 'auto' starts afresh")
+    if started is None or resume == "never":
+        return False
+    way_out = "give another --workdir, or --resume never to replace it"
+    if started.kind != config.kind:
+        raise UserError(f"--workdir: {str(root)!r} holds a run of {started.kind}, not of {config.kind}; {way_out}")
+    if changes := changed_fields(started, config):
+        raise UserError(f"--workdir: the run in {str(root)!r} was started differently: {', '.join(changes)}; {way_out}")
+    return checkpointed
+
+
+def begin(workdir: Workdir, config: Config, *, resume: bool) -> None:
+    """Writes the config of a run to its folder; without ``resume``, clears away an earlier run's files first.
+
+    Args:
+      workdir: the folder.
+      config: what will run in it.
+      resume: whether the run goes on.
+
+    Raises:
+      UserError: if the folder cannot be written.
+    """
+    try:
+        workdir.root.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            for path in workdir.written():
+                _clear(path)
+        write_atomically(workdir.config, to_json(config))
+    except OSError as error:
+        raise UserError(f"--workdir: {str(workdir.root)!r} cannot be written ({error})") from error
+
+
+def _clear(path: Path) -> None:
+    """Removes a file, or the content of a folder, which itself may be a link to another disk."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for entry in path.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+@contextmanager
+def locked(workdir: Workdir) -> Iterator[None]:
+    """Locks a folder to one run at a time; the system lifts the lock if the run dies.
+
+    Args:
+      workdir: the folder; made if need be.
+
+    Yields:
+      Nothing; the run goes on inside.
+
+    Raises:
+      UserError: if another run holds the folder, or it cannot be made.
+    """
+    path, made = workdir.root / ".lock", not workdir.root.exists()
+    try:
+        workdir.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path).acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"--workdir: another run is at work in {str(workdir.root)!r}; give another folder") from error
+    except OSError as error:
+        raise UserError(f"--workdir: {str(workdir.root)!r} cannot be written ({error})") from error
+    with lock:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):  # what the run wrote stays
+                    workdir.root.rmdir()
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces a file's content atomically: no reader and no crash finds half of it."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def require_shared(folder: Path, *, seconds: float = 5) -> None:
+    """Requires that all processes see one folder, by a file that the main process puts there for a moment.
+
+    Args:
+      folder: the run's.
+      seconds: how long a network's file system may take to show a new file.
+
+    Raises:
+      UserError: if some process does not see the file.
+    """
+    name = distributed.all_gather_text("mark", f".meeting-{secrets.token_hex(8)}")[0]
+    if distributed.is_main_process():
+        (folder / name).touch()
+    distributed.all_gather_text("marked")
+    deadline = time.monotonic() + seconds
+    while not (seen := folder.is_dir() and name in os.listdir(folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    blind = [index for index, answer in enumerate(distributed.all_gather_text("seen", "yes" * seen)) if not answer]
+    if distributed.is_main_process():
+        (folder / name).unlink()
+    if blind:
+        where = f"process {blind[0]} does not see what process 0 writes in {str(folder)!r}"
+        raise UserError(f"--workdir: {where}; give a folder that all hosts share")

@@ -1,0 +1,104 @@
+"""The input pipeline: all images on the devices before the first step, or chunk by chunk ahead of the steps."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Int, UInt8
+
+from jaxgan.data import Dataset, Stream
+from jaxgan.data.order import epoch_order
+from jaxgan.data.streaming import Chunk, Plan, chunks
+from jaxgan.runtime.devices import Device, replicate, replicated, shard
+from jaxgan.runtime.schedule import Schedule
+
+STEPS_PER_CHUNK = 50  # at most: a run begins when its first chunk is read
+BYTES_PER_CHUNK = 32 * 2**20  # at most, of each process; as many chunks as there are READERS are read ahead
+
+
+class Images(NamedTuple):
+    """Images that are on the devices, as :class:`jaxgan.runtime.program.Inputs` has them."""
+
+    images: UInt8[Array, "*devices n height width channels"]
+    labels: Int[Array, "*devices n"]
+    order: Int[Array, " n"]
+    stop: int  # the step to stop before; for that and those after, ask again
+
+
+ImagesAt = Callable[[int], Images]  # from a step to its images
+
+
+@contextlib.contextmanager
+def open_inputs(
+    dataset: Dataset | Stream, devices: Sequence[Device], *, schedule: Schedule, step: int
+) -> Iterator[ImagesAt]:
+    """Opens the input pipeline.
+
+    Memory and stream give every step the same images, so a run may change between them.
+
+    Args:
+      dataset: the training images: arrays, of which each device gets a copy, or a stream, of which each process reads,
+        and each device gets, only its own part of each batch.
+      devices: those of the run, of all processes.
+      schedule: of the run.
+      step: where the run begins or goes on.
+
+    Yields:
+      A function from a step to its images; its argument never decreases.
+    """
+    if isinstance(dataset, Dataset):
+        yield _resident(dataset, devices, schedule=schedule)
+        return
+    run, shape = schedule.run, dataset.image_shape
+    mine = [i for i, device in enumerate(devices) if device.process_index == jax.process_index()]
+    size = run.batch_size // len(devices)
+    steps = min(STEPS_PER_CHUNK, max(1, BYTES_PER_CHUNK // (len(mine) * size * math.prod(shape))))
+    part = slice(mine[0] * size, (mine[-1] + 1) * size)
+    plan = Plan(run.seed, run.batch_size, part, first=step, last=schedule.total_steps, steps=steps)
+    order = replicate(np.arange(steps * size, dtype=np.int32), replicated(devices))
+
+    def deliver(chunk: Chunk) -> tuple[Array, Array]:
+        def by_device(array: np.ndarray) -> Array:
+            parts = array.reshape(steps, len(mine), size, *array.shape[2:]).swapaxes(0, 1)
+            return shard(parts.reshape(len(mine), steps * size, *array.shape[2:]), devices)
+
+        return by_device(chunk.images), by_device(chunk.labels)
+
+    with chunks(dataset, plan, deliver=deliver) as ahead:
+        yield _chunk_by_chunk(ahead, order, steps=steps)
+
+
+def _resident(dataset: Dataset, devices: Sequence[Device], *, schedule: Schedule) -> ImagesAt:
+    everywhere = replicated(devices)
+    images, labels = (replicate(x, everywhere) for x in (dataset.images, dataset.labels))
+    steps = schedule.steps_per_epoch
+    current: int | None = None
+    order: Array | None = None
+
+    def at(step: int) -> Images:
+        nonlocal current, order
+        if (epoch := step // steps) != current:
+            order = replicate(epoch_order(dataset.size, seed=schedule.run.seed, epoch=epoch), everywhere)
+            current = epoch
+        assert order is not None
+        return Images(images, labels, order, (epoch + 1) * steps)
+
+    return at
+
+
+def _chunk_by_chunk(ahead: Iterator[tuple[Array, Array]], order: Array, *, steps: int) -> ImagesAt:
+    current: int | None = None
+    found: tuple[Array, Array] | None = None
+
+    def at(step: int) -> Images:
+        nonlocal current, found
+        if (number := step // steps) != current:
+            current, found = number, next(ahead)
+        assert found is not None
+        images, labels = found
+        return Images(images, labels, order, (number + 1) * steps)
+
+    return at

@@ -1,0 +1,40 @@
+"""Single steps of small methods, for tests of what a step does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan.methods import Batch, build
+
+KEY = jax.random.key(0)
+SHAPE = (6, 5, 1)
+
+
+def a_batch(size=8, *, labels=None, shape=SHAPE):
+    """Uniform noise for images; labels of class 0 unless given."""
+    size = size if labels is None else len(labels)
+    images = jax.random.uniform(jax.random.key(5), (size, *shape), minval=-1, maxval=1)
+    labels = jnp.zeros(size, jnp.int32) if labels is None else jnp.array(labels)
+    return Batch(images, labels, jnp.arange(size))
+
+
+def one_step(config, state=None, *, batch=None, shape=SHAPE, **options):
+    """The state before a step, the state after it, and its metrics."""
+    method = build(config, image_shape=shape, **options)
+    state = state or jax.jit(method.init)(KEY)
+    return state, *jax.jit(method.step)(state, a_batch(shape=shape) if batch is None else batch, KEY)
+
+
+def changed(before, after):
+    """Whether each array differs."""
+    return [bool(np.any(a != b)) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)]
+
+
+def first_update(before, after):
+    """The largest change of a parameter: in Adam's first step it is the step size."""
+    moves = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), before.params, after.params)
+    return max(jax.tree.leaves(moves))
+
+
+def assert_close(found, expected, *, rtol=1e-4, atol=1e-6):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), found, expected)

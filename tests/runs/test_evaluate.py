@@ -1,0 +1,242 @@
+"""Evaluation of runs, while they train and afterwards, by features that are a few pixels."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgan import cli, data
+from jaxgan.config import Config, Run
+from jaxgan.data import Dataset
+from jaxgan.errors import UserError
+from jaxgan.evaluation import feature_network, protocol
+from jaxgan.methods import build
+from jaxgan.methods.classifier import Classifier
+from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.vae import IMPORTANCE_SAMPLES, VAE
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.runs import evaluate, tracking
+from jaxgan.runs.workdir import Workdir
+from tests.training import train_config
+
+COUNT = 120
+FLAGS = ["--count", str(COUNT)]
+
+
+def split_of(name):
+    rng = np.random.default_rng(len(name))
+    images = rng.integers(0, 256, (200 if name == "test" else 240, 28, 28, 1), dtype=np.uint8)
+    return Dataset("mnist", images, (np.arange(len(images)) % 10).astype(np.int32), tuple("0123456789"))
+
+
+def extract(images):
+    pixels = images.reshape(len(images), -1).astype(np.float32) / 255
+    odds = np.exp(5 * pixels[:, 400:410])
+    return pixels[:, 300:306], odds / odds.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stand_ins():
+    """A feature network of a few pixels, and images that need no preparing."""
+    network = feature_network.FeatureNetwork("pixels-1", extract)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_network, "load", lambda data="mnist": network)
+        patch.setattr(data, "load", lambda name, split="train", data_dir=None: split_of(split))
+        yield
+
+
+def train(folder, method, **fields):
+    run = Run(workdir=folder, epochs=2, batch_size=80, checkpoint_every=1, sample_epochs=(), evaluate_every=1, **fields)
+    config, images, held_out = Config(method, run), split_of("train"), split_of("test")
+    during = evaluate.during_training(config, build(method, image_shape=(28, 28, 1)), images, held_out, count=COUNT)
+    train_config(config, images, evaluate_samples=during)
+    return config
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run that was evaluated after each of its two epochs, and whose first was the best by coverage."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    method = VanillaGAN(latent_size=3, hidden_units=8, ema_decay=0.5, generator_learning_rate=0.1)
+    train(folder, method, keep_best="coverage")
+    return folder
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def command(*argv):
+    cli.main(["evaluate", *map(str, argv)])
+
+
+def written(path):
+    return json.loads(path.read_text())
+
+
+def content(root):
+    return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else None) for p in (root, *root.rglob("*"))}
+
+
+def refused(capsys, root, *argv):
+    """The one line with which a command is refused that leaves everything as it was."""
+    before = content(root)
+    with pytest.raises(SystemExit) as caught:
+        command(*argv)
+    output = capsys.readouterr()
+    assert (caught.value.code, output.out, output.err.count("\n")) == (2, "", 1)
+    assert content(root) == before
+    return output.err
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_sample_depends_on_the_seed_and_its_place_alone(conditional):
+    norms = {"generator_norm": "none", "discriminator_norm": "none"}  # the fewest operations to compile
+    config = DCGAN(latent_size=3, width=1, conditional=True, **norms) if conditional else VanillaGAN(hidden_units=8)
+    method = build(config, image_shape=(28, 28, 1))
+    state, sample = jax.jit(method.init)(jax.random.key(0)), evaluate.make_sampler(method)
+    few, many = sample(state, 0, 130), sample(state, 0, evaluate.SAMPLE_BATCH + 130)
+    assert few.dtype == np.uint8
+    assert (len(few), len(many)) == (130, evaluate.SAMPLE_BATCH + 130)
+    np.testing.assert_array_equal(few, many[:130])
+    assert len(np.unique(many.reshape(len(many), -1), axis=0)) == len(many)
+    assert not np.any(np.all(sample(state, 1, 130) == few, axis=(1, 2, 3)))
+    requested = evaluate.requested_labels(method, len(many))
+    if conditional:
+        np.testing.assert_array_equal(requested, np.arange(len(many)) % 10)
+    else:
+        assert requested is None
+
+
+def test_training_measures_what_the_command_does_of_the_same_checkpoint(folder, capsys):
+    rows = tracking.read_rows(Workdir(folder).metrics)
+    assert [row["epoch"] for row in rows if "frechet_distance" in row] == [1, 2]
+    command(folder, *FLAGS)
+    found = written(folder / "evaluation.json")["metrics"]
+    names = [name for name in evaluate.IN_ROWS if name in rows[-1]]
+    assert len(names) == len(evaluate.IN_ROWS) - 1  # nothing was requested
+    for name in names:
+        assert rows[-1][name] == pytest.approx(found[name]["mean"], rel=1e-5, abs=1e-12), name
+    assert rows[-1]["floor_frechet_distance"] == pytest.approx(found["frechet_distance"]["floor"], rel=1e-5)
+    assert rows[0]["frechet_distance"] != rows[1]["frechet_distance"]
+
+
+def test_the_best_checkpoint_can_be_evaluated_beside_the_newest(folder, capsys):
+    rows = tracking.read_rows(Workdir(folder).metrics)
+    best = max(rows, key=lambda row: row["coverage"])
+    command(folder, *FLAGS, "--best")
+    found = written(folder / "best_evaluation.json")
+    assert found["subject"]["step"] == best["step"]
+    assert found["metrics"]["coverage"]["mean"] == pytest.approx(best["coverage"])
+    assert not (folder / "evaluation.json").exists()
+
+
+def test_every_number_stands_with_all_that_it_depends_on(folder, capsys):
+    command(folder, *FLAGS, "--seeds", 2, "--seed", 5)
+    found = written(folder / "evaluation.json")
+    assert found["protocol"] == {
+        "data": "mnist",
+        "features": "pixels-1",
+        "n_real": 200,
+        "n_fake": COUNT,
+        "seeds": [5, 6],
+        "floor": "120 training images, chosen by seed 0, in the place of samples",
+        "importance_samples": None,
+    }
+    assert found["subject"] == {
+        "workdir": str(folder),
+        "method": "vanilla_gan",
+        "step": 6,
+        "epoch": 2.0,
+        "checkpoint": "newest",
+        "parameters": "averaged",
+    }
+    for name, number in found["metrics"].items():
+        assert number.keys() == {"mean", "deviation", "floor"}, name
+        assert None not in number.values(), name
+    printed = " ".join(capsys.readouterr().out.split())
+    for words in ("120 samples", "seeds 5, 6: mean ± deviation", "200 test images of mnist", "pixels-1", "Floor: 120"):
+        assert words in printed, words
+
+
+def test_several_seeds_give_the_mean_of_what_each_gives(folder, tmp_path, capsys):
+    found = []
+    for flags in (["--seeds", 2], ["--seed", 0], ["--seed", 1]):
+        command(folder, *FLAGS, *flags, "--out", tmp_path / "found.json")
+        found.append(written(tmp_path / "found.json")["metrics"]["frechet_distance"])
+    both, first, second = found
+    assert first["mean"] != second["mean"]
+    assert both["mean"] == pytest.approx((first["mean"] + second["mean"]) / 2)
+    assert both["deviation"] == pytest.approx(abs(first["mean"] - second["mean"]) / np.sqrt(2))
+    assert first["deviation"] is None
+    assert both["floor"] == first["floor"] == second["floor"]
+
+
+def test_averaged_parameters_are_evaluated_unless_the_last_are_asked_for(folder, tmp_path, capsys):
+    found = []
+    for flags in ([], ["--last"]):
+        command(folder, *FLAGS, *flags, "--out", tmp_path / "found.json")
+        found.append(written(tmp_path / "found.json"))
+    assert [each["subject"]["parameters"] for each in found] == ["averaged", "last"]
+    assert found[0]["metrics"]["frechet_distance"] != found[1]["metrics"]["frechet_distance"]
+
+
+def test_real_images_in_a_file_reach_the_floor_and_change_nothing(tmp_path, capsys):
+    chosen = protocol.floor_choice(240, count=COUNT)
+    np.savez(tmp_path / "real.npz", images=split_of("train").images[chosen] / 255)
+    before = content(tmp_path)
+    found = evaluate.evaluate_file(tmp_path / "real.npz", data_name="mnist")
+    assert found.protocol.n_fake == COUNT
+    for name, number in found.metrics.items():
+        if name == "nearest_training_distance":
+            assert number.mean == 0 < number.floor
+        else:
+            assert number.mean == pytest.approx(number.floor), name
+    command("--samples", tmp_path / "real.npz")
+    assert str(tmp_path / "real.npz") in capsys.readouterr().out.replace("\n", "")
+    assert content(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_importance_weighting_tightens_the_bound_on_a_vae_s_test_images(tmp_path, capsys):
+    train(tmp_path / "run", VAE(latent_size=2, hidden_units=8))
+    command(tmp_path / "run", *FLAGS)
+    found = written(tmp_path / "run" / "evaluation.json")
+    value = {name: number["mean"] for name, number in found["metrics"].items()}
+    assert value["test_negative_elbo"] == pytest.approx(value["test_reconstruction"] + value["test_kl_divergence"])
+    assert 0 < value["test_importance_weighted_nll"] < value["test_negative_elbo"]
+    assert value["test_importance_weighted_nll"] == pytest.approx(value["test_negative_elbo"], rel=0.05)
+    assert found["protocol"]["importance_samples"] == IMPORTANCE_SAMPLES
+    assert found["metrics"]["test_negative_elbo"]["floor"] is None
+
+
+def test_what_draws_no_images_is_refused(tmp_path):
+    config = Config(Classifier(width=2), Run(workdir=tmp_path, evaluate_every=1))
+    method = build(config.method, image_shape=(28, 28, 1))
+    with pytest.raises(UserError, match="a run of digit_classifier draws no images"):
+        evaluate.during_training(config, method, split_of("train"), split_of("test"))
+
+
+def test_a_mistake_is_one_line_and_changes_nothing(folder, tmp_path, capsys):
+    np.save(tmp_path / "few.npy", split_of("test").images[:7])
+    np.save(tmp_path / "real.npy", split_of("test").images)
+    for argv, words in (
+        ([], "give either WORKDIR, the folder of a run, or --samples FILE"),
+        ([folder, "--samples", tmp_path / "real.npy"], "give either WORKDIR"),
+        ([folder], "--count: 10,000 images are not allowed, it must be at least 100 and at most 240"),
+        ([folder, "--count", 99], "--count: 99 images are not allowed"),
+        ([folder, *FLAGS, "--seeds", 0], "--seeds: 0 from --seed 0 are not allowed"),
+        ([folder, *FLAGS, "--out", tmp_path], "is a folder, name a file in it"),
+        ([folder, *FLAGS, "--out", tmp_path / "absent" / "a.json"], "absent' is not a folder"),
+        ([tmp_path / "absent"], "no such folder"),
+        (["--samples", tmp_path / "few.npy"], "few.npy': 7 images are not allowed, it must be at least 100"),
+        (["--samples", tmp_path / "real.npy", "--count", 201], "--count: 201 images are not allowed"),
+        (["--samples", tmp_path / "real.npy", "--seeds", 2], "a file holds one set of samples"),
+        (["--samples", tmp_path / "real.npy", "--data", "minst"], "did you mean 'mnist'?"),
+    ):
+        assert words in refused(capsys, tmp_path, *argv)
+    shutil.rmtree(folder / "best")
+    assert "kept no best checkpoint, train it with --keep-best" in refused(capsys, tmp_path, folder, *FLAGS, "--best")

@@ -1,0 +1,155 @@
+"""The command of an experiment, from its flags to its exit code."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgan import data
+from jaxgan.config import Config, Run
+from jaxgan.errors import UserError
+from jaxgan.methods.dcgan import DCGAN
+from jaxgan.runs import launch, tracking
+from jaxgan.runs.workdir import Workdir
+from tests.training import with_run
+
+
+def test_a_run_names_every_file_it_wrote_and_prints_both_networks(start, toy_config, capsys):
+    assert start("--epochs", 1) == 0
+    printed = capsys.readouterr().out.replace("\n", "")
+    folder = Workdir(toy_config.run.workdir)
+    written = [p for p in folder.root.rglob("*") if p.is_file() and folder.checkpoints not in p.parents]
+    pictures = {"training.png", "progress.png", "samples.png"}
+    assert {p.name for p in written} >= {"config.json", "metrics.jsonl", "epoch_0001.npy", *pictures}
+    assert any("tfevents" in p.name for p in written)
+    for path in [*written, folder.checkpoints / "3"]:
+        assert str(path) in printed
+    for words in ("Generator", "Discriminator", "hidden_0", "20 x 30", "total"):
+        assert words in printed
+
+
+def test_the_same_command_finds_nothing_to_do_and_more_epochs_go_on(start, finished, undrawn):
+    before = finished.metrics.read_bytes()
+    assert start() == 0
+    assert finished.metrics.read_bytes() == before
+    assert start("--epochs", 4) == 0
+    assert finished.metrics.read_bytes().startswith(before)
+    assert json.loads(finished.metrics.read_text().splitlines()[-1])["step"] == 12
+    assert json.loads(finished.config.read_text())["run"]["epochs"] == 4
+
+
+def test_a_dry_run_shows_config_networks_and_cost_and_writes_nothing(start, toy_config, capsys):
+    assert start("--dry-run") == 0
+    printed = capsys.readouterr().out
+    assert not toy_config.run.workdir.exists()
+    for words in ('"hidden_units": 8', "MFLOP", "MiB", "302", "1 cpu under jit"):
+        assert words in printed
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--epochs", "0"), "--epochs: 0 is not allowed"),
+        (("--epochs", "many"), "--epochs"),
+        (("--epohcs", "3"), "--epochs"),
+        (("--prior", "unifrom"), "did you mean 'uniform'?"),
+        (("--batch-size", "71"), "--batch-size: 71 is not allowed, mnist has 70 images"),
+        (("--accumulate", "3"), "--accumulate: 3 is not allowed, it must divide a device's 20 images"),
+        (("--devices", "3"), "--batch-size: 20 is not allowed, it must be a multiple of the 3 devices"),
+        (("--devices", "9"), "--devices: 9 is more than the 8 cpu devices present"),
+        (("--platform", "tpu"), "--platform: no 'tpu' device here, JAX finds cpu"),
+        (("--profile", "5:10"), "--profile: '5:10' is not allowed, the run ends with step 9"),
+        (("--resume", "must"), "--resume: 'must' needs a checkpoint"),
+        (("--workdir", "/dev/null/run"), "--workdir: '/dev/null/run"),
+        (("--workdir", __file__), "is a file, it must be a folder"),
+    ],
+)
+def test_a_mistake_is_one_line_with_exit_code_2_and_changes_nothing(start, toy_config, capsys, flags, words):
+    assert start(*flags) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.startswith("vanilla_gan: error: ")
+    assert error.count("\n") == 1
+    assert not toy_config.run.workdir.exists()
+
+
+def test_an_unknown_data_set_is_told_the_nearest_name(toy_config, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        launch.main(toy_config, ["--data", "mnits", "--devices", "1"])
+    assert "did you mean 'mnist'?" in capsys.readouterr().err
+    assert not toy_config.run.workdir.exists()
+
+
+@pytest.mark.parametrize("flags", [("--latent-law", "normal"), ("--latent-law=normal",), ("--prior", "normal")])
+def test_a_flag_is_known_by_its_earlier_name_too(toy_config, flags):
+    assert launch.read_flags(toy_config, flags).method.prior == "normal"
+
+
+def test_a_damaged_checkpoint_is_refused_and_stays(start, finished, capfd, snapshot):
+    for path in (finished.checkpoints / "9").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    before = snapshot(finished.root)
+    assert start("--epochs", 4) == 2
+    error = capfd.readouterr().err
+    assert f"the checkpoint {str(finished.checkpoints / '9')!r} is damaged" in error
+    assert "delete it to go on from step 6" in error
+    assert error.count("\n") == 1
+    assert snapshot(finished.root) == before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_unsaved(start, toy_config, capsys):
+    rates = {"discriminator_learning_rate": 1e38, "generator_learning_rate": 1e38}
+    config = dataclasses.replace(toy_config, method=dataclasses.replace(toy_config.method, **rates))
+    assert start(default=config) == 1
+    error = capsys.readouterr().err
+    assert "a loss is not finite at step" in error
+    assert "no checkpoint was saved before" in error
+    assert error.count("\n") == 1
+    assert not list(Workdir(config.run.workdir).checkpoints.glob("[0-9]*"))
+
+
+def test_the_public_api_trains_and_samples(toy_config, toy_loaded, undrawn):
+    import jaxgan
+
+    one_device = dataclasses.replace(toy_config.run, devices=1, epochs=1)
+    assert jaxgan.run(jaxgan.Config(toy_config.method, one_device)) == one_device.workdir
+    method = jaxgan.build(toy_config.method, image_shape=(6, 5, 1))
+    images = method.sample(jax.jit(method.init)(jax.random.key(0)), jax.random.key(1), 4)
+    assert np.shape(images) == (4, 6, 5, 1)
+    assert all(getattr(jaxgan, name) is not None for name in jaxgan.__all__)
+    assert isinstance(Run(), jaxgan.Run)
+
+
+@pytest.fixture
+def conditional(toy_config):
+    method = DCGAN(width=1, latent_size=2, conditional=True, generator_norm="none", discriminator_norm="none")
+    return with_run(Config(method, toy_config.run), devices=1)
+
+
+def of_classes(dataset, *names):
+    dataset = dataset._replace(labels=dataset.labels % len(names), class_names=names)
+    return lambda name, split="train", data_dir=None: dataset
+
+
+def test_networks_embed_the_classes_of_the_data_and_show_them(conditional, toy_dataset, monkeypatch):
+    monkeypatch.setattr(data, "load", of_classes(toy_dataset, "circle", "square", "line"))
+    task = launch.prepare(conditional)
+    state = jax.jit(task.method.init)(jax.random.key(0))
+    assert state.generator.params["embedding"]["kernel"].shape == (3, 2)
+    assert state.discriminator.params["output"]["kernel"].shape[-1] == 1 + 3
+    shown = launch.visualizations(task.method, state, task.held_out, seed=0)
+    assert len(shown["classes"].rows) == 3
+    folder = Workdir(conditional.run.workdir)
+    folder.root.mkdir()
+    folder.metrics.write_text('{"step": 3, "epoch": 1.0, "loss": 2.0}\n')
+    assert "classes" in {path.stem for path in tracking.draw(folder, title="Toy", visualizations=shown)}
+
+
+def test_images_without_classes_cannot_be_conditioned_on(conditional, toy_dataset, monkeypatch):
+    monkeypatch.setattr(data, "load", of_classes(toy_dataset, "face"))
+    with pytest.raises(UserError, match="--conditional: the images have no classes"):
+        launch.run(conditional)
+    assert not conditional.run.workdir.exists()

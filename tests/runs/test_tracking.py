@@ -1,0 +1,81 @@
+"""What a run writes down: times beside its metrics, pictures, and traces of some steps."""
+
+import gzip
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from jaxgan.methods.method import Plane, Rows, Sheet
+from jaxgan.runs import tracking
+from jaxgan.runs.workdir import Workdir
+from tests.training import train_config, with_run
+
+
+def test_seconds_of_evaluation_are_no_seconds_of_training(tmp_path):
+    folder = Workdir(tmp_path)
+    folder.timings.write_text('{"step": 1, "epoch": 0.5, "seconds": 20.0}\n')
+    with tracking.tracker(folder, step=1) as out:
+        before = out.clock()
+        assert before >= 20
+        out.set_aside(1e6)
+        assert out.clock() == pytest.approx(before - 1e6, abs=100)
+
+
+def test_pictures_are_of_metrics_samples_and_visualizations(tmp_path):
+    folder, images = Workdir(tmp_path), np.random.default_rng(0).uniform(-1, 1, (16, 6, 5, 1)).astype(np.float32)
+    folder.metrics.write_text('{"step": 3, "epoch": 1.0, "loss": 2.0}\n{"step": 6, "epoch": 2.0, "loss": 1.0}\n')
+    for epoch in (1, 2):
+        tracking.save_samples(folder, np.full((16, 6, 5, 1), 100 * epoch, np.uint8), epoch=epoch)
+    shown = {
+        "pairs": Rows("Pairs", {"a": images[:4], "b": -images[:4]}),
+        "sheet": Sheet("Sheet", images[:6], 3),
+        "plane": Plane("Plane", images[:, 0, :2, 0], np.arange(16) % 10),
+    }
+    files = tracking.draw(folder, title="Toy", visualizations=shown)
+    assert [path.stem for path in files] == ["training", "progress", "samples", "pairs", "sheet", "plane"]
+    reds = {path.stem: np.round(255 * matplotlib.image.imread(path)[::3, ::3, 0]) for path in files}
+    share = lambda name, level: np.mean(reds[name] == level)  # of the picture
+    assert share("samples", 200) > 0.3 > 0.01 > share("samples", 100)
+    assert min(share("progress", 100), share("progress", 200)) > 0.01
+    assert all(len(np.unique(reds[name])) > 20 for name in ("training", "pairs", "sheet", "plane"))
+
+
+def calls_in(folder):
+    """The calls in the only trace in a folder, as pairs of steps, and what else was traced."""
+    (path,) = folder.rglob("*.trace.json.gz")
+    events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    calls = [event["args"] for event in events if event.get("name") == "train"]
+    return [(int(call["step_num"]), int(call["stop"])) for call in calls], {event.get("name") for event in events}
+
+
+def test_a_trace_holds_the_steps_asked_for_and_changes_no_number(toy_config, toy_dataset, finished_toy_run):
+    train_config(with_run(toy_config, profile="4:7"), toy_dataset)  # row ends: 2, 3, 5, 6, 8, 9
+    plain, profiled = Workdir(finished_toy_run), Workdir(toy_config.run.workdir)
+    assert profiled.metrics.read_bytes() == plain.metrics.read_bytes()
+    calls, names = calls_in(profiled.profile)
+    assert calls == [(4, 5), (5, 6), (6, 7)]
+    assert "ThunkExecutor::Execute" in names
+    named = [path for path in profiled.files() if profiled.profile in path.parents]
+    assert {"".join(path.suffixes[-2:]) for path in named} == {".xplane.pb", ".json.gz"}
+    assert not plain.profile.exists()
+
+
+def test_what_was_traced_before_a_failure_is_kept(tmp_path):
+    def fail():
+        with tracking.profiler(tmp_path, range(2, 9), step=0) as recorded:
+            for start in range(0, 9, 2):
+                with recorded(start, start + 2):
+                    _ = 1 / (start - 4)
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert calls_in(tmp_path)[0] == [(2, 4), (4, 6)]
+
+
+def test_a_run_beyond_the_steps_to_trace_says_so_and_traces_nothing(tmp_path, caplog):
+    with tracking.profiler(tmp_path, range(2, 4), step=4) as recorded, recorded(4, 6):
+        pass
+    assert "nothing is traced, the run stands at step 4 already" in caplog.text
+    assert not list(tmp_path.iterdir())

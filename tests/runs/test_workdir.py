@@ -1,0 +1,99 @@
+"""The folder of a run: who may go on in it, and what a refusal leaves of it."""
+
+import json
+
+import pytest
+
+from jaxgan.errors import UserError
+from jaxgan.runs.workdir import Workdir, check_resume, load_config, locked, write_atomically
+from tests.training import with_run
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--seed", 1), "--seed (0 in the run, 1 asked for)"),
+        (("--beta1", 0.5, "--resume", "must"), "--beta1 (0.9 in the run, 0.5 asked for)"),
+        (("--epochs", 2), "--epochs: 2 is not allowed, the run stands at epoch 3"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_numbers_and_stays(start, finished, capsys, snapshot, flags, words):
+    before = snapshot(finished.root)
+    assert start(*flags) == 2
+    assert words in capsys.readouterr().err
+    assert snapshot(finished.root) == before
+
+
+@pytest.mark.parametrize(
+    ("resume", "checkpointed", "goes_on"),
+    [("auto", True, True), ("auto", False, False), ("never", True, False), ("must", True, True)],
+)
+def test_a_run_goes_on_from_a_checkpoint_unless_never(toy_config, resume, checkpointed, goes_on):
+    config = with_run(toy_config, resume=resume)
+    assert check_resume(config, started=toy_config, checkpointed=checkpointed) == goes_on
+
+
+def test_a_damaged_config_is_refused(finished):
+    finished.config.write_text("{")
+    with pytest.raises(UserError, match=r"config\.json: damaged"):
+        load_config(finished)
+
+
+def test_a_folder_of_something_else_is_refused_and_kept(start, finished, capsys):
+    finished.config.unlink()
+    assert start("--resume", "never") == 2
+    assert "no config.json of a run" in capsys.readouterr().err
+    assert finished.metrics.exists()
+
+
+def test_a_second_run_in_the_same_folder_is_refused(start, finished, capsys, snapshot):
+    before = snapshot(finished.root)
+    with locked(finished):
+        assert start("--epochs", 4) == 2
+        assert "another run is at work" in capsys.readouterr().err
+    assert snapshot(finished.root) == before
+
+
+def test_a_lock_leaves_nothing_behind(tmp_path):
+    with locked(Workdir(tmp_path / "new")):
+        assert (tmp_path / "new").is_dir()
+    assert not (tmp_path / "new").exists()
+
+
+def test_resume_never_replaces_the_earlier_run(start, finished, undrawn):
+    (finished.root / "notes.txt").write_text("mine")
+    assert start("--resume", "never", "--seed", 1, "--epochs", 1) == 0
+    assert [json.loads(line)["step"] for line in finished.metrics.read_text().splitlines()] == [2, 3]
+    assert [p.name for p in finished.samples.iterdir()] == ["epoch_0001.npy"]
+    assert (finished.root / "notes.txt").read_text() == "mine"
+
+
+def test_resume_never_empties_what_is_a_link_to_another_disk(start, finished, undrawn, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    finished.checkpoints.rename(elsewhere)
+    finished.checkpoints.symlink_to(elsewhere)
+    assert start("--resume", "never", "--epochs", 1) == 0
+    assert [p.name for p in elsewhere.iterdir() if p.name.isdigit()] == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.jsonl", b'{"bad"}\n'), ("metrics.jsonl", b'{"a": 1}\n'), ("samples/epoch_0001.npy", b"")],
+)
+def test_a_damaged_file_of_the_run_is_named_in_one_line(start, finished, capsys, name, content):
+    (finished.root / name).write_bytes(content)
+    assert start() == 2
+    error = capsys.readouterr().err
+    assert str(finished.root / name) in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    with pytest.raises(TypeError):
+        write_atomically(path, 7)
+    assert path.read_text() == "old"
+    write_atomically(path, b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert path.read_text() == "new"

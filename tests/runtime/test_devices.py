@@ -1,0 +1,21 @@
+import jax
+import pytest
+
+from jaxgan.errors import UserError
+from jaxgan.runtime.devices import select_devices
+
+
+@pytest.mark.parametrize(("batch_size", "count"), [(20, 5), (64, 8), (7, 7), (11, 1)])
+def test_a_run_takes_the_most_devices_that_divide_the_batch(batch_size, count):
+    assert len(select_devices(batch_size=batch_size)) == count
+
+
+def test_choosing_devices_changes_no_default_of_jax():
+    before = jax.config.jax_default_device
+    select_devices(platform="cpu", count=2, batch_size=4)
+    assert jax.config.jax_default_device is before
+
+
+def test_a_platform_that_is_absent_is_named_with_what_there_is():
+    with pytest.raises(UserError, match="--platform: no 'gpu' device here, JAX finds cpu"):
+        select_devices(platform="gpu")

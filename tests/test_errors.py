@@ -1,0 +1,68 @@
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import tyro
+
+from jaxgan.errors import UserError, parse
+
+
+@dataclasses.dataclass
+class Options:
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    epochs: int = 3
+    image_size: int | None = None
+    loss: Literal["hinge", "minimax"] = "hinge"
+    dry_run: bool = False
+
+
+FLAGS = ("--epochs", "--image-size", "--loss", "--dry-run")
+
+
+def read(*argv):
+    return parse(lambda: tyro.cli(Options, args=argv, prog="program"), flags=FLAGS)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["x", "--epohcs", "3"], "--epohcs: no such flag; did you mean '--epochs'?"),
+        (["x", "--image_sizes=3"], "--image_sizes=3: no such flag; did you mean '--image-size'?"),
+        (["x", "--zebra"], "--zebra: no such flag; see program --help"),
+        (["x", "y"], "y: no such argument; see program --help"),
+        ([], "FOLDER: missing; see program --help"),
+        (["x", "--epochs"], "--epochs: its value is missing, it must be INT"),
+        (["x", "--epochs", "many"], "--epochs: it must be INT (invalid literal for int() with base 10: 'many')"),
+        (["x", "--loss", "hing"], "--loss: 'hing' is not known, choose from hinge, minimax; did you mean 'hinge'?"),
+    ],
+)
+def test_a_wrong_command_line_is_an_error_of_one_line(argv, message, capsys):
+    with pytest.raises(UserError) as error:
+        read(*argv)
+    assert str(error.value) == message
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_wrong_value_of_an_optional_flag_is_named_with_the_flag():
+    with pytest.raises(UserError, match=r"^--image-size: it must be \{None\}\|INT \(.*'large'.*\)$") as error:
+        read("x", "--image-size", "large")
+    assert str(error.value).isascii()
+
+
+def test_a_valid_command_line_is_read():
+    assert read("x", "--epochs", "5") == Options(Path("x"), epochs=5)
+
+
+def test_a_missing_command_is_told_the_commands():
+    app = tyro.extras.SubcommandApp()
+    for name in ("list", "show"):
+        app.command(lambda: None, name=name)
+    with pytest.raises(UserError, match=r"^no command is given, choose from list, show$"):
+        parse(lambda: app.cli(args=[]))
+
+
+def test_help_still_exits_with_0(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        read("--help")
+    assert "--image-size" in capsys.readouterr().out

@@ -1,0 +1,374 @@
+"""What every method keeps: one contract over METHODS, checked for each of them at a tiny size."""
+
+import contextlib
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import itertools
+import json
+import math
+import re
+import types
+import typing
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib.image
+import numpy as np
+import optax
+import pytest
+from jax import export as jax_export
+
+from jaxgan import config as configs
+from jaxgan.config import Config, Run
+from jaxgan.errors import UserError
+from jaxgan.export import FORMATS
+from jaxgan.figures import training_curves
+from jaxgan.interop import weights, with_weights
+from jaxgan.methods import METHODS, Batch, Method, build
+from jaxgan.runs import checkpoints, launch, tracking
+from jaxgan.runs.checkpoints import LoadedRun
+from jaxgan.runs.workdir import Workdir
+from jaxgan.runtime.devices import replicated
+from jaxgan.runtime.program import INIT_STREAM, STEP_STREAM, initial_carry, stream_key, to_unit_range
+from tests.programs import stepper, training_data
+from tests.random_states import assert_same, random_like
+
+SHAPE, CLASSES, BATCH, STEPS, SEED = (8, 8, 1), 10, 4, 3, 3
+MOST = 2  # of anything that a config counts
+SGD = optax.sgd(1e-3)  # Adam would hide a wrong scale of the gradient
+KEY = jax.random.key(0)
+EVERY = pytest.mark.parametrize("kind", METHODS)
+
+
+def options(kind):
+    """The fields of a method's config, each with the types that it accepts."""
+    config = METHODS[kind].config
+    for field in dataclasses.fields(config):
+        hint = typing.get_type_hints(config)[field.name]
+        hints = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        yield field, hints
+
+
+def tiny(kind, **fields):
+    """A method's config with every count as low as its bounds and MOST allow."""
+    counts = {
+        field.name: max(field.metadata["low"], min(field.default, MOST))
+        for field, hints in options(kind)
+        if int in hints and field.default is not None
+    }
+    return METHODS[kind].config(**{**counts, **fields})
+
+
+def variants(kind):
+    """The tiny config, another in bfloat16 with all that it leaves out, and one for each further choice of a field."""
+    yield tiny(kind)
+    left_out = {
+        field.name: min(0.5, field.metadata["high"] / 2)
+        for field, hints in options(kind)
+        if float in hints and field.default == 0
+    }
+    left_out |= {field.name: True for field, hints in options(kind) if bool in hints}
+    yield tiny(kind, compute_dtype="bfloat16", **left_out)
+    for field, (hint, *_) in options(kind):
+        # These have the same choices in all methods, and change no metric's name.
+        common = ("initialization", "compute_dtype", "prior")
+        if typing.get_origin(hint) is typing.Literal and field.name not in common and not field.name.endswith("norm"):
+            yield from (tiny(kind, **{field.name: choice}) for choice in typing.get_args(hint)[1:])
+
+
+class Trace(NamedTuple):
+    """Shapes and types of a state, of the next one, and of the metrics by name."""
+
+    before: Any
+    after: Any
+    metrics: dict[str, Any]
+    held_out: dict[str, Any]
+
+
+def trace(config):
+    method = made(config)
+    before = jax.eval_shape(method.init, KEY)
+    after, metrics = jax.eval_shape(method.step, before, a_batch(BATCH), KEY)
+    held_out = jax.eval_shape(method.evaluate, before, a_batch(BATCH), KEY) if method.evaluate else {}
+    return Trace(before, after, metrics, held_out)
+
+
+@functools.cache
+def every_trace(kind):
+    """Traces of the variants that may be built: some choices go with others alone."""
+    tiny_one, *others = variants(kind)
+    traces = [trace(tiny_one)]
+    for config in others:
+        with contextlib.suppress(UserError):
+            traces.append(trace(config))
+    return traces
+
+
+def made(config, **how):
+    return build(config, image_shape=SHAPE, classes=CLASSES, **how)
+
+
+def images(count, seed=1):
+    return np.random.default_rng(seed).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
+
+
+def a_batch(count):
+    index = jnp.arange(count)
+    return Batch(to_unit_range(jnp.asarray(images(count))), index % CLASSES, index)
+
+
+def a_run(config):
+    """A run that was never trained, with random numbers for a state."""
+    config = Config(config, Run())
+    method = made(config.method)
+    state = random_like(jax.eval_shape(method.init, KEY), dtype=np.float32, seed=0)
+    return LoadedRun(config, method, state, 7, SHAPE, CLASSES)
+
+
+class Fold(NamedTuple):
+    """What a plain fold of the method's step gives, compiled once for two seeds at a time."""
+
+    kind: str
+    method: Method
+    states: list[Any]  # of the first seed, before each step and after the last
+    rows: list[dict[str, float]]  # the metrics of its steps
+    last: Any  # the last states of both seeds
+    drawn: jax.Array | None  # samples of both seeds
+    fewer: jax.Array | None  # of the same keys
+    held_out: dict[str, jax.Array]  # metrics of both seeds
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def fold(request):
+    method = made(tiny(request.param), optimizer=SGD)
+    pixels, labels, order = training_data(SHAPE, batch_size=BATCH, steps=STEPS)
+    chosen = order.reshape(STEPS, BATCH)
+    index = jnp.broadcast_to(jnp.arange(BATCH), chosen.shape)
+    batches = Batch(to_unit_range(jnp.asarray(pixels[chosen])), jnp.asarray(labels[chosen]), index)
+
+    @jax.jit
+    @jax.vmap
+    def run(seed):
+        def body(state, inputs):
+            i, batch = inputs
+            state, metrics = method.step(state, batch, jax.random.fold_in(stream_key(seed, STEP_STREAM), i))
+            return state, (state, metrics)
+
+        start = method.init(stream_key(seed, INIT_STREAM))
+        last, (states, metrics) = jax.lax.scan(body, start, (jnp.arange(STEPS), batches))
+        drawn, fewer = (method.sample(last, KEY, count) if method.sample else None for count in (3, 2))
+        held_out = method.evaluate(last, a_batch(BATCH), KEY) if method.evaluate else {}
+        return start, states, metrics, last, drawn, fewer, held_out
+
+    start, states, metrics, *rest = jax.device_get(run(np.array([SEED, SEED + 1], np.uint32)))
+    first = lambda tree, *place: jax.tree.map(lambda x: x[(0, *place)], tree)
+    rows = [{name: float(value[0, i]) for name, value in metrics.items()} for i in range(STEPS)]
+    return Fold(request.param, method, [first(start), *(first(states, i) for i in range(STEPS))], rows, *rest)
+
+
+def assert_close(found, expected, start):
+    """States that moved alike from their start, within a thousandth of the largest move of each array."""
+
+    def close(a, b, origin):
+        reach = np.max(np.abs(np.subtract(b, origin, dtype=np.float64)), initial=0)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-3 * reach + 1e-6)
+
+    jax.tree.map(close, found, expected, start)
+
+
+@EVERY
+def test_a_step_keeps_structure_shapes_and_dtypes_of_the_state(kind):
+    for traced in every_trace(kind):
+        assert tree_of(traced.after) == tree_of(traced.before)
+        assert traced.before.step.dtype == np.int32
+        assert {(x.shape, x.dtype) for x in traced.metrics.values()} == {((), np.dtype("float32"))}
+        assert not any(jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in jax.tree.leaves(traced.before))
+
+
+@EVERY
+def test_a_step_keeps_dtypes_of_the_state_with_64_bit_numbers(kind):
+    with jax.enable_x64(True):
+        traced = trace(tiny(kind))
+    assert tree_of(traced.after) == tree_of(traced.before)
+
+
+def tree_of(state):
+    return jax.tree.map(lambda x: (x.shape, x.dtype), state)
+
+
+def test_init_step_sample_and_evaluate_run_under_jit_and_vmap(fold):
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((fold.last, fold.held_out)))
+    assert all(math.isfinite(value) for row in fold.rows for value in row.values())
+    params = [jax.tree.leaves(state.variables(averaged=False)[0]) for state in (fold.states[0], fold.last)]
+    assert any(np.any(before != after[0]) for before, after in zip(*params, strict=True))  # it learns
+    assert any(np.any(of_one != of_other) for of_one, of_other in params[1])  # the seeds differ
+    assert {value.shape for value in fold.held_out.values()} <= {(2,)}
+
+
+def test_samples_are_images_and_begin_alike_for_any_count(fold):
+    if fold.method.sample is None:
+        pytest.skip("draws no images")
+    assert fold.drawn.shape == (2, 3, *SHAPE)
+    assert np.max(np.abs(fold.drawn)) <= 1
+    np.testing.assert_allclose(fold.fewer, fold.drawn[:, :2], rtol=1e-4, atol=1e-5)
+    assert fold.method.sampled_labels is None or len(fold.method.sampled_labels(5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("devices", "parallel"),
+    [
+        (2, "shard_map"),
+        pytest.param(2, "pmap", marks=pytest.mark.slow),
+        pytest.param(1, "auto", marks=pytest.mark.slow),
+    ],
+)
+def test_the_compiled_program_takes_the_steps_of_a_plain_fold(fold, devices, parallel):
+    how = {"image_shape": SHAPE, "batch_size": BATCH, "steps": STEPS, "seed": SEED, "optimizer": SGD}
+    program = stepper(tiny(fold.kind), devices=devices, parallel=parallel, **how)
+    rows, carries = program.rows(program.start(fold.states[0]), steps=STEPS)
+    for found, expected in zip(rows, fold.rows, strict=True):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    for found, expected in zip(carries, fold.states[1:], strict=True):
+        assert_close(found.state, expected, fold.states[0])
+    assert int(carries[-1].state.step) == STEPS
+
+
+@EVERY
+def test_a_checkpoint_restores_every_bit(kind, tmp_path):
+    method, sharding = made(tiny(kind)), replicated(jax.devices()[:1])
+    abstract = jax.eval_shape(lambda: initial_carry(method, np.uint32(0), image_shape=SHAPE))
+    carry = jax.device_put(random_like(abstract, dtype=np.float32, seed=1), sharding)
+    with checkpoints.checkpoint_manager(tmp_path) as manager:
+        checkpoints.save(manager, carry, step=5)
+    assert checkpoints.latest_step(tmp_path) == 5
+    with checkpoints.checkpoint_manager(tmp_path, read_only=True) as manager:
+        restored = checkpoints.restore(manager, abstract, step=5, sharding=sharding)
+    assert_same(restored, carry)
+
+
+@EVERY
+@pytest.mark.parametrize("name", FORMATS)
+def test_generators_are_exported_in_every_format(kind, name):
+    run = a_run(tiny(kind))
+    if run.method.generator is None:
+        pytest.skip("draws no images")
+    if missing := [package for package in FORMATS[name].needs if importlib.util.find_spec(package) is None]:
+        pytest.skip(f"{missing[0]} is not installed")
+    encoded = FORMATS[name].encode(run, True)
+    json.dumps(encoded.about)
+    assert encoded.about["images"]["shape"] == ["batch", *SHAPE]
+    if name != "stablehlo":
+        assert encoded.content
+        return
+    generator = run.method.generator(run.state)
+    latents = np.random.default_rng(0).uniform(-1, 1, (3, generator.latent_size)).astype(np.float32)
+    given = (latents, np.arange(3, dtype=np.int32))[: 2 if generator.classes else 1]
+    drawn = jax_export.deserialize(bytearray(encoded.content)).call(*given)
+    np.testing.assert_allclose(drawn, jax.jit(generator.images)(*given), rtol=1e-4, atol=1e-5)
+
+
+@EVERY
+def test_weights_survive_pytorchs_names_and_layouts(kind):
+    state = a_run(tiny(kind)).state
+    arrays = weights(state)
+    assert sum(array.size for array in arrays.values()) == sum(
+        leaf.size for leaf in jax.tree.leaves(state.variables(averaged=False))
+    )
+    shifted = with_weights(state, {name: array + 1 for name, array in arrays.items()})
+    assert_same(with_weights(shifted, arrays).variables(averaged=False), state.variables(averaged=False))
+
+
+@EVERY
+def test_every_metric_is_a_line_of_the_training_curves(kind):
+    names, baseline = set(), made(tiny(kind)).baseline
+    for traced in every_trace(kind):
+        names |= {*traced.metrics, *(f"test_{name}" for name in traced.held_out)}
+    if baseline:
+        names |= baseline(images(20), images(20)).keys()
+    values = {name: (i + 1.25, i + 1.5) for i, name in enumerate(sorted(names))}
+    rows = [{"step": i, "epoch": i, **{name: value[i] for name, value in values.items()}} for i in (0, 1)]
+    axes = [axes for axes in training_curves(rows, title=kind).axes if axes.get_visible()]
+    drawn = [tuple(line.get_ydata()) for panel in axes for line in panel.get_lines()]
+    assert {name for name, value in values.items() if value not in drawn} == set()
+    assert all(panel.get_title() and panel.get_legend() for panel in axes)
+
+
+@EVERY
+def test_every_field_is_explained_beside_it_and_in_the_help(kind, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
+    classes = filter(dataclasses.is_dataclass, METHODS[kind].config.__mro__)
+    source = "\n".join(inspect.getsource(each) for each in classes)
+    with pytest.raises(SystemExit, match="0"):
+        launch.read_flags(Config(METHODS[kind].config()), ["--help"])
+    shown = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", capsys.readouterr().out).split())
+    for field in dataclasses.fields(METHODS[kind].config):
+        found = re.search(rf"^    {field.name}: .*  # (.+)$", source, re.MULTILINE)
+        assert found, f"{field.name} has no comment"
+        assert f"--{field.name.replace('_', '-')}" in shown or f"--no-{field.name.replace('_', '-')}" in shown
+        assert found[1] in shown, field.name
+    assert METHODS[kind].config.__doc__
+
+
+@EVERY
+def test_every_number_of_a_config_is_bounded(kind):
+    default = METHODS[kind].config()
+    configs.validate(Config(default))
+    for field, hints in options(kind):
+        flag = f"--{field.name.replace('_', '-')}"
+        if float in hints or int in hints:
+            low, high, is_open = (field.metadata[bound] for bound in ("low", "high", "open_high"))
+            beyond = high if is_open or high == math.inf else high + 1
+            wrong = [low - 1, beyond, "1", True] + [math.nan] * (float in hints) + [0.5] * (float not in hints)
+        else:
+            wrong = ["no such choice", 0.5]
+        for value in wrong:
+            with pytest.raises(UserError, match=f"^{re.escape(flag)}: "):
+                configs.validate(Config(dataclasses.replace(default, **{field.name: value})))
+
+
+@EVERY
+def test_every_field_survives_json(kind):
+    for config in itertools.chain(variants(kind), [METHODS[kind].config()]):
+        whole = Config(config, Run(epochs=3))
+        assert configs.from_json(configs.to_json(whole), source="config.json") == whole
+
+
+@EVERY
+def test_visualizations_are_drawn(kind, tmp_path):
+    _, whole, *_ = variants(kind)  # conditional, where it can be
+    run = a_run(whole)
+    shown = run.method.visualize(run.state, a_batch(40), KEY) if run.method.visualize else {}
+    folder = Workdir(tmp_path)
+    folder.metrics.write_text("".join(json.dumps({"step": i, "epoch": i, "loss": 1.0}) + "\n" for i in (1, 2)))
+    files = tracking.draw(folder, title=run.config.method.title, visualizations=shown)
+    assert {path.stem for path in files} == {"training", *shown}
+    for path in files:
+        assert np.ptp(matplotlib.image.imread(path)) > 0.5, path.name
+
+
+@EVERY
+def test_a_dry_run_describes_and_writes_nothing(kind, tmp_path, capsys, toy_data):
+    config = Config(tiny(kind), Run(workdir=tmp_path / "run", batch_size=20, devices=1))
+    launch.main(config, ["--dry-run"])
+    assert list(tmp_path.iterdir()) == []
+    shown = capsys.readouterr().out
+    assert f'"kind": "{kind}"' in shown
+    assert "One step of the whole batch" in shown
+    for name in made(config.method).networks:
+        assert name.capitalize() in shown
+
+
+@EVERY
+def test_an_unknown_kind_in_a_config_is_a_one_line_error(kind, tmp_path, capsys, toy_data):
+    config = Config(tiny(kind), Run(workdir=tmp_path, batch_size=20, devices=1))
+    text = configs.to_json(config).replace(f'"{kind}"', f'"{kind}s"')
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(SystemExit, match="2"):
+        launch.main(config, [])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"'{kind}s' is not known" in line
+    assert f"did you mean {kind!r}?" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

@@ -1,0 +1,233 @@
+"""README.md and experiments/README.md: their commands and Python run, and their links lead somewhere."""
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgan import cli, config, data, methods
+from jaxgan.data import Dataset
+from jaxgan.runs import launch
+from jaxgan.runs.workdir import Workdir
+
+ROOT = Path(__file__).parents[1]
+PAGES = {"README": ROOT / "README.md", "tour": ROOT / "experiments" / "README.md"}
+SMALL_METHOD = {"width": 2, "hidden_units": 6}
+SMALL_RUN = {"epochs": 1, "batch_size": 16, "checkpoint_every": 1, "sample_epochs": (1,), "data": "mnist"}
+SMALL_RUN |= {"input": "memory", "image_size": None, "profile": None, "evaluate_every": None, "keep_best": "none"}
+SMALL_RUN |= {"coordinator": None, "process_count": None, "process_index": None}  # one process
+# What starts a documented command: a script below experiments/, perhaps on another machine, or the jaxgan program.
+STARTS = r"(?:python \S*experiments/\S+\.py|\bjaxgan (?:evaluate|export|data)\b)[^\"|;`]*"
+
+
+class Command(NamedTuple):
+    """A documented command."""
+
+    program: str  # a script below experiments/, or jaxgan
+    arguments: tuple[str, ...]
+
+    def __str__(self):
+        return shlex.join([self.program, *self.arguments])
+
+    @property
+    def module(self):
+        try:
+            return importlib.import_module(self.program.removesuffix(".py").replace("/", "."))
+        except SystemExit:  # as a study against PyTorch ends without it
+            pytest.importorskip("torch")
+            raise
+
+    @property
+    def is_recipe(self):
+        path = ROOT / "experiments" / self.program
+        return path.is_file() and "\nCONFIG = " in path.read_text()
+
+    @property
+    def config(self):
+        """The config that a recipe's flags describe."""
+        return launch.read_flags(self.module.CONFIG, list(self.arguments))
+
+
+def blocks(page, *languages):
+    """The fenced blocks of a page in some languages."""
+    fences = rf"^```(?:{'|'.join(languages)})\n(.*?)^```$"
+    return re.findall(fences, PAGES[page].read_text(), re.MULTILINE | re.DOTALL)
+
+
+def prose(page):
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", PAGES[page].read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def documented():
+    """Every documented command, from blocks and from text, once."""
+    texts = [line for page in PAGES for block in blocks(page, "bash", "ipython") for line in block.splitlines()]
+    return commands(texts + [text for page in PAGES for text in re.findall(r"`([^`\n]*)`", prose(page))])
+
+
+def commands(texts):
+    """The commands in some lines, once."""
+    found = []
+    for text in texts:
+        for command in re.findall(STARTS, text.replace("$i", "0")):
+            words = shlex.split(re.split(r" && | & ?", command)[0].rstrip("& "), comments=True)
+            program = "jaxgan" if words[0] == "jaxgan" else words.pop(1).partition("experiments/")[2]
+            found.append(Command(program, tuple(words[1:])))
+    return list(dict.fromkeys(found))
+
+
+COMMANDS = documented()
+RECIPES = [command for command in COMMANDS if command.is_recipe]
+
+
+def help_of(command):
+    """What a command prints with --help."""
+    output, program = io.StringIO(), cli.main if command.program == "jaxgan" else command.module.main
+    subcommand = 0
+    if command.program == "jaxgan":
+        subcommand = 2 if command.arguments[0] == "data" else 1
+    with contextlib.redirect_stdout(output), pytest.raises(SystemExit) as stopped:
+        program([*command.arguments[:subcommand], "--help"])
+    assert stopped.value.code == 0
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_shell_blocks_are_valid_bash(page):
+    for block in blocks(page, "bash"):
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_a_documented_command_is_understood(command):
+    if command.is_recipe:
+        config.validate(command.config)
+        assert methods.build(command.config.method, image_shape=(28, 28, 1)).networks
+    elif command.program == "jaxgan" or hasattr(command.module, "main"):
+        words = help_of(command)
+        assert all(flag.partition("=")[0] in words for flag in command.arguments if flag.startswith("--"))
+    else:  # a file that runs as it stands
+        assert command.arguments == ()
+
+
+def test_flags_to_change_are_flags_of_the_section_s_recipe():
+    tried = 0
+    for section in PAGES["tour"].read_text().split("\n## "):
+        recipes = [command for command in commands(section.splitlines()) if command.is_recipe]
+        for change in re.findall(r"^\*\*Change\.\*\* (.*)$", section, re.MULTILINE) if recipes else []:
+            for flags in re.findall(r"`(--[^`]*)`", change):
+                config.validate(recipes[0]._replace(arguments=tuple(shlex.split(flags))).config)
+                tried += 1
+    assert tried > 15
+
+
+MAIN = Command("vanilla_gan.py", ())
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(c, marks=[] if c == MAIN else pytest.mark.slow) for c in RECIPES], ids=str
+)
+def test_a_documented_recipe_trains_on_small_images(command, toy_data, tmp_path):
+    recipe = command.config
+    small = {name: size for name, size in SMALL_METHOD.items() if hasattr(recipe.method, name)}
+    run = dataclasses.replace(recipe.run, **SMALL_RUN, workdir=tmp_path, devices=recipe.run.devices or 1)
+    launch.run(config.Config(dataclasses.replace(recipe.method, **small), run))
+    assert Workdir(tmp_path).metrics.exists()
+    assert any(Workdir(tmp_path).figures.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "hazards/" in c.program], ids=str)
+def test_a_documented_hazard_prints_both_outcomes(command):
+    pytest.importorskip("torch")
+    script = ROOT / "experiments" / command.program
+    shown = subprocess.run(["python", script], capture_output=True, text=True, check=True).stdout
+    assert "imperative PyTorch: " in shown
+    assert "functional JAX: " in shown
+
+
+@pytest.mark.parametrize(("page", "number"), [(p, n) for p in PAGES for n in range(len(blocks(p, "python")))])
+def test_python_blocks_run(page, number, monkeypatch):
+    digits = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), dtype=np.uint8)
+    dataset = Dataset("mnist", digits, np.zeros(64, np.int32), tuple("0123456789"))
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: dataset)
+    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+    names = {"__name__": "readme"}
+    exec(compile(blocks(page, "python")[number], f"{page}, Python block {number}", "exec"), names)
+    if "build" in names:  # a new method: the contract is that it builds and steps
+        added = list(methods.METHODS.values())[-1].config
+        method = methods.build(added(), image_shape=(28, 28, 1))
+        state = method.init(jax.random.key(0))
+        batch = methods.Batch(digits / 127.5 - 1, dataset.labels, np.arange(64))
+        state, metrics = jax.jit(method.step)(state, batch, jax.random.key(1))
+        assert state.step == 1
+        assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_the_test_command_follows_its_marker():
+    (command,) = re.findall(r"<!-- test command -->\n```bash\n(.*)\n```", PAGES["README"].read_text())
+    assert command.startswith("python -m pip install -e '.[test]' && python -m pytest")
+
+
+def test_documented_extras_exist():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {name for page in PAGES.values() for name in re.findall(r"-e '\.\[([^\]]*)\]'", page.read_text())}
+    assert named <= set(declared)
+    assert "test" in named
+
+
+def links(page):
+    """Text and target of every link and image."""
+    return re.findall(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", prose(page))
+
+
+def anchors(path):
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def leads_somewhere(page, target):
+    """Whether the file of a link, and the heading it names, exist; pages of others are not looked at."""
+    path, _, anchor = target.partition("#")
+    linked = PAGES[page].parent / path if path else PAGES[page]
+    return target.startswith("http") or (linked.exists() and (not anchor or anchor in anchors(linked)))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings_that_exist(page):
+    assert len(links(page)) > 10
+    assert [target for _, target in links(page) if not leads_somewhere(page, target)] == []
+
+
+def defines(path, module, name):
+    """Whether a Python file has a module's name and defines a name at its top."""
+    found = path.is_file() and re.search(rf"^(?:def |class )?{name}\b", path.read_text(), re.MULTILINE)
+    return path.stem == module and bool(found)
+
+
+def test_a_linked_function_is_defined_in_the_linked_file():
+    named = [(re.fullmatch(r"`(\w+)\.(\w+)`", text), target) for text, target in links("tour")]
+    named = [(*name.groups(), ROOT / "experiments" / target) for name, target in named if name and name[2] != "py"]
+    assert len(named) > 20
+    assert [f"{module}.{name}" for module, name, path in named if not defines(path, module, name)] == []
+
+
+def test_results_in_the_readme_stand_in_the_linked_reports():
+    section = PAGES["README"].read_text().partition("## Results")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ") and "](" in line]
+    assert rows
+    for row in rows:
+        reports = "".join((ROOT / target).read_text() for target in re.findall(r"\]\((\S+\.md)\)", row))
+        for number in re.findall(r"(?<!\w)\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", row.split("|")[2]):
+            assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", reports), f"{number} of {row}"
