@@ -14,20 +14,16 @@ import importlib
 import importlib.metadata
 from typing import Any
 
-# Names by the module that defines them. They are imported when first used: the data tools need no JAX, which takes a
-# second to import.
+# Names by the module that defines them, besides the configs of METHODS. They are imported when first used: the data
+# tools need no JAX, which takes a second to import.
 _NAMES = {
     "jaxgan.config": ("Config", "Run"),
     "jaxgan.data": ("Dataset", "load"),
     "jaxgan.errors": ("UserError",),
     "jaxgan.methods": ("METHODS", "Batch", "GANState", "Method", "ModelState", "NetworkState", "build"),
-    "jaxgan.methods.autoencoder": ("Autoencoder", "autoencoder"),
-    "jaxgan.methods.classifier": ("Classifier",),
-    "jaxgan.methods.dcgan": ("DCGAN",),
+    "jaxgan.methods.autoencoder": ("autoencoder",),
     "jaxgan.methods.gan": ("gan",),
-    "jaxgan.methods.vae": ("VAE", "vae"),
-    "jaxgan.methods.vanilla_gan": ("VanillaGAN",),
-    "jaxgan.methods.wgan": ("WGAN",),
+    "jaxgan.methods.vae": ("vae",),
     "jaxgan.runs.checkpoints": ("load_run",),
     "jaxgan.runs.launch": ("run",),
 }
@@ -39,10 +35,18 @@ __all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.metadata.version("jaxgan")
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    if not name.startswith("_") and name in (configs := _configs()):
+        return configs[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_MODULES]
+    return [*globals(), *_MODULES, *_configs()]
+
+
+def _configs() -> dict[str, Any]:
+    from jaxgan.methods import METHODS
+
+    return {entry.config.__name__: entry.config for entry in METHODS.values()}
