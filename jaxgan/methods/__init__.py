@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import optax
 
-from jaxgan.methods import autoencoder, classifier, dcgan, vae, vanilla_gan, wgan
+from jaxgan.methods import autoencoder, classifier, dcgan, flow_matching, vae, vanilla_gan, wgan
 from jaxgan.methods.method import Batch, GANState, Method, MethodConfig, Metrics, ModelState, NetworkState
 
 __all__ = [
@@ -39,6 +39,7 @@ METHODS: Mapping[str, Entry] = {
     "vanilla_gan": Entry(vanilla_gan.VanillaGAN, vanilla_gan.build),
     "dcgan": Entry(dcgan.DCGAN, dcgan.build),
     "wgan": Entry(wgan.WGAN, wgan.build),
+    "flow_matching": Entry(flow_matching.FlowMatching, flow_matching.build),
     "digit_classifier": Entry(classifier.Classifier, classifier.build),
 }
 

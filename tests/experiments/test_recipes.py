@@ -9,6 +9,7 @@ import autoencoder
 import chapter
 import dcgan
 import digit_classifier
+import flow_matching
 import numpy as np
 import pytest
 import r3gan
@@ -24,7 +25,10 @@ from jaxgan.methods import METHODS
 from jaxgan.runs import launch
 from jaxgan.runs.workdir import Workdir
 
-RECIPES = {module.__name__: module for module in (autoencoder, vae, vanilla_gan, dcgan, wgan, r3gan, digit_classifier)}
+RECIPES = {
+    module.__name__: module
+    for module in (autoencoder, vae, vanilla_gan, dcgan, wgan, r3gan, flow_matching, digit_classifier)
+}
 SMALL = {
     "autoencoder": {"latent_size": 2, "hidden_units": 6},
     "vae": {"latent_size": 2, "hidden_units": 6},
@@ -32,12 +36,14 @@ SMALL = {
     "dcgan": {"width": 2},
     "wgan": {"width": 2},
     "r3gan": {"width": 2, "decay_steps": 6},
+    "flow_matching": {"width": 2, "sample_steps": 1, "decay_steps": 6, "warmup_steps": 2},
     "digit_classifier": {"width": 2, "decay_steps": 6},
 }
 SAMPLED = {"progress", "samples"}
 FIGURES = {
     "autoencoder": {"reconstructions", "decoded_noise", "latent_plane", *SAMPLED},
     "vae": {"reconstructions", "interpolation", "manifold", "latent_plane", *SAMPLED},
+    "flow_matching": {"path", *SAMPLED},
     "digit_classifier": {"hardest"},
 }
 

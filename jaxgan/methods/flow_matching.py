@@ -1,0 +1,262 @@
+"""Flow matching: a network regresses the velocity that carries noise to images; sampling solves an ODE.
+
+With noise x_0 from N(0, I) and an image x_1, the optimal-transport path is x_t = (1 - t) x_0 + t x_1, whose velocity is
+x_1 - x_0. The network predicts it from x_t and t.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from jaxgan.errors import UserError
+from jaxgan.fields import non_negative, number, probability
+from jaxgan.methods.method import Batch, Generator, Method, Metrics, ModelState, Module, Network, Rows, Visualization
+from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
+from jaxgan.nn import noise
+from jaxgan.nn.initializers import INITIALIZATIONS
+from jaxgan.nn.layers import COMPUTE_DTYPES
+from jaxgan.nn.unet import UNet
+
+Images = Float[Array, "batch height width channels"]
+Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unconditional
+Velocity = Callable[[Images, Float[Array, " batch"]], Images]  # from noisy images and their times
+
+ROWS, COLUMNS = 10, 10  # of the figure of classes: classes, and images of each
+TIMES = 8  # of the figure of the path
+
+
+@dataclass(frozen=True)
+class FlowMatching:
+    """Flow matching on the optimal-transport path (Lipman et al. 2023; Liu et al. 2023)."""
+
+    title = "Flow matching"
+
+    width: int = number(24)  # channels at half of the image's size; they double from level to level
+    levels: int = number(3, high=16)  # resolutions of the U-Net, at most as many as the image has halvings
+    blocks: int = number(1, high=64)  # residual blocks per level, each way
+    time: Literal["uniform", "logit-normal"] = "uniform"  # distribution of the training times
+    conditional: bool = False  # condition the velocity on the class of each image
+    label_dropout: float = probability(0.1)  # probability of hiding a label in training, for guidance
+    guidance: float = non_negative(1.0)  # weight of the conditional velocity in samples; 1: no guidance
+    sampler: Literal["euler", "heun"] = "heun"  # ODE solver of order 1 or 2
+    sample_steps: int = number(15)  # steps of the solver
+    initialization: Literal["torch", "lecun", "dcgan"] = "lecun"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
+    learning_rate: float = non_negative(3e-3)  # peak of the Adam step size
+    warmup_steps: int = number(200, low=0)  # steps in which it rises to its peak
+    decay_steps: int = number(0, low=0)  # steps, with the warm-up, after which it has fallen to 0; 0: it stays
+    beta1: float = probability(0.9)  # Adam decay of the gradient's mean
+    beta2: float = probability(0.99)  # Adam decay of the squared gradient's mean
+    ema_decay: float = probability(0.999)  # decay of the averaged parameters that evaluate and sample; 0: none
+
+
+def build(
+    config: FlowMatching,
+    *,
+    image_shape: tuple[int, int, int],
+    classes: int = 10,
+    axis_name: str | None = None,
+    accumulate: int = 1,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Method:
+    """Builds flow matching; see :func:`jaxgan.methods.build`.
+
+    Raises:
+      UserError: if it is conditional and there are no classes, or guided and not conditional.
+    """
+    if config.conditional and classes < 2:
+        raise UserError("--conditional: the images have no classes, leave it out or take other --data")
+    if config.guidance != 1 and not config.conditional:
+        raise UserError(f"--guidance: {config.guidance:g} needs --conditional")
+    classes = classes if config.conditional else 0
+    unet = UNet(
+        image_shape,
+        config.width,
+        config.levels,
+        config.blocks,
+        classes,
+        INITIALIZATIONS[config.initialization](),
+        COMPUTE_DTYPES[config.compute_dtype],
+    )
+    return flow_matching(
+        unet,
+        image_shape=image_shape,
+        classes=classes,
+        optimizer=optimizer or adam(learning_rate(config), config.beta1, config.beta2),
+        time=config.time,
+        label_dropout=config.label_dropout,
+        guidance=config.guidance,
+        integrate=partial(INTEGRATORS[config.sampler], steps=config.sample_steps),
+        ema_decay=config.ema_decay,
+        axis_name=axis_name,
+        accumulate=accumulate,
+    )
+
+
+def learning_rate(config: FlowMatching) -> optax.Schedule:
+    """The Adam step size over training: a linear warm-up, then a constant or half a cosine."""
+    rate, warmup = config.learning_rate, config.warmup_steps
+    after = optax.cosine_decay_schedule(rate, max(1, config.decay_steps - warmup))
+    after = after if config.decay_steps else optax.constant_schedule(rate)
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), after], [warmup]) if warmup else after
+
+
+def flow_matching(
+    network: Module,
+    *,
+    image_shape: tuple[int, int, int],
+    optimizer: optax.GradientTransformation,
+    integrate: Callable[[Velocity, Images], Images],
+    classes: int = 0,
+    time: str = "uniform",
+    label_dropout: float = 0.1,
+    guidance: float = 1.0,
+    ema_decay: float = 0.0,
+    axis_name: str | None = None,
+    accumulate: int = 1,
+) -> Method:
+    """Builds flow matching with a network of velocities.
+
+    Args:
+      network: from noisy images, their times in [0, 1] and labels to velocities; the label ``classes`` means unknown.
+      image_shape: height, width and channels of an image.
+      optimizer: the network's.
+      integrate: from a velocity field and noise to images; see :data:`INTEGRATORS`.
+      classes: number of classes to condition on; 0 if unconditional.
+      time: distribution of the training times, ``uniform`` or ``logit-normal``.
+      label_dropout: probability of hiding a label in training.
+      guidance: weight w of the conditional velocity in samples, v(x) + w (v(x, label) - v(x)).
+      ema_decay: decay of the averaged parameters that evaluate and sample; 0 for none.
+      axis_name: the mapped axis that the batch is split over; None on one device.
+      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
+
+    Returns:
+      The method. Its metric is the ``velocity_error``, a mean square per pixel on the scale [-1, 1].
+
+    References:
+      Lipman et al., Flow Matching for Generative Modeling, 2023, equation 23; Liu et al., Flow Straight and Fast, 2023,
+      equation 1; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022.
+    """
+    pixels = math.prod(image_shape)
+    counts = {"noise": pixels, "time": 1, "dropout": 1}
+
+    def objective(params: PyTree, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], Metrics]:
+        bits = noise.named_bits(key, batch.index, counts)
+        x_0, t = noise.normal(bits["noise"]).reshape(batch.images.shape), TIME_PRIORS[time](bits["time"][:, 0])
+        labels: Labels = ()
+        if classes:
+            hidden = noise.uniform(bits["dropout"][:, 0]) < 2 * label_dropout - 1
+            labels = (jnp.where(hidden, classes, batch.labels),)
+        predicted = network.apply({"params": params["velocity"]}, path(x_0, batch.images, t), t, *labels)
+        error = jnp.mean(jnp.square(_rows(predicted) - _rows(batch.images - x_0)))
+        return error, {"velocity_error": error}
+
+    def velocity(params: PyTree, *labels: Int[Array, " batch"]) -> Velocity:
+        def field(x: Images, t: Float[Array, " batch"], *labels: Int[Array, " batch"]) -> Images:
+            return network.apply({"params": params["velocity"]}, x, t, *labels)
+
+        def guided(x: Images, t: Float[Array, " batch"]) -> Images:
+            unknown = field(x, t, jnp.full_like(labels[0], classes))
+            return unknown + guidance * (field(x, t, *labels) - unknown)
+
+        return guided if classes and guidance != 1 else lambda x, t: field(x, t, *labels)
+
+    def noise_of(key: Key[Array, ""], count: int) -> Float[Array, "count pixels"]:
+        return noise.normal(noise.random_bits(key, jnp.arange(count), count=pixels))
+
+    def generator(state: ModelState) -> Generator:
+        def images(latents: Float[Array, "batch pixels"], *labels: Int[Array, " batch"]) -> Images:
+            x_0 = latents.reshape(-1, *image_shape)
+            return jnp.clip(integrate(velocity(state.eval_params, *labels), x_0), -1, 1)
+
+        return Generator("velocity", pixels, noise.PRIORS["normal"], 1.0, classes, images)
+
+    def sampled_labels(count: int) -> Int[Array, " count"]:
+        return jnp.arange(count) % classes
+
+    def sample(state: ModelState, key: Key[Array, ""], count: int) -> Images:
+        return generator(state).images(noise_of(key, count), *((sampled_labels(count),) if classes else ()))
+
+    def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
+        latents, labels = noise_of(key, COLUMNS), (sampled_labels(COLUMNS),) if classes else ()
+        field, draw = velocity(state.eval_params, *labels), jax.jit(generator(state).images)
+
+        @jax.jit
+        def advance(x: Images, i: Int[Array, ""]) -> Images:  # from time i / TIMES to the next
+            return integrate(lambda x, t: field(x, (i + t) / TIMES) / TIMES, x)
+
+        x = latents.reshape(-1, *image_shape)
+        rows = {"t = 0": x}
+        for i in range(TIMES):
+            x = advance(x, i)
+            rows[f"t = {(i + 1) / TIMES:g}"] = x
+        rows = {label: jnp.clip(x, -1, 1) for label, x in rows.items()}
+        found: dict[str, Visualization] = {"path": Rows("From noise to images along the learned velocity", rows)}
+        if classes:
+            shown = range(min(classes, ROWS))
+            by_class = {str(label): draw(latents, jnp.full(COLUMNS, label)) for label in shown}
+            found["classes"] = Rows("Samples by class, each column from the same noise", by_class)
+        return found
+
+    networks = {"velocity": Network(network, image_shape)}
+    return Method(
+        init=initialize(networks, optimizer, ema_decay=ema_decay),
+        step=minimize(objective, optimizer, ema_decay=ema_decay, axis_name=axis_name, accumulate=accumulate),
+        sample=sample,
+        evaluate=evaluate_objective(objective),
+        visualize=visualize,
+        sampled_labels=sampled_labels if classes else None,
+        generator=generator,
+        networks=networks,
+    )
+
+
+def path(x_0: Images, x_1: Images, t: Float[Array, " batch"]) -> Images:
+    """x_t = (1 - t) x_0 + t x_1, the straight path from noise to images."""
+    t = t[:, None, None, None]
+    return (1 - t) * x_0 + t * x_1
+
+
+def euler(velocity: Velocity, x: Images, *, steps: int) -> Images:
+    """Integrates a velocity field from t = 0 to 1 by Euler's method, of order 1."""
+
+    def step(i: Int[Array, ""], x: Images) -> Images:
+        return x + velocity(x, _time(x, i / steps)) / steps
+
+    return lax.fori_loop(0, steps, step, x)
+
+
+def heun(velocity: Velocity, x: Images, *, steps: int) -> Images:
+    """Integrates a velocity field from t = 0 to 1 by Heun's method, of order 2: two evaluations per step."""
+
+    def step(i: Int[Array, ""], x: Images) -> Images:
+        first = velocity(x, _time(x, i / steps))
+        second = velocity(x + first / steps, _time(x, (i + 1) / steps))
+        return x + (first + second) / (2 * steps)
+
+    return lax.fori_loop(0, steps, step, x)
+
+
+INTEGRATORS = {"euler": euler, "heun": heun}
+TIME_PRIORS = {
+    "uniform": lambda bits: (noise.uniform(bits) + 1) / 2,
+    "logit-normal": lambda bits: jax.nn.sigmoid(noise.normal(bits)),
+}
+
+
+def _time(x: Images, t: Float[Array, ""]) -> Float[Array, " batch"]:
+    """One time for all images, also where the batch size is symbolic."""
+    return jnp.full_like(x[:, 0, 0, 0], t)
+
+
+def _rows(images: Images) -> Float[Array, "batch numbers"]:
+    """Flattens each image: with an axis for one channel last, XLA's CPU backend sums several times more slowly."""
+    return images.reshape(images.shape[0], -1)

@@ -1,0 +1,169 @@
+"""A small U-Net that predicts the velocity of noisy images; it never computes at an image's full size.
+
+The first convolution halves an image and the last one doubles it back, so residual blocks see a quarter of the pixels
+at most: at full size a layer of few channels is slow for what it adds. The halvings are those of ``convnets.pyramid``.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from jaxgan.nn.bilinear import Geometry, Pair
+from jaxgan.nn.convnets import pyramid
+from jaxgan.nn.initializers import Initialization, torch_default, unit_normal
+from jaxgan.nn.layers import Conv, ConvTranspose, Dense, ExampleNorm, to_float32
+
+KEEP = Geometry((3, 3), padding=(1, 1))  # a convolution that keeps the size
+FREQUENCIES = 32  # of the embedding of time
+HIGHEST_FREQUENCY = 1000.0  # in radians over t from 0 to 1
+
+
+class UNet(nn.Module):
+    """Residual blocks at decreasing and then increasing resolutions, with additive skip connections.
+
+    Attributes:
+      image_shape: height, width and channels of an image.
+      width: channels at half of the image's size; they double from level to level.
+      levels: resolutions, as many as the image has halvings at most.
+      blocks: residual blocks per level on the way down, and as many on the way up.
+      classes: number of classes; 0 if unconditional.
+      initialization: distributions of all weights.
+      dtype: of matrix products; None for the parameters' own type.
+
+    References:
+      Ronneberger et al., U-Net, 2015; Ho et al., Denoising Diffusion Probabilistic Models, 2020, appendix B.
+    """
+
+    image_shape: tuple[int, int, int]
+    width: int = 24
+    levels: int = 3
+    blocks: int = 1
+    classes: int = 0
+    initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch height width channels"],
+        t: Float[Array, " batch"] | None = None,
+        labels: Int[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch height width channels"]:
+        """Predicts the velocity of each image.
+
+        Args:
+          x: noisy images.
+          t: the time of each, from 0 for noise to 1 for data; None for noise.
+          labels: the class of each; ``classes``, or None for all, where it is unknown.
+
+        Returns:
+          Unbounded velocities.
+        """
+        *size, channels = self.image_shape
+        options = self.initialization, self.dtype
+        condition = self._condition(jnp.zeros_like(x[:, 0, 0, 0]) if t is None else t, labels)
+        geometries = level_geometries((size[0], size[1]), self.levels)
+        skips = []
+        for i, geometry in enumerate(geometries):
+            x = Conv(self.width * 2**i, *geometry, True, False, *options, name=f"down_{i}")(x)
+            for j in range(self.blocks):
+                x = ResidualBlock(*options, name=f"down_{i}_block_{j}")(x, condition)
+            skips.append(x)
+        for i, geometry in reversed(list(enumerate(geometries))):
+            if i + 1 < len(geometries):
+                x = x + skips[i]
+            for j in range(self.blocks):
+                x = ResidualBlock(*options, name=f"up_{i}_block_{j}")(x, condition)
+            if i == 0:
+                x = nn.silu(AdaptiveNorm(*options, name="norm")(x, condition))
+            features, name = (self.width * 2 ** (i - 1), f"up_{i}") if i else (channels, "output")
+            x = ConvTranspose(features, *geometry, (0, 0), True, *options, name=name)(x)
+        return to_float32(x)
+
+    def _condition(
+        self, t: Float[Array, " batch"], labels: Int[Array, " batch"] | None
+    ) -> Float[Array, "batch features"]:
+        """The embedding of time, plus that of the class; an unknown class has the embedding 0."""
+        features, options = 4 * self.width, (self.initialization, self.dtype)
+        h = Dense(features, True, *options, name="time_0")(time_embedding(t))
+        h = Dense(features, True, *options, name="time_1")(nn.silu(h))
+        if self.classes:
+            labels = jnp.full_like(t, self.classes, jnp.int32) if labels is None else labels
+            one_hot = jax.nn.one_hot(labels, self.classes, dtype=t.dtype)
+            h = h + Dense(features, False, unit_normal(), self.dtype, name="embedding")(one_hot)
+        return nn.silu(h)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions added to the identity, with adaptive normalization between them.
+
+    Attributes:
+      initialization: distributions of all weights.
+      dtype: of matrix products; None for the parameters' own type.
+    """
+
+    initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], condition: Float[Array, "batch features"]
+    ) -> Float[Array, "batch height width channels"]:
+        """Maps activations to activations of the same shape, given the condition of each example."""
+        channels, options = x.shape[-1], (self.initialization, self.dtype)
+        h = nn.silu(ExampleNorm("layer", name="norm_0")(x))
+        h = Conv(channels, *KEEP, True, False, *options, name="conv_0")(h)
+        h = nn.silu(AdaptiveNorm(*options, name="norm_1")(h, condition))
+        return x + Conv(channels, *KEEP, True, False, *options, name="conv_1")(h)
+
+
+class AdaptiveNorm(nn.Module):
+    """Layer normalization whose scale and shift of each channel depend on the condition.
+
+    Attributes:
+      initialization: distributions of all weights.
+      dtype: of matrix products; None for the parameters' own type.
+
+    References:
+      Peebles and Xie, Scalable Diffusion Models with Transformers, 2023, section 3.2.
+    """
+
+    initialization: Initialization = torch_default()
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], condition: Float[Array, "batch features"]
+    ) -> Float[Array, "batch height width channels"]:
+        """Normalizes each example, then scales and shifts its channels."""
+        both = Dense(2 * x.shape[-1], True, self.initialization, self.dtype, name="condition")(condition)
+        scale, shift = jnp.split(to_float32(both)[:, None, None], 2, axis=-1)
+        return ExampleNorm("layer", name="norm")(x) * (1 + scale) + shift
+
+
+def time_embedding(t: Float[Array, " batch"]) -> Float[Array, "batch features"]:
+    """Cosines and sines of times in [0, 1], at geometrically spaced frequencies.
+
+    References:
+      Vaswani et al., Attention Is All You Need, 2017, section 3.5, of positions.
+    """
+    frequencies = jnp.exp(jnp.linspace(0.0, math.log(HIGHEST_FREQUENCY), FREQUENCIES, dtype=t.dtype))
+    angles = t[:, None] * frequencies
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=1)
+
+
+def level_geometries(size: Pair, levels: int) -> tuple[Geometry, ...]:
+    """The convolutions that lead to each level, the largest first.
+
+    Args:
+      size: height and width of the image.
+      levels: how many levels to have at most.
+
+    Returns:
+      The first halvings of the pyramid; for an image too small to halve, one convolution that keeps its size.
+    """
+    return pyramid(size)[:-1][:levels] or (KEEP,)
