@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
 
 import chapter
+import flow_matching
 import r3gan
 from studies import machine, markdown, training
 from studies.figures import quality as draw
@@ -30,7 +31,7 @@ from jaxgan.config import Config
 from jaxgan.evaluation.protocol import COUNT
 from jaxgan.runs.workdir import write_atomically
 
-RECIPES: Mapping[str, Config] = {module.__name__: module.CONFIG for module in (*chapter.RECIPES, r3gan)}
+RECIPES: Mapping[str, Config] = {module.__name__: module.CONFIG for module in (*chapter.RECIPES, r3gan, flow_matching)}
 REFERENCE = "dcgan"
 EVALUATIONS = 8  # in training, about
 

@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # experiments/
 import autoencoder
 import dcgan
 import digit_classifier
+import flow_matching
 import jax
 import r3gan
 import tyro
@@ -44,7 +45,7 @@ from studies.aot import compilation, targets
 
 from jaxgan.errors import UserError, one_line_errors, parse, unknown_choice
 
-MODULES = (autoencoder, vae, vanilla_gan, dcgan, wgan, r3gan, digit_classifier)
+MODULES = (autoencoder, vae, vanilla_gan, dcgan, wgan, r3gan, flow_matching, digit_classifier)
 RECIPES = {module.__name__: module.CONFIG for module in MODULES}
 # Left out by default: on one chip the classifier's program copies all of the data into fast memory in every step.
 ON_SLICES = tuple(name for name in RECIPES if name != "digit_classifier")
