@@ -2,8 +2,8 @@
 
 Run:       python experiments/flow_matching.py              (--help lists every flag)
 Read:      jaxgan/methods/flow_matching.py, jaxgan/nn/unet.py, jaxgan/methods/optimization.py
-Time:      14 min on two CPU cores, 10 epochs at 23 steps per second
-Expect:    legible digits of all classes from the third epoch on; some strokes stay broken, as in the DCGAN's samples
+Time:      about 14 min on two CPU cores, 10 epochs at 23 steps per second
+Expect:    most digits legible from the fourth epoch on; at the end some still have broken strokes
 Figures:   training (velocity error, held out too), progress, samples, path (from noise to images);
            with --conditional also classes (a row for each)
 Try:       --conditional --guidance 2, digits on demand; --sampler euler --sample-steps 30, as many network

@@ -107,40 +107,6 @@ def _draw_speed(axes: Axes, y: int, rates: Sequence[float], *, color: str, note:
     axes.annotate(number + note, (max(rates), y), (5, 0), textcoords="offset points", va="center", fontsize=8)
 
 
-def scaling(
-    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]], *, peak: float, title: str
-) -> Figure:
-    """Draws how the cost of a step grows, and under it the arithmetic done per second.
-
-    Args:
-      panels: points (size, ms per step, GFLOP/s) by what the size is, which labels the axis, and by competitor.
-      peak: GFLOP/s that the machine reaches at best.
-      title: the figure's title.
-
-    Returns:
-      The figure. Sizes and milliseconds are on logarithmic scales, so that a power law is a straight line.
-    """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 5.4))
-        figure.suptitle(title)
-        grid = figure.subplots(2, len(panels), squeeze=False, sharex="col", sharey="row", height_ratios=[3, 2])
-        for (label, curves), (above, below) in zip(panels.items(), grid.T, strict=True):
-            for name, points in curves.items():
-                sizes, milliseconds, gflops = zip(*points, strict=True)
-                above.plot(sizes, milliseconds, marker="o", markersize=4, label=name)
-                below.plot(sizes, gflops, marker="o", markersize=4)
-            below.axhline(peak, color="black", linewidth=0.8, linestyle=":", label="large matrix product")
-            above.set(xscale="log", yscale="log")
-            below.set_xticks(sizes, [f"{size:g}" for size in sizes])
-            below.set_xticks([], minor=True)
-            below.set(xlabel=label, ylim=(0, None))
-        grid[0, 0].set_ylabel("ms per step")
-        grid[1, 0].set_ylabel("GFLOP/s")
-        grid[0, 0].legend(fontsize=9)
-        grid[1, 0].legend(fontsize=9, loc="lower right")
-        return figure
-
-
 class Pair(NamedTuple):
     """Two trajectories of one training.
 

@@ -3,7 +3,7 @@
 To add a method, write such a file and name it in :data:`METHODS`. Nothing above this package asks which method it has.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import optax
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 
 # By kind, the method's name in config.json.
-METHODS: Mapping[str, Entry] = {
+METHODS: dict[str, Entry] = {
     "autoencoder": Entry(autoencoder.Autoencoder, autoencoder.build),
     "vae": Entry(vae.VAE, vae.build),
     "vanilla_gan": Entry(vanilla_gan.VanillaGAN, vanilla_gan.build),

@@ -70,10 +70,15 @@ def build(
     """Builds flow matching; see :func:`jaxgan.methods.build`.
 
     Raises:
-      UserError: if it is conditional and there are no classes, or guided and not conditional.
+      UserError: if it is conditional and there are no classes, guided and not conditional, or decays before it is warm.
     """
     if config.conditional and classes < 2:
         raise UserError("--conditional: the images have no classes, leave it out or take other --data")
+    if 0 < config.decay_steps <= config.warmup_steps:
+        raise UserError(
+            f"--decay-steps: {config.decay_steps} is not allowed, it must be above the {config.warmup_steps} steps of "
+            "--warmup-steps, or 0"
+        )
     if config.guidance != 1 and not config.conditional:
         raise UserError(f"--guidance: {config.guidance:g} needs --conditional")
     classes = classes if config.conditional else 0
@@ -104,9 +109,9 @@ def build(
 def learning_rate(config: FlowMatching) -> optax.Schedule:
     """The Adam step size over training: a linear warm-up, then a constant or half a cosine."""
     rate, warmup = config.learning_rate, config.warmup_steps
-    after = optax.cosine_decay_schedule(rate, max(1, config.decay_steps - warmup))
-    after = after if config.decay_steps else optax.constant_schedule(rate)
-    return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), after], [warmup]) if warmup else after
+    if config.decay_steps:
+        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, config.decay_steps)
+    return optax.warmup_constant_schedule(0.0, rate, warmup) if warmup else optax.constant_schedule(rate)
 
 
 def flow_matching(

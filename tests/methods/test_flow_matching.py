@@ -129,6 +129,11 @@ def test_the_step_size_warms_up_and_falls_to_nothing():
     assert float(constant_rate(10**6)) == 1
 
 
+def test_a_decay_that_ends_within_the_warmup_is_refused():
+    with pytest.raises(UserError, match="--decay-steps: 10 is not allowed, it must be above the 10 steps"):
+        build(dataclasses.replace(SMALL, warmup_steps=10, decay_steps=10), image_shape=SHAPE)
+
+
 def test_conditional_needs_classes_and_guidance_needs_conditional():
     conditional = dataclasses.replace(SMALL, conditional=True)
     with pytest.raises(UserError, match="--conditional: the images have no classes"):

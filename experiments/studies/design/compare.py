@@ -140,7 +140,7 @@ def _summary(found: Mapping[str, Any]) -> list[list[str | None]]:
         counts = [mistakes.count(part, design) for design in (FUNCTIONAL, IMPERATIVE)]
         rows.append([f"{len(part)} mistakes with hidden state", *counts, None])
     rows.append(["lines to change for two devices (2026-11-23)", "a flag", "49 to 53", None])
-    rows.append(["steps per second, start, memory", "[the speed study](../speed/report.md)", None, None])
+    rows.append(["steps per second, start, memory", "by `experiments/studies/speed/benchmark.py`", None, None])
     return rows
 
 
