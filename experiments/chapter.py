@@ -26,7 +26,7 @@ from jaxgan.config import Config
 from jaxgan.errors import UserError, one_line_errors, parse
 from jaxgan.runs import tracking, workdir
 from jaxgan.runs.launch import run, stopped_in_words
-from jaxgan.runtime.signals import exit_on_sigterm
+from jaxgan.runtime.signals import exit_on_signals
 
 RECIPES = (autoencoder, vae, vanilla_gan, dcgan, wgan)  # in the chapter's order
 ROWS, COLUMNS = 3, 14
@@ -111,7 +111,7 @@ def duration(seconds: float) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draws the page as a command."""
-    with one_line_errors("chapter"), exit_on_sigterm("chapter"):
+    with one_line_errors("chapter"), exit_on_signals("chapter"):
         options = parse(lambda: tyro.cli(Options, args=argv, prog="chapter"))
         wanted = configs(options)
         for config in [each for each in wanted if not finished(each)]:  # all folders are checked before any run

@@ -21,7 +21,7 @@ from jaxgan.errors import one_line_errors
 from jaxgan.evaluation import feature_network
 from jaxgan.methods.classifier import Classifier
 from jaxgan.runs.launch import read_flags, run, stopped_in_words
-from jaxgan.runtime.signals import exit_on_sigterm
+from jaxgan.runtime.signals import exit_on_signals
 
 EPOCHS, BATCH_SIZE = 10, 128
 CONFIG = Config(
@@ -32,7 +32,7 @@ CONFIG = Config(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains the classifier and writes its weights; flags as in every recipe."""
-    with one_line_errors("digit_classifier"), exit_on_sigterm("digit_classifier"):
+    with one_line_errors("digit_classifier"), exit_on_signals("digit_classifier"):
         config = read_flags(CONFIG, argv)
         with stopped_in_words("digit_classifier", config):
             folder = run(config)

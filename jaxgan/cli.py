@@ -182,9 +182,10 @@ def evaluate(
             raise UserError("--samples: a file holds one set of samples; --seeds, --best and --last are for WORKDIR")
         assert samples is not None
         found = evaluate.evaluate_file(samples, data_name=data_name, count=count, seed=seed, data_dir=data_dir)
+    if out is not None:  # before it is shown, since a terminal may be gone
+        write_atomically(out, found.to_json())
     Console().print(table(found))
     if out is not None:
-        write_atomically(out, found.to_json())
         print(out)
 
 
@@ -233,6 +234,8 @@ def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndar
       UserError: if a class has fewer images.
     """
     smallest = int(np.bincount(samples.labels, minlength=len(samples.class_names)).min())
+    if not smallest:
+        raise UserError(f"NAME: {samples.name!r} has a class without images, there is no figure of every class")
     if not 1 <= columns <= smallest:
         raise UserError(f"--columns: {columns} is out of range, every class of {samples.name} allows 1 to {smallest}")
     return np.stack(

@@ -116,7 +116,7 @@ def from_json(text: str, *, source: str) -> Config:
             raise unknown_choice(f"{source}: method kind", kind, METHODS)
         method: dict[str, Any] = {RENAMED_FIELDS.get(name, name): value for name, value in method.items()}
         config = Config(METHODS[kind].config(**method), Run(**run))
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{source}: damaged, it is not the config of a run ({error!r})") from error
     try:
         validate(config)
@@ -161,6 +161,39 @@ def validate(config: Config) -> None:
         raise UserError(f"--keep-best: {config.run.keep_best!r} needs --evaluate-every, the epochs between evaluations")
     for epoch in config.run.sample_epochs:
         _check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
+
+
+def check_schedules(config: Config, *, total_steps: int, steps_per_epoch: int) -> list[str]:
+    """Compares the schedules of a method's learning rates with the length of the run.
+
+    Args:
+      config: the experiment, validated.
+      total_steps: steps of the run.
+      steps_per_epoch: steps of an epoch.
+
+    Returns:
+      A line for each schedule that the run does not reach the end of.
+
+    Raises:
+      UserError: if a schedule ends before the run does, which would then change nothing more.
+    """
+    told = []
+    for f in dataclasses.fields(config.method):
+        flag, steps = f"--{f.name.replace('_', '-')}", getattr(config.method, f.name)
+        if not f.metadata.get("schedule") or not steps or steps == total_steps:
+            continue
+        if steps < total_steps:
+            epochs = steps // steps_per_epoch
+            shorter = f"--epochs {epochs}, or " if epochs else ""
+            raise UserError(
+                f"{flag}: {steps} is not allowed, learning rates are 0 from then on and the run ends with step "
+                f"{total_steps}; give {shorter}{flag} {total_steps} in a new --workdir"
+            )
+        told.append(
+            f"{flag}: learning rates fall to 0 at step {steps}, but the run ends with step {total_steps}; "
+            f"{flag} {total_steps} fits"
+        )
+    return told
 
 
 def _check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:

@@ -1,10 +1,12 @@
-"""Mistakes of the user: one exception, one line on standard error, exit code 2."""
+"""Mistakes of the user and faults of the machine: one line on standard error, exit code 2 or 1."""
 
 import contextlib
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
+
+from jaxgan.terminal import forgiving_output
 
 T = TypeVar("T")
 
@@ -31,12 +33,15 @@ def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
     choices = sorted(choices)
     near = difflib.get_close_matches(value, choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return UserError(f"{field}: {value!r} is not known, choose from {', '.join(choices)}{hint}")
+    offered = f"choose from {', '.join(choices)}" if choices else "there is none to choose"
+    return UserError(f"{field}: {value!r} is not known, {offered}{hint}")
 
 
 @contextlib.contextmanager
 def one_line_errors(program: str) -> Iterator[None]:
-    """Ends the program with one line: exit code 2 after a mistake of the user, 130 after Ctrl-C.
+    """Ends the program with one line: exit code 2 after a mistake of the user, 1 after a fault of the machine.
+
+    Ctrl-C ends it with 130. Printing inside never fails; see :func:`jaxgan.terminal.forgiving_output`.
 
     Args:
       program: the name of the command, which begins the line.
@@ -44,12 +49,15 @@ def one_line_errors(program: str) -> Iterator[None]:
     Yields:
       Nothing; run the command inside.
     """
-    try:
-        yield
-    except (UserError, OSError) as error:  # an OSError names the file and the fault
-        fail(program, str(error), code=2)
-    except KeyboardInterrupt:
-        fail(program, "interrupted", code=130)
+    with forgiving_output():
+        try:
+            yield
+        except UserError as error:
+            fail(program, str(error), code=2)
+        except OSError as error:  # it names the file and the fault
+            fail(program, str(error), code=1)
+        except KeyboardInterrupt:
+            fail(program, "interrupted", code=130)
 
 
 def fail(program: str, message: str, *, code: int) -> NoReturn:

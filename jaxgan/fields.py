@@ -1,5 +1,6 @@
 """How a field of a config declares the values it takes."""
 
+import os
 import re
 from dataclasses import field
 from typing import Any
@@ -24,6 +25,11 @@ def non_negative(default: float | None) -> Any:
     return number(default, low=0, high=float("inf"))
 
 
+def schedule_steps(default: int) -> Any:
+    """Declares the length of a schedule after which learning rates stay 0; 0 for none. It should be that of the run."""
+    return field(default=default, metadata={"low": 0, "high": MOST, "open_high": False, "schedule": True})
+
+
 def steps_between(flag: str, text: str) -> range:
     """Reads START:STOP as the steps from one up to another.
 
@@ -43,3 +49,20 @@ def steps_between(flag: str, text: str) -> range:
         near = f"{stop}:{start}" if start > stop else f"{start}:{start + 10}"
         raise UserError(f"{flag}: {text!r} is not allowed, it must be START:STOP, the lower step first, such as {near}")
     return range(start, stop)
+
+
+def require_local(flag: str, path: str | os.PathLike[str]) -> None:
+    """Refuses an address, such as ``gs://bucket/run``, in the place of a folder; a path shortens its slashes.
+
+    Args:
+      flag: what the user set, for the error.
+      path: its value.
+
+    Raises:
+      UserError: if it is an address.
+    """
+    if scheme := re.match("([A-Za-z][A-Za-z0-9+.-]+):/", str(path)):
+        raise UserError(
+            f"{flag}: {str(path)!r} is an address, it must be a folder; mount what {scheme[1]}:// names and give the "
+            "folder of the mount"
+        )

@@ -1,9 +1,11 @@
-"""Eight CPU devices and run-time checks of every annotated shape, for all tests."""
+"""Eight CPU devices for all tests, and run-time checks of every annotated shape."""
 
+import gc
 import os
 import shutil
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit all this
     # Programs that several tests compile are compiled once.
@@ -17,14 +19,17 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit all this
     flags = "--xla_force_host_platform_device_count=8 --xla_cpu_parallel_codegen_split_count=1 " + quick
     os.environ["XLA_FLAGS"] = flags + os.environ.get("XLA_FLAGS", "")
     os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ["FLAX_PROFILE"] = "0"  # no names of layers in programs, which take a twelfth of the time to trace
 
-from jaxtyping import install_import_hook
+import jaxtyping
 
 # Modules that hold pytree dataclasses are left out: JAX rebuilds those with placeholders in place of arrays. So are
 # those that hold configs: these take any value, and validation complains of wrong ones.
 CHECKED = ["nn", "figures", "data.order"]
 CHECKED += [f"methods.{name}" for name in ("gan", "losses", "penalties", "optimization")]
-install_import_hook([f"jaxgan.{name}" for name in CHECKED], "beartype.beartype")
+jaxtyping.install_import_hook([f"jaxgan.{name}" for name in CHECKED], "beartype.beartype")
+# Where the checks are made: these call every annotated function, those beside them the same ones again.
+CHECKING = ["data", "methods", "nn", "properties", "test_every_method.py", "test_figures.py"]
 
 import hypothesis
 import numpy as np
@@ -37,9 +42,25 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import launch, tracking
 from jaxgan.runs.workdir import Workdir
 
+# Tracing makes many small objects that live. Python's collector would walk them all again and again.
+gc.set_threshold(50_000, 20, 100)
+
 # The same examples in every run: what fails here fails everywhere, and what passes passes.
 hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.register_profile("thorough", derandomize=True, max_examples=700)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_collection_finish():
+    """Keeps the modules that are imported by now out of the collector's way."""
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Checks annotated shapes in some of the rooms: they cost as much as a tenth of the time."""
+    room = item.path.relative_to(Path(__file__).parent).parts[0]
+    jaxtyping.config.update("jaxtyping_disable", room not in CHECKING)
 
 
 def pytest_sessionfinish(session):

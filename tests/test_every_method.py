@@ -41,6 +41,11 @@ MOST = 2  # of anything that a config counts
 SGD = optax.sgd(1e-3)  # Adam would hide a wrong scale of the gradient
 KEY = jax.random.key(0)
 EVERY = pytest.mark.parametrize("kind", METHODS)
+# What no method has code of its own for: one with two networks and one that draws nothing stand for all.
+QUICK = ("vanilla_gan", "digit_classifier")
+EVERY_SLOWLY = pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in METHODS]
+)
 
 
 def options(kind):
@@ -107,25 +112,25 @@ def every_trace(kind):
     return traces
 
 
-def made(config, **how):
-    return build(config, image_shape=SHAPE, classes=CLASSES, **how)
+def made(config, *, classes=CLASSES, **how):
+    return build(config, image_shape=SHAPE, classes=classes, **how)
 
 
 def images(count, seed=1):
     return np.random.default_rng(seed).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
 
 
-def a_batch(count):
+def a_batch(count, *, classes=CLASSES):
     index = jnp.arange(count)
-    return Batch(to_unit_range(jnp.asarray(images(count))), index % CLASSES, index)
+    return Batch(to_unit_range(jnp.asarray(images(count))), index % classes, index)
 
 
-def a_run(config):
+def a_run(config, *, classes=CLASSES):
     """A run that was never trained, with random numbers for a state."""
     config = Config(config, Run())
-    method = made(config.method)
+    method = made(config.method, classes=classes)
     state = random_like(jax.eval_shape(method.init, KEY), dtype=np.float32, seed=0)
-    return LoadedRun(config, method, state, 7, SHAPE, CLASSES)
+    return LoadedRun(config, method, state, 7, SHAPE, classes)
 
 
 class Fold(NamedTuple):
@@ -339,8 +344,8 @@ def test_every_field_survives_json(kind):
 @EVERY
 def test_visualizations_are_drawn(kind, tmp_path):
     _, whole, *_ = variants(kind)  # conditional, where it can be
-    run = a_run(whole)
-    shown = run.method.visualize(run.state, a_batch(40), KEY) if run.method.visualize else {}
+    run = a_run(whole, classes=2)  # a row for each
+    shown = run.method.visualize(run.state, a_batch(40, classes=2), KEY) if run.method.visualize else {}
     folder = Workdir(tmp_path)
     folder.metrics.write_text("".join(json.dumps({"step": i, "epoch": i, "loss": 1.0}) + "\n" for i in (1, 2)))
     files = tracking.draw(folder, title=run.config.method.title, visualizations=shown)
@@ -349,7 +354,7 @@ def test_visualizations_are_drawn(kind, tmp_path):
         assert np.ptp(matplotlib.image.imread(path)) > 0.5, path.name
 
 
-@EVERY
+@EVERY_SLOWLY
 def test_a_dry_run_describes_and_writes_nothing(kind, tmp_path, capsys, toy_data):
     config = Config(tiny(kind), Run(workdir=tmp_path / "run", batch_size=20, devices=1))
     launch.main(config, ["--dry-run"])

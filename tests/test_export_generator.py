@@ -202,6 +202,8 @@ def test_the_manifest_says_what_the_file_takes_gives_and_is_from(format, folder,
     assert found["run"]["step"] == 7
     assert from_json(json.dumps(found["run"]["config"]), source="manifest") == folder
     assert found["versions"]["jax"] == jax.__version__
+    if format == "stablehlo":
+        assert found["needs"] == ["jax", "flatbuffers"]  # without the second deserialize raises ImportError
 
 
 def test_the_manifest_says_how_far_samples_of_the_run_are_truncated(runs):

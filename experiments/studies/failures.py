@@ -39,7 +39,7 @@ from jaxgan.runs.checkpoints import load_run
 from jaxgan.runs.launch import read_flags, run, stopped_in_words
 from jaxgan.runs.workdir import Workdir, load_config
 from jaxgan.runtime.program import to_unit_range
-from jaxgan.runtime.signals import exit_on_sigterm
+from jaxgan.runtime.signals import exit_on_signals
 
 SHOWN = 12  # samples of each run in the picture
 MEASURED = 500  # real images that the number beside them is taken from
@@ -197,7 +197,7 @@ def draw(case: Case, folders: Mapping[str, Workdir]) -> Figure:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the study as a command."""
-    with one_line_errors("failures"), exit_on_sigterm("failures"):
+    with one_line_errors("failures"), exit_on_signals("failures"):
         options = parse(lambda: tyro.cli(Options, args=argv, prog="failures"))
         pictures = options.pictures or options.out
         pictures.mkdir(parents=True, exist_ok=True)

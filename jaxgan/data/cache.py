@@ -62,8 +62,9 @@ def write(spec: Spec, split: str, data: Dataset, *, prepared: Prepared) -> None:
 def _folders(spec: Spec, prepared: Prepared) -> Iterator[Path]:
     # TFDS reads only the files that its metadata name, so a folder inside of the directory is safe.
     yield prepared.directory / "npy"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    yield home / "jaxgan" / f"{spec.name}-{spec.version}-{prepared.fingerprint[:12]}"
+    with contextlib.suppress(RuntimeError):  # a user without a home has no cache there
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        yield home / "jaxgan" / f"{spec.name}-{spec.version}-{prepared.fingerprint[:12]}"
 
 
 def _path(folder: Path, split: str, suffix: str) -> Path:

@@ -13,6 +13,7 @@ from jaxgan.data.dataset import Dataset
 from jaxgan.errors import UserError
 
 _UNSIGNED_BYTE = 0x08
+MOST_AXES = 32  # of an array of NumPy before version 2
 
 
 def decode(payload: bytes, *, file: str) -> UInt8[np.ndarray, "..."]:
@@ -33,6 +34,8 @@ def decode(payload: bytes, *, file: str) -> UInt8[np.ndarray, "..."]:
     kind, axes = payload[2], payload[3]
     if kind != _UNSIGNED_BYTE:
         raise UserError(f"{file}: holds IDX type 0x{kind:02x}, expected unsigned bytes (0x08)")
+    if axes > MOST_AXES:
+        raise UserError(f"{file}: damaged, its header announces {axes} axes")
     offset = 4 + 4 * axes
     if len(payload) < offset:
         raise UserError(f"{file}: truncated within its header, {len(payload)} of {offset} bytes")

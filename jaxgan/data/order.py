@@ -1,5 +1,6 @@
-"""The order in which an epoch visits the examples."""
+"""The order in which an epoch visits the examples, and that in which TFDS stores them."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,20 @@ def epoch_order(size: int, *, seed: int, epoch: int) -> Int32[np.ndarray, " {siz
       A permutation of 0..size-1.
     """
     return permutation(size, [seed, EPOCH_STREAM, epoch])
+
+
+def tfds_order(size: int, split: str) -> Int32[np.ndarray, " {size}"]:
+    """Orders examples as TFDS does when it prepares them: by the MD5 of the split's name and their number.
+
+    Args:
+      size: number of examples.
+      split: the name of their split.
+
+    Returns:
+      A permutation of 0..size-1.
+    """
+    digests = [hashlib.md5(f"{split}{number}".encode()).digest() for number in range(size)]
+    return np.array(sorted(range(size), key=digests.__getitem__), np.int32)
 
 
 def permutation(size: int, entropy: Sequence[int]) -> Int32[np.ndarray, " {size}"]:

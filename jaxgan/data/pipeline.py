@@ -1,6 +1,7 @@
 """The one input path: source, prepared TFDS directory, ``.npy`` cache, mapped arrays. A stream skips the cache."""
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -12,11 +13,13 @@ from filelock import FileLock
 from jaxgan.data import cache, sources, tfds_directory
 from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset, Stream
+from jaxgan.data.order import tfds_order
 from jaxgan.data.prepared import Prepared, completed, directory_of, inspect, unprepared
 from jaxgan.errors import UserError, unknown_choice
 
 _log = logging.getLogger("jaxgan.data")
 
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # what a file system without locks answers
 STAGING = "incomplete.jaxgan"  # folder of a data set that is being prepared
 
 
@@ -25,6 +28,8 @@ def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
     _require_split(spec, split)
     if spec.stream_only:
         raise UserError(f"--data: {spec.name!r} is not to be held in memory; train on it with --input stream")
+    if spec.idx and not tfds_directory.has_reader() and not directory_of(spec, data_dir).exists():
+        return _load_without_tfds(spec, split, data_dir=data_dir)
     prepared = prepare(spec, data_dir=data_dir)
     if data := cache.read(spec, split, prepared=prepared):
         return data
@@ -32,6 +37,22 @@ def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
     _require_whole(spec, split, data, prepared=prepared)
     cache.write(spec, split, data, prepared=prepared)
     return cache.read(spec, split, prepared=prepared) or data
+
+
+def _load_without_tfds(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
+    """Loads a split from its IDX files into the cache, in the order that TFDS would give it.
+
+    On Windows there is no ``array_record``, in which TFDS writes and reads.
+    """
+    arrays = Prepared(data_dir / spec.name / "arrays", f"the IDX files of {spec.name} {spec.version}")
+    if data := cache.read(spec, split, prepared=arrays):
+        return data
+    with _locked(data_dir), _staging(data_dir) as staging:
+        found = sources.fetch(spec, source=None, scratch=staging)[split]
+    order = tfds_order(found.size, split)
+    data = found._replace(images=found.images[order], labels=found.labels[order])
+    cache.write(spec, split, data, prepared=arrays)
+    return cache.read(spec, split, prepared=arrays) or data
 
 
 def stream(spec: Spec, split: str, *, data_dir: Path) -> Stream:
@@ -46,12 +67,13 @@ def stream(spec: Spec, split: str, *, data_dir: Path) -> Stream:
 
 def _require_split(spec: Spec, split: str) -> None:
     if split not in spec.examples:
-        raise unknown_choice("--split", split, spec.examples)
+        raise unknown_choice(f"--data: split of {spec.name!r}", split, spec.examples)
 
 
 def _require_whole(spec: Spec, split: str, data: Dataset | Stream, *, prepared: Prepared) -> None:
     if data.size != spec.examples[split]:
-        raise UserError(f"{prepared.directory}: damaged, only {data.size:,} {split} images; remove it")
+        counted = f"{data.size:,} {split} images where its metadata has {spec.examples[split]:,}"
+        raise UserError(f"{prepared.directory}: damaged, {counted}; remove it")
 
 
 def prepare(spec: Spec, *, data_dir: Path, source: Path | None = None) -> Prepared:
@@ -91,9 +113,10 @@ def _locked(data_dir: Path) -> Iterator[None]:
                 yield
             finally:
                 path.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"--data-dir: {str(data_dir)!r} cannot be written ({reason}), name another") from error
+    except (OSError, NotImplementedError) as error:  # the latter by FileLock, for want of locks
+        reason = getattr(error, "strerror", None) or error
+        fault = "cannot be locked" if getattr(error, "errno", errno.ENOSYS) in NO_LOCKS else "cannot be written"
+        raise UserError(f"--data-dir: {str(data_dir)!r} {fault} ({reason}), name another") from error
     finally:
         for folder in created:  # deepest first; those in use stay
             with contextlib.suppress(OSError):

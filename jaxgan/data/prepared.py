@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 from jaxgan.data.catalog import Spec
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, unknown_choice
+from jaxgan.fields import require_local
 
 _READABLE_FORMAT = "array_record"  # the one random-access format that TFDS reads without TensorFlow
 
@@ -28,7 +29,8 @@ class Prepared:
 
 def default_data_dir() -> Path:
     """The default folder of TFDS: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
-    return expand(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"), field="TFDS_DATA_DIR")
+    named = os.environ.get("TFDS_DATA_DIR")
+    return expand(named or "~/tensorflow_datasets", field="TFDS_DATA_DIR" if named else "--data-dir")
 
 
 def expand(path: str | os.PathLike[str], *, field: str) -> Path:
@@ -42,8 +44,9 @@ def expand(path: str | os.PathLike[str], *, field: str) -> Path:
       The path without ``~``.
 
     Raises:
-      UserError: if there is no such home folder.
+      UserError: if there is no such home folder, or it is an address.
     """
+    require_local(field, path)
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -135,7 +138,10 @@ def completed(spec: Spec, data_dir: Path) -> Spec:
         found, default=None, key=lambda path: [int(number) for number in re.findall("[0-9]+", path.parent.name)]
     )
     if newest is None:
-        raise unprepared(spec, data_dir)
+        configs = {
+            f"{spec.name}/{path.parents[1].name}" for path in (data_dir / spec.name).glob("*/*/dataset_info.json")
+        }
+        raise unknown_choice("--data", spec.name, configs) if configs else unprepared(spec, data_dir)
     try:
         splits = json.loads(newest.read_bytes())["splits"]
         examples = {split["name"]: sum(map(int, split["shardLengths"])) for split in splits}

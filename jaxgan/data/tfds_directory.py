@@ -4,8 +4,9 @@ Only this module knows TFDS. It imports TFDS when first needed, because a run on
 """
 
 import contextlib
+import importlib.util
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,10 +17,21 @@ from PIL import Image, ImageOps
 
 from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset, Records, Stream
+from jaxgan.data.pixels import to_bytes
 from jaxgan.data.prepared import directory_of
 from jaxgan.errors import UserError
 
 FILE_FORMAT = "array_record"
+
+
+def has_reader() -> bool:
+    """Whether the format of prepared directories can be read and written; on Windows it cannot."""
+    return importlib.util.find_spec(FILE_FORMAT) is not None
+
+
+def _require_reader(spec: Spec) -> None:
+    if not has_reader():
+        raise UserError(f"--data: {spec.name!r} needs the package {FILE_FORMAT}, not installed; Windows has none of it")
 
 
 def write(spec: Spec, splits: Mapping[str, Dataset], *, data_dir: Path) -> Path:
@@ -33,6 +45,7 @@ def write(spec: Spec, splits: Mapping[str, Dataset], *, data_dir: Path) -> Path:
     Returns:
       The prepared directory, ``<data_dir>/<name>/<version>``.
     """
+    _require_reader(spec)
     builder = _builder_of(spec, splits)(data_dir=data_dir, version=spec.version, file_format=FILE_FORMAT)
     with _quiet():
         builder.download_and_prepare()
@@ -70,6 +83,7 @@ def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
     Raises:
       UserError: if the directory is damaged.
     """
+    _require_reader(spec)
     directory = directory_of(spec, data_dir)
     wanted = ("image", spec.label) if spec.label else ("image",)
     with _damage_named(directory, split):
@@ -79,8 +93,7 @@ def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
             split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES, file_format=FILE_FORMAT
         )
         size = len(source)
-        if missing := [name for name in wanted if name not in builder.info.features]:
-            raise UserError(f"--data: {spec.name!r} has no feature {missing[0]!r}, the one that images are read from")
+        require_features(spec, wanted, builder.info.features)
         # Only these are decoded: the forty attributes of a face would take longer than its pixels.
         features = tfds.features.FeaturesDict({name: builder.info.features[name] for name in wanted})
 
@@ -161,7 +174,7 @@ def _encode_png(image: np.ndarray) -> io.BytesIO:
 
 
 def decode(content: bytes, *, shape: tuple[int, int, int], resized: bool) -> UInt8[np.ndarray, "height width channels"]:
-    """Decodes a PNG or JPEG image.
+    """Decodes a PNG or JPEG image, of any mode; see :func:`jaxgan.data.pixels.to_bytes`.
 
     Args:
       content: the file.
@@ -172,12 +185,36 @@ def decode(content: bytes, *, shape: tuple[int, int, int], resized: bool) -> UIn
       The pixels.
     """
     image = Image.open(io.BytesIO(content))
+    height, width, channels = shape
+    if resized:  # a JPEG is decoded at a half or a quarter of its size, if that is large enough
+        image.draft("L" if channels == 1 else "RGB", (width, height))
+    image = to_bytes(image, channels=channels)
     if resized:
-        height, width, channels = shape
-        mode = "L" if channels == 1 else "RGB"
-        image.draft(mode, (width, height))  # decodes a JPEG at a half or a quarter of its size, if that is large enough
-        image = ImageOps.fit(image.convert(mode), (width, height), Image.Resampling.BILINEAR)
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(shape)
+
+
+def require_features(spec: Spec, wanted: Sequence[str], features: Mapping[str, Any]) -> None:
+    """Requires the features that are read, and images that are stored as they look.
+
+    TFDS stores those of float32 as four bytes per number, which decode to something else.
+
+    Args:
+      spec: the data set.
+      wanted: the names of the features.
+      features: those that there are.
+
+    Raises:
+      UserError: naming the first that is absent, or images of another type.
+    """
+    if missing := [name for name in wanted if name not in features]:
+        has = ", ".join(features) or "none"
+        raise UserError(f"--data: {spec.name!r} has no feature {missing[0]!r} to read, it has {has}")
+    image = features["image"]
+    if not isinstance(image, _tfds().features.Image):
+        raise UserError(f"--data: {spec.name!r} has {type(image).__name__} for 'image', it must be Image")
+    if (kind := np.dtype(image.np_dtype).name) not in ("uint8", "uint16"):
+        raise UserError(f"--data: {spec.name!r} has images of {kind}, they must be of uint8 or uint16")
 
 
 @contextlib.contextmanager

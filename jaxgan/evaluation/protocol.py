@@ -146,5 +146,6 @@ def summarize(found: Sequence[Mapping[str, float]], floors: Mapping[str, float])
 def check_count(count: int, *, most: int = MOST, flag: str = "--count") -> int:
     """Returns the number of samples to measure; raises UserError if it is too small or too large."""
     if not FEWEST <= count <= most:
-        raise UserError(f"{flag}: {count:,} images are not allowed, it must be at least {FEWEST} and at most {most:,}")
+        upper = f" and at most {most:,}" if most >= FEWEST else ""  # a file of 99 has too few, whatever it has
+        raise UserError(f"{flag}: {count:,} images are not allowed, it must be at least {FEWEST}{upper}")
     return count

@@ -84,6 +84,7 @@ def stablehlo(run: LoadedRun, averaged: bool) -> Encoded:
     given += [jax.ShapeDtypeStruct((batch,), jnp.int32)] * bool(made.classes)
     exported = export.export(jax.jit(made.images), platforms=PLATFORMS)(*given)
     about = {"platforms": PLATFORMS, "calling_convention_version": exported.calling_convention_version}
+    about |= {"loaded_by": "jax.export.deserialize", "needs": ("jax", *FORMATS["stablehlo"].needs)}
     return Encoded(bytes(exported.serialize()), _interface(run, made) | about)
 
 

@@ -12,8 +12,10 @@ from jaxgan.export.formats import FORMATS, Encoded, parameters_taken
 from jaxgan.runs import checkpoints
 from jaxgan.runs.checkpoints import LoadedRun
 from jaxgan.runs.workdir import write_atomically
+from jaxgan.runtime.numerics import fixed_numerics
 
 
+@fixed_numerics()
 def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool = True) -> Path:
     """Writes a run's networks to a file, whole or not at all, and a manifest of the same name and ``.json``.
 

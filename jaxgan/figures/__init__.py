@@ -1,5 +1,6 @@
 """Every picture of the package: functions from arrays to Matplotlib figures, in one look."""
 
+from jaxgan.figures import backend  # noqa: F401 (before all that import matplotlib)
 from jaxgan.figures.curves import PANELS, Panel, training_curves
 from jaxgan.figures.images import class_samples, progression, sample_grid, sample_rows, tile
 from jaxgan.figures.maps import heat_maps, latent_plane, number_maps

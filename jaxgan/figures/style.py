@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 WIDTH = 8.0  # inches; a README shows 8 inches at 150 dots per inch without scaling
 DPI = 150
-STYLE: dict[Any, Any] = {
+# With matplotlib's defaults, lest a user's matplotlibrc turn images upside down or ask for LaTeX.
+STYLE: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"} | {
     "font.family": "serif",
     "font.serif": ["STIXGeneral", "DejaVu Serif"],
     "mathtext.fontset": "stix",
@@ -33,8 +34,12 @@ STYLE: dict[Any, Any] = {
 
 def save(figure: Figure, path: Path) -> Path:
     """Writes a figure, without the version of matplotlib, so that equal figures are equal files."""
-    with matplotlib.rc_context(STYLE):  # fonts are looked up here
-        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    try:
+        with matplotlib.rc_context(STYLE):  # fonts are looked up here
+            figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    except OSError:  # half a figure is none
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 

@@ -10,7 +10,7 @@ from flax import struct
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
-from jaxgan.fields import non_negative, number, probability
+from jaxgan.fields import non_negative, number, probability, schedule_steps
 from jaxgan.methods.method import Batch, Method, Metrics, Module, Network, NetworkState, Sheet, Visualization
 from jaxgan.methods.optimization import adam, update, value_and_mean_grad
 from jaxgan.nn import noise
@@ -38,7 +38,7 @@ class Classifier:
     initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
     learning_rate: float = non_negative(4e-3)  # Adam step size at the start, or at its peak
-    decay_steps: int = number(0, low=0)  # steps in which it rises to its peak and falls to 0; 0: it stays
+    decay_steps: int = schedule_steps(0)  # steps in which it rises to its peak and falls to 0; 0: it stays
     beta1: float = probability(0.9)  # Adam decay of the gradient's mean
     beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
 

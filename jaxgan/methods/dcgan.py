@@ -6,7 +6,7 @@ from typing import Literal
 import optax
 
 from jaxgan.errors import UserError
-from jaxgan.fields import non_negative, number, probability
+from jaxgan.fields import non_negative, number, probability, schedule_steps
 from jaxgan.methods import penalties
 from jaxgan.methods.gan import gan
 from jaxgan.methods.losses import LOSSES
@@ -43,7 +43,7 @@ class DCGAN:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
     generator_learning_rate: float = non_negative(3e-4)  # Adam step size of the generator
     discriminator_learning_rate: float = non_negative(2e-4)  # Adam step size of the discriminator
-    decay_steps: int = number(0, low=0)  # steps in which both fall to 0 along a cosine; 0: they stay
+    decay_steps: int = schedule_steps(0)  # steps in which both fall to 0 along a cosine; 0: they stay
     beta1: float = probability(0.9)  # Adam decay of the gradient's mean; the DCGAN paper has 0.5
     beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
     ema_decay: float = probability(0.0)  # decay of the averaged generator; 0 keeps none

@@ -324,10 +324,8 @@ def trained_generator(gan: GAN, state: GANState) -> Generator:
 
 def visualize(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
     """A row of samples for each class, each column from the same latents."""
-    rows = {
-        str(label): draw(gan, state, key, (jnp.full(COLUMNS, label),), count=COLUMNS)
-        for label in range(min(gan.classes, ROWS))
-    }
+    row = jax.jit(lambda label: draw(gan, state, key, (jnp.full(COLUMNS, label),), count=COLUMNS))
+    rows = {str(label): row(label) for label in range(min(gan.classes, ROWS))}
     return {"classes": Rows("Samples by class, each column from the same latents", rows)}
 
 

@@ -1,33 +1,38 @@
 """Checkpoints through Orbax: saved in the background, restored onto any number of devices."""
 
+import errno
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-import tensorstore as ts
-from etils import epath
 from jaxtyping import PyTree
 from orbax.checkpoint.checkpoint_managers import preservation_policy, save_decision_policy
 
 from jaxgan import methods
-from jaxgan.config import Config, Run
+from jaxgan.config import Config
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.methods import Method
-from jaxgan.runs import tracking
-from jaxgan.runs.workdir import Workdir, load_config
+from jaxgan.runs import digests
+from jaxgan.runs.digests import Damage, first_line
+from jaxgan.runs.workdir import Workdir, load_config, require_readable
 from jaxgan.runtime import distributed
-from jaxgan.runtime.devices import Sharding, replicated, select_devices
+from jaxgan.runtime.devices import Sharding, replicate, replicated, select_devices
 from jaxgan.runtime.program import Carry, initial_carry
 
+T = TypeVar("T")
+
 ITEM = "default"  # the folder in which Orbax puts a checkpoint's only item
-LESS_IS_BETTER = frozenset({"frechet_distance", "kernel_distance"})
+
+_log = logging.getLogger("jaxgan.runtime")
 
 
 class LoadedRun(NamedTuple):
@@ -43,8 +48,6 @@ class LoadedRun(NamedTuple):
 
 def load_run(folder: Path, *, best: bool = False) -> LoadedRun:
     """Reads a run back from its newest checkpoint, and changes nothing in its folder.
-
-    The images are not needed: their shape is known from the catalog.
 
     Args:
       folder: the run's.
@@ -64,7 +67,8 @@ def load_run(folder: Path, *, best: bool = False) -> LoadedRun:
 
 def _load(folder: Workdir, *, best: bool) -> LoadedRun:
     root = str(folder.root)
-    if not folder.root.exists():
+    require_readable(folder.root)
+    if not os.path.exists(folder.root):
         raise UserError(f"{root!r}: no such folder; give the --workdir of a run")
     if (config := load_config(folder)) is None:
         raise UserError(f"{root!r}: this folder holds no run, it has no {folder.config.name}")
@@ -86,8 +90,7 @@ def _load(folder: Workdir, *, best: bool) -> LoadedRun:
 def checkpoint_manager(directory: Path, *, kept: int = 2, read_only: bool = False) -> Iterator[ocp.CheckpointManager]:
     """Opens a run's checkpoints; on leaving, waits until all of them are on disk.
 
-    Every process opens them and makes the same calls: one process writes what is replicated, and all agree that it is
-    written.
+    Every process opens them and makes the same calls: one process writes what is replicated, and all agree on it.
 
     Args:
       directory: the folder of the checkpoints, one folder per step.
@@ -96,6 +99,9 @@ def checkpoint_manager(directory: Path, *, kept: int = 2, read_only: bool = Fals
 
     Yields:
       Orbax's manager.
+
+    Raises:
+      OSError: on leaving, if a checkpoint could not be written.
     """
     with _quiet():
         options = ocp.CheckpointManagerOptions(
@@ -105,8 +111,13 @@ def checkpoint_manager(directory: Path, *, kept: int = 2, read_only: bool = Fals
             cleanup_tmp_directories=True,
             read_only=read_only,
         )
-        with _Manager(directory.absolute(), options=options) as manager:
+        with _failures_named(directory):
+            manager = _Manager(directory.absolute(), options=options)
+        try:
             yield manager
+        finally:
+            with _failures_named(directory):
+                manager.close()
 
 
 class _Manager(ocp.CheckpointManager):
@@ -132,6 +143,19 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
+@contextmanager
+def _failures_named(directory: Path) -> Iterator[None]:
+    """Raises what Orbax, TensorStore and the file system raise when a checkpoint cannot be written as OSError."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:  # of the devices or of another process
+        raise
+    except Exception as error:
+        known = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOENT))
+        reason = next((words for words in known if words in str(error)), first_line(error))
+        raise OSError(f"no checkpoint can be written to {str(directory)!r} ({reason})") from error
+
+
 def latest_step(directory: Path) -> int | None:
     """Finds the newest complete checkpoint without opening, or creating, anything."""
     finished = [int(p.name) for p in directory.glob("*") if p.name.isdigit() and p.is_dir()]
@@ -140,19 +164,30 @@ def latest_step(directory: Path) -> int | None:
 
 def describe_latest(directory: Path) -> str:
     """Says which checkpoint a run that failed can go on from."""
+    if not directory.parent.exists():
+        return "nothing is kept, its folder is gone"
     kept = latest_step(directory)
     return "no checkpoint was saved before" if kept is None else f"the checkpoint of step {kept} is kept"
 
 
 def save(manager: ocp.CheckpointManager, carry: Carry, *, step: int) -> None:
-    """Saves a carry in the background; a step that is saved already stays as it is, and so does a later one."""
+    """Saves a carry in the background, unless its step or a later one is saved; raises OSError for one that failed."""
     latest = manager.latest_step()
     if latest is None or latest < step:
-        manager.save(step, args=ocp.args.StandardSave(_to_disk(carry)))
+        tree = _to_disk(carry)
+        checked: Any = {digests.KEY: digests.digest(tree)} if distributed.is_main_process() else None
+        with _failures_named(Path(manager.directory)):
+            manager.save(step, args=ocp.args.StandardSave(tree, custom_metadata=checked))
+
+
+def require_saved(manager: ocp.CheckpointManager) -> None:
+    """Raises OSError if a checkpoint could not be written in the background."""
+    with _failures_named(Path(manager.directory)):
+        manager.check_for_errors()
 
 
 def restore(manager: ocp.CheckpointManager, abstract: Carry, *, step: int, sharding: Sharding) -> Carry:
-    """Restores a carry, on whatever devices this run has.
+    """Restores a carry as it was saved, to the bit, on whatever devices this run has.
 
     Args:
       manager: the run's checkpoints.
@@ -160,83 +195,99 @@ def restore(manager: ocp.CheckpointManager, abstract: Carry, *, step: int, shard
       step: which checkpoint.
       sharding: where each array shall be.
 
+    Raises:
+      UserError: if the checkpoint is damaged, of another version, or cannot be read.
+    """
+    try:
+        return _restore(manager, abstract, step=step, sharding=sharding)
+    except Damage as damage:
+        path, older = Path(manager.directory) / str(step), [s for s in manager.all_steps() if s < step]
+        way_out = f"move it elsewhere to go on from step {max(older)}" if older else "there is no earlier one"
+        raise UserError(f"--workdir: the checkpoint {str(path)!r} is damaged ({damage}); {way_out}") from damage
+
+
+def restore_newest(manager: ocp.CheckpointManager, abstract: Carry, *, sharding: Sharding) -> tuple[int, Carry]:
+    """Restores the newest intact checkpoint as :func:`restore` does, and renames newer ones, which are damaged.
+
     Returns:
-      The carry as it was saved, to the bit.
+      Its step and the carry.
 
     Raises:
-      UserError: if the checkpoint is damaged or of other shapes.
+      UserError: if none is intact, or one is of another version or cannot be read; nothing has changed then.
     """
-    targets = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), _to_disk(abstract))
-    path = Path(manager.directory) / str(step)
+    directory, damages = Path(manager.directory), {}
+    steps = " ".join(map(str, sorted(manager.all_steps(), reverse=True)))
+    for step in map(int, distributed.all_gather_text("steps", steps)[0].split()):
+        try:
+            carry = _restore(manager, abstract, step=step, sharding=sharding)
+        except Damage as damage:
+            damages[step] = str(damage)
+            continue
+        for newer, damage in damages.items():
+            set_aside(directory / str(newer), f"{damage}); the run goes on from step {step}")
+        manager.reload()
+        return step, carry
+    reason = next(iter(damages.values()), "there is none")
+    raise UserError(f"--workdir: no checkpoint in {str(directory)!r} is intact ({reason}); give another --workdir")
+
+
+def verify(path: Path) -> None:
+    """Reads a checkpoint in all processes, and raises Damage if it is damaged."""
+    _damage_shared(lambda: digests.read(path / ITEM))
+
+
+def set_aside(path: Path, words: str) -> None:
+    """Renames a damaged checkpoint, so that another one of its step can be saved."""
+    aside = path.with_name(f"{path.name}.damaged")
+    if distributed.is_main_process():
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+    distributed.all_gather_text("aside")
+    _log.warning("the checkpoint %r is damaged and now called %r (%s", str(path), aside.name, words)
+
+
+def _restore(manager: ocp.CheckpointManager, abstract: Carry, *, step: int, sharding: Sharding) -> Carry:
+    path, targets = Path(manager.directory) / str(step), _to_disk(abstract)
+    arrays, checked = _damage_shared(lambda: _read(path, targets))
+    if not checked:
+        _log.warning("the checkpoint %r has no digests: it is of an earlier version, and taken as it is", str(path))
+    tree = jax.tree.map(lambda array: replicate(array, sharding), digests.rebuild(arrays, targets))
+    return Carry(tree["state"], tree["sums"], tree["count"])
+
+
+def _read(path: Path, targets: PyTree) -> tuple[dict[str, np.ndarray], bool]:
+    """Reads a checkpoint as :func:`digests.read` does, and requires that it holds arrays like ``targets``."""
     try:
-        _require_readable(path / ITEM, targets)
-        return _from_disk(manager.restore(step, args=ocp.args.StandardRestore(targets)))
-    except Exception as error:  # Orbax, TensorStore and the file system each have their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-    others = [s for s in manager.all_steps() if s != step]
-    way_out = f"delete it to go on from step {max(others)}" if others else "start afresh with --resume never"
-    raise UserError(f"--workdir: the checkpoint {str(path)!r} is damaged or of another version ({reason}); {way_out}")
-
-
-def _require_readable(directory: Path, targets: PyTree) -> None:
-    """Reads a checkpoint once, array by array, and raises where one is damaged or of another shape.
-
-    Orbax reads all arrays at once, in an event loop that it closes when one fails; the others then print tracebacks.
-    """
-    base = {"driver": "file", "path": f"{directory}/"}
-    files = ts.KvStore.open({"driver": "ocdbt", "base": base}).result()
-    for key in files.list().result():
-        files.read(key).result()
-    found, wanted = _shapes(ocp.StandardCheckpointHandler().metadata(epath.Path(directory)).tree), _shapes(targets)
+        arrays, checked = digests.read(path / ITEM)
+    except OSError as error:
+        raise UserError(f"--workdir: {error.filename!r} cannot be read ({error.strerror or error})") from error
+    found, wanted = digests.structure(arrays), digests.structure(targets)
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
-            raise ValueError(f"{name} is {found.get(name, 'absent')}, not {wanted.get(name, 'absent')}")
+            differs = f"{name} is {found.get(name, 'absent')}, not {wanted.get(name, 'absent')}"
+            raise UserError(
+                f"--workdir: the checkpoint {str(path)!r} is of another version ({differs}); give another --workdir"
+            )
+    return arrays, checked
 
 
-def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    """The shapes of arrays by their path."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
+def _damage_shared(work: Callable[[], T]) -> T:
+    """Runs ``work`` on every process; if it raises Damage or UserError on any of them, raises on all."""
+    result, damage = None, ""
+
+    def attempt() -> None:
+        nonlocal result, damage
+        try:
+            result = work()
+        except Damage as found:
+            damage = str(found)
+
+    distributed.on_all_processes("restore", attempt)
+    for words in filter(None, distributed.all_gather_text("damage", damage)):
+        raise Damage(words)
+    return cast(T, result)
 
 
 def _to_disk(carry: Carry) -> dict[str, Any]:
     """The tree of a checkpoint, whose names outlive those of the classes in memory."""
     return {"state": carry.state, "sums": carry.metric_sums, "count": carry.count}
-
-
-def _from_disk(tree: Mapping[str, Any]) -> Carry:
-    return Carry(tree["state"], tree["sums"], tree["count"])
-
-
-@contextmanager
-def keep_best(folder: Workdir, run: Run) -> Iterator[Callable[[Mapping[str, float], Carry, int], None]]:
-    """Opens the folder of the best checkpoint by a metric of samples; a new one must beat the one that is there.
-
-    A checkpoint of a step that is yet to come, which a crash left, was best then and will be again: it stays until a
-    later one is better.
-
-    Args:
-      folder: the run's. Its rows of metrics end where the run goes on.
-      run: which metric counts.
-
-    Yields:
-      A function of each row of metrics, the carry that it describes and its step, which every process calls; the main
-      process decides.
-    """
-    if run.keep_best == "none":
-        yield lambda row, carry, step: None
-        return
-    sign = -1 if run.keep_best in LESS_IS_BETTER else 1
-    kept = latest_step(folder.best)
-    before = [row for row in tracking.read_rows(folder.metrics) if row["step"] == kept]
-    bar = max((sign * row[run.keep_best] for row in before if run.keep_best in row), default=-float("inf"))
-    with checkpoint_manager(folder.best, kept=1) as manager:
-
-        def offer(row: Mapping[str, float], carry: Carry, step: int) -> None:
-            nonlocal bar
-            value = sign * row.get(run.keep_best, float("nan"))
-            if distributed.broadcast_from_main(int(value > bar)):
-                bar = value
-                save(manager, carry, step=step)
-
-        yield offer

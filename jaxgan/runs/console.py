@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,8 @@ SHORT_NAMES = {
     "fake_probability": "D(G(z))",
     "wasserstein_estimate": "W",
 }
+
+SECONDS_PER_LINE = 30.0  # of progress, where the output is no terminal
 
 
 class Layer(NamedTuple):
@@ -128,9 +131,14 @@ def show_network(console: Console, name: str, layers: Sequence[Layer]) -> None:
 def progress_bar(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
     """Shows the progress of a run: epoch, steps per second, losses, probabilities and the time left.
 
+    On a terminal it is a bar. A file is given a line now and then.
+
     Yields:
-      A function to call with each :class:`loop.Progress`.
+      A function to call with each :class:`train.Progress`.
     """
+    if not (console.is_interactive or console.is_jupyter):
+        yield _progress_lines(console)
+        return
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
         BarColumn(bar_width=None),
@@ -141,17 +149,34 @@ def progress_bar(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
         task = bar.add_task("train", epoch="", speed=0.0, metrics="", total=None)
 
         def update(now: TrainProgress) -> None:
-            shown = [f"{short} {now.metrics[name]:.3f}" for name, short in SHORT_NAMES.items() if name in now.metrics]
-            bar.update(
-                task,
-                completed=now.step,
-                total=now.schedule.total_steps,
-                epoch=f"{math.ceil(now.step / now.schedule.steps_per_epoch)}/{now.schedule.run.epochs}",
-                speed=now.steps_per_second,
-                metrics=" ".join(shown),
-            )
+            epoch, metrics = _epoch(now), _shown(now)
+            total, speed = now.schedule.total_steps, now.steps_per_second
+            bar.update(task, completed=now.step, total=total, epoch=epoch, speed=speed, metrics=metrics)
 
         yield update
+
+
+def _progress_lines(console: Console) -> Callable[[TrainProgress], None]:
+    """Makes the function that prints a line of progress at first, every half minute, and at the end."""
+    printed = -float("inf")
+
+    def update(now: TrainProgress) -> None:
+        nonlocal printed
+        if time.monotonic() - printed < SECONDS_PER_LINE and now.step < now.schedule.total_steps:
+            return
+        printed = time.monotonic()
+        line = f"epoch {_epoch(now)} step {now.step:,} {now.steps_per_second:,.0f} steps/s {_shown(now)}"
+        console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    return update
+
+
+def _epoch(now: TrainProgress) -> str:
+    return f"{math.ceil(now.step / now.schedule.steps_per_epoch)}/{now.schedule.run.epochs}"
+
+
+def _shown(now: TrainProgress) -> str:
+    return " ".join(f"{short} {now.metrics[name]:.3f}" for name, short in SHORT_NAMES.items() if name in now.metrics)
 
 
 def show_files(console: Console, files: Sequence[Path]) -> None:

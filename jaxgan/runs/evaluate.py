@@ -23,6 +23,7 @@ from jaxgan.evaluation.report import Evaluation, Protocol
 from jaxgan.methods import Batch, Method
 from jaxgan.runs.checkpoints import LoadedRun, load_run
 from jaxgan.runtime.devices import enable_compilation_cache
+from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import ASSESS_STREAM, held_out_means, stream_key, to_bytes, to_unit_range
 
 SAMPLE_BATCH = 500  # samples drawn together
@@ -106,6 +107,7 @@ def during_training(
     return evaluate
 
 
+@fixed_numerics()
 def evaluate_run(
     folder: Path,
     *,
@@ -159,6 +161,7 @@ def evaluate_run(
     )
 
 
+@fixed_numerics()
 def evaluate_file(
     path: Path, *, data_name: str, count: int | None = None, seed: int = 0, data_dir: Path | None = None
 ) -> Evaluation:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,16 +22,19 @@ from jaxgan.methods import Batch, Method
 from jaxgan.methods.method import Visualization
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs import console as consoles
-from jaxgan.runs.train import Diverged, EvaluateSamples, train
+from jaxgan.runs.train import Diverged, EvaluateSamples, Progress, train
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Device, enable_compilation_cache, mapped_axis, select_devices
+from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import VISUALIZE_STREAM, stream_key, to_unit_range
 from jaxgan.runtime.schedule import Schedule
-from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_sigterm, graceful_signals
+from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_signals, graceful_signals
 
 HELD_OUT = 10_000  # test images that a run on a stream holds in memory, as many as MNIST has
 VISUALIZED = 10_000  # held-out images that a method may visualize
 OWN_FIELDS = {"process_index", "coordinator", "data_dir"}  # of a run; all others are the same in all processes
+
+_log = logging.getLogger("jaxgan.runtime")
 
 
 def main(default: Config, argv: Sequence[str] | None = None) -> None:
@@ -41,11 +45,12 @@ def main(default: Config, argv: Sequence[str] | None = None) -> None:
       argv: the flags; None for those of the process.
 
     Raises:
-      SystemExit: with 2 after a mistake of the user, 1 if training diverged, 130 or 143 after Ctrl-C or SIGTERM (which
-        end many processes with 0, all saved at one step: a scheduler that takes a machine back asks for no more).
+      SystemExit: with 2 after a mistake of the user, 1 if training diverged or the machine fails, 130, 143 or 129 after
+        Ctrl-C, SIGTERM or SIGHUP (which end many processes with 0, all saved at one step: a scheduler that takes a
+        machine back asks for no more).
     """
     name = default.kind
-    with one_line_errors(name), exit_on_sigterm(name):
+    with one_line_errors(name), exit_on_signals(name):
         config = read_flags(default, argv)
         with stopped_in_words(name, config):
             run(config)
@@ -74,6 +79,9 @@ def stopped_in_words(program: str, config: Config) -> Iterator[None]:
         kept_text = checkpoints.describe_latest(workdir.Workdir(config.run.workdir).checkpoints)
         advice = "try smaller learning rates or another --seed"
         fail(program, f"stopped, {failure}; {kept_text}; {advice}", code=1)
+    except OSError as failure:  # of the disk, while the run was at work
+        kept_text = checkpoints.describe_latest(workdir.Workdir(config.run.workdir).checkpoints)
+        fail(program, f"stopped, {failure}; {kept_text}; mend that and run the same command to go on", code=1)
     except jax.errors.JaxRuntimeError as failure:
         if "RESOURCE_EXHAUSTED" not in str(failure):
             raise
@@ -115,6 +123,7 @@ def _renamed(flag: str) -> str:
     return f"--{RENAMED_FIELDS[old].replace('_', '-')}{equals}{value}"
 
 
+@fixed_numerics()
 def run(config: Config, *, console: Console | None = None) -> Path:
     """Carries out a run, or only describes it with ``dry_run``.
 
@@ -127,7 +136,7 @@ def run(config: Config, *, console: Console | None = None) -> Path:
 
     Raises:
       UserError: if the config is not valid or does not fit the machine, the data or the folder; that is left as it was.
-      Interrupted: after Ctrl-C or SIGTERM, with everything saved.
+      Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
       Diverged: if a loss stopped being finite; the last checkpoint is from before.
     """
     configs.validate(config)
@@ -146,13 +155,19 @@ def run(config: Config, *, console: Console | None = None) -> Path:
             is_main = distributed.is_main_process()
             if not task.resume and is_main and tracking.read_rows(folder.metrics):
                 console.print("Starting at step 0, in place of the run that is there.")
-            distributed.on_all_processes("lock", lambda: is_main and held.enter_context(workdir.locked(folder)))
+            lock = workdir.locked(folder) if is_main else contextlib.nullcontext(lambda: None)
+            require_here = distributed.on_all_processes("lock", lambda: held.enter_context(lock))
             resume = task.resume
             if process:
                 workdir.require_shared(folder.root)
                 resume = bool(distributed.broadcast_from_main(resume))
             stopping = agreed_signals() if process else graceful_signals()
-            with stopping as stop, consoles.progress_bar(console) as report:
+            with stopping as stop, consoles.progress_bar(console) as show:
+
+                def report(progress: Progress) -> None:
+                    require_here()
+                    show(progress)
+
                 state = train(
                     config,
                     task.method,
@@ -201,15 +216,19 @@ def prepare(config: Config) -> Task:
     devices = select_devices(platform=run.platform, count=run.devices, batch_size=run.batch_size)
     if (share := run.batch_size // len(devices)) % run.accumulate:
         raise UserError(f"--accumulate: {run.accumulate} is not allowed, it must divide a device's {share} images")
+    workdir.require_writable(folder.root)
     started = workdir.load_config(folder)
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
     dataset = training_images(run)
     if run.batch_size > (size := dataset.size):
         raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
-    total = Schedule(size // run.batch_size, run).total_steps
+    schedule = Schedule(size // run.batch_size, run)
+    total = schedule.total_steps
     if run.profiled.stop > total:
         raise UserError(f"--profile: {run.profile!r} is not allowed, the run ends with step {total}")
+    for words in configs.check_schedules(config, total_steps=total, steps_per_epoch=schedule.steps_per_epoch):
+        _log.warning(words)
     method = methods.build(
         config.method,
         image_shape=dataset.image_shape,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import time
@@ -18,6 +19,7 @@ from jaxtyping import Array, UInt8
 
 from jaxgan.errors import UserError
 from jaxgan.methods.method import Plane, Rows, Sheet, Visualization
+from jaxgan.runs.logs import Events, Lines
 from jaxgan.runs.workdir import Workdir, write_atomically
 from jaxgan.runtime.program import to_bytes
 
@@ -26,12 +28,15 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+_log = logging.getLogger("jaxgan.runtime")
+
 
 class Tracker(NamedTuple):
-    """An open run: its folder, its TensorBoard writer, and the clock of its training."""
+    """An open run: its logs, and the clock of its training."""
 
-    workdir: Workdir
-    events: Any
+    metrics: Lines
+    timings: Lines
+    events: Events
     clock: Callable[[], float]  # seconds of training so far, earlier attempts included
     set_aside: Callable[[float], None]  # takes seconds that were no training off the clock
 
@@ -47,19 +52,23 @@ def tracker(workdir: Workdir, *, step: int) -> Iterator[Tracker]:
     Yields:
       What :func:`log` writes to.
     """
-    from tensorboardX import SummaryWriter  # imports torch where that is installed, which takes seconds
-
     for path in (workdir.metrics, workdir.timings):
         if rows := read_rows(path):
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
     spent = max((row.get("seconds", 0.0) for row in read_rows(workdir.timings)), default=0.0)
     began, aside = time.perf_counter(), [-spent]
-    with SummaryWriter(str(workdir.tensorboard), purge_step=step + 1 if step else None) as events:
-        yield Tracker(workdir, events, lambda: time.perf_counter() - began - sum(aside), aside.append)
+    logs = Lines(workdir.metrics), Lines(workdir.timings), Events(workdir.tensorboard, step=step)
+    try:
+        yield Tracker(*logs, lambda: time.perf_counter() - began - sum(aside), aside.append)
+    finally:
+        for each in logs:
+            each.close()
 
 
 def log(out: Tracker, row: Row, *, steps_per_second: float, input_wait: float) -> None:
     """Writes a row of metrics; times go elsewhere, so that the rows are a function of the config.
+
+    A log that cannot be written is said once, and training goes on.
 
     Args:
       out: the open run.
@@ -67,13 +76,10 @@ def log(out: Tracker, row: Row, *, steps_per_second: float, input_wait: float) -
       steps_per_second: how fast the run is going.
       input_wait: how long a step waited for its images on the mean, in seconds.
     """
-    timing = {"step": row["step"], "epoch": row["epoch"], "seconds": out.clock()}
-    for path, line in ((out.workdir.metrics, row), (out.workdir.timings, timing)):
-        with path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-    for name, value in {**row, "steps_per_second": steps_per_second, "input_wait": input_wait}.items():
-        if name != "step":
-            out.events.add_scalar(name, value, row["step"])
+    out.metrics.append(row)
+    out.timings.append({"step": row["step"], "epoch": row["epoch"], "seconds": out.clock()})
+    numbers = {**row, "steps_per_second": steps_per_second, "input_wait": input_wait}
+    out.events.add({name: number for name, number in numbers.items() if name != "step"}, step=row["step"])
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -89,9 +95,14 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def save_samples(workdir: Workdir, images: UInt8[np.ndarray, "count height width channels"], *, epoch: int) -> None:
-    """Saves the samples of the fixed latents after an epoch."""
-    workdir.samples.mkdir(exist_ok=True)
-    np.save(workdir.samples / f"epoch_{epoch:04d}.npy", images)
+    """Saves the samples of the fixed latents after an epoch; where it cannot, it says so and training goes on."""
+    path, content = workdir.samples / f"epoch_{epoch:04d}.npy", io.BytesIO()
+    np.save(content, images)
+    try:
+        workdir.samples.mkdir(exist_ok=True)
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        _log.warning("%s: cannot be written (%s); training goes on", path, error.strerror or error)
 
 
 def draw(
@@ -153,8 +164,6 @@ def read_samples(workdir: Workdir) -> dict[int, UInt8[np.ndarray, "count height 
 
 Recorded = Callable[[int, int], contextlib.AbstractContextManager[None]]
 
-_log = logging.getLogger("jaxgan.runtime")
-
 
 @contextlib.contextmanager
 def profiler(folder: Path, steps: range, *, step: int) -> Iterator[Recorded]:
@@ -171,21 +180,29 @@ def profiler(folder: Path, steps: range, *, step: int) -> Iterator[Recorded]:
     """
     if steps and step >= steps.stop:
         _log.warning("--profile: nothing is traced, the run stands at step %d already", step)
-    traced = False
-    with contextlib.ExitStack() as trace:
+    traced, trace = False, contextlib.ExitStack()
 
-        @contextlib.contextmanager
-        def recorded(start: int, stop: int) -> Iterator[None]:
-            nonlocal traced
-            if start not in steps:
-                yield
-                return
-            if not traced:
-                trace.enter_context(jax.profiler.trace(folder))
-                traced = True
-            with jax.profiler.StepTraceAnnotation("train", step_num=start, stop=stop):
-                yield
-            if stop == steps.stop:
-                trace.close()
+    @contextlib.contextmanager
+    def recorded(start: int, stop: int) -> Iterator[None]:
+        nonlocal traced
+        if start not in steps:
+            yield
+            return
+        if not traced:
+            trace.enter_context(jax.profiler.trace(folder))
+            traced = True
+        with jax.profiler.StepTraceAnnotation("train", step_num=start, stop=stop):
+            yield
+        if stop == steps.stop:
+            close()
 
+    def close() -> None:
+        try:
+            trace.close()
+        except (OSError, jax.errors.JaxRuntimeError) as error:
+            _log.warning("%s: cannot be written (%s); training goes on", folder, str(error).partition("\n")[0])
+
+    try:
         yield recorded
+    finally:
+        close()

@@ -17,6 +17,7 @@ from jaxgan.data import Dataset, Stream
 from jaxgan.errors import UserError
 from jaxgan.methods import Method
 from jaxgan.runs import checkpoints, tracking, workdir
+from jaxgan.runs.best import keep_best
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Device, Sharding, replicate, replicated
@@ -79,7 +80,8 @@ def train(
     Raises:
       Interrupted: if ``stop`` asked for it.
       Diverged: if a metric stopped being finite; the last checkpoint is from before.
-      UserError: if the newest checkpoint is damaged, or beyond the last epoch asked for.
+      UserError: if no checkpoint is intact, or the newest is beyond the last epoch asked for.
+      OSError: if the disk fails, or a checkpoint cannot be written.
     """
     # Compile.
     run, folder, is_main = config.run, Workdir(config.run.workdir), distributed.is_main_process()
@@ -113,7 +115,7 @@ def train(
             open_inputs(dataset, devices, schedule=schedule, step=step) as inputs_at,
             tracking.tracker(folder, step=step) if is_main else contextlib.nullcontext() as log,
             tracking.profiler(folder.profile, run.profiled if is_main else range(0), step=step) as profiled,
-            checkpoints.keep_best(folder, run) as offer_best,
+            keep_best(folder, run) as offer_best,
         ):
             while step < schedule.total_steps:
                 # Take some steps.
@@ -125,6 +127,7 @@ def train(
                     carry = program.train_steps(carry, Inputs(images, labels, order, seed, np.int32(step)))
                     means = _means(carry)
                 clock.called(step)
+                checkpoints.require_saved(manager)
                 report(Progress(step, schedule, clock.steps_per_second, means))
 
                 # Log.
@@ -153,8 +156,8 @@ def train(
 
                 # Save.
                 if (signum := stop()) or schedule.saves(step):
-                    if not is_finite(carry.state):
-                        raise Diverged(f"a parameter is not finite after step {step - 1}")
+                    if bad := not_finite(carry.state):
+                        raise Diverged(f"{bad} is not finite after step {step - 1}")
                     checkpoints.save(manager, carry, step=step)
                 if signum and step < schedule.total_steps:
                     raise Interrupted(signum, step)
@@ -202,14 +205,14 @@ class _Clock:
 def _restore(
     manager: Any, program: Program, seed: Array, schedule: Schedule, *, sharding: Sharding
 ) -> tuple[int, Carry]:
-    """The step and the carry of the newest checkpoint."""
+    """The step and the carry of the newest intact checkpoint."""
     step = distributed.broadcast_from_main(manager.latest_step())
     if step > schedule.total_steps:
         done = step / schedule.steps_per_epoch
         epochs = schedule.run.epochs
         raise UserError(f"--epochs: {epochs} is not allowed, the run stands at epoch {done:g} already")
     abstract = jax.eval_shape(program.init, seed)
-    return step, checkpoints.restore(manager, abstract, step=step, sharding=sharding)
+    return checkpoints.restore_newest(manager, abstract, sharding=sharding)
 
 
 def _held_out_metrics(
@@ -243,13 +246,25 @@ def _end_all_processes(config: Config) -> contextlib.AbstractContextManager[None
 def _means(carry: Carry) -> dict[str, float]:
     """Fetches the means of the metrics since the last row; waits for the device."""
     sums, count, step = jax.device_get((carry.metric_sums, carry.count, carry.state.step))
-    if not all(map(math.isfinite, sums.values())):
-        raise Diverged(f"a loss is not finite at step {step - 1}")
+    if bad := next((name for name, total in sums.items() if not math.isfinite(total)), None):
+        also = not_finite(carry.state)
+        raise Diverged(f"{bad} is not finite at step {step - 1}" + (f", nor is {also} after it" if also else ""))
     return {name: float(total) / int(count) for name, total in sums.items()}
 
 
+def not_finite(state: PyTree) -> str | None:
+    """The name of the first array in a state with a number that is not finite; None if there is none."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    numbers = [(path, leaf) for path, leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    finite = np.asarray(_are_finite([leaf for _, leaf in numbers]))
+    bad = (
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for (path, _), ok in zip(numbers, finite, strict=True)
+        if not ok
+    )
+    return next(bad, None)
+
+
 @jax.jit
-def is_finite(state: PyTree) -> Bool[Array, ""]:
-    """Whether every number in a state is finite."""
-    numbers = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))
+def _are_finite(leaves: list[Array]) -> Bool[Array, " leaves"]:
+    return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])

@@ -1,11 +1,12 @@
 """The folder of a run: its layout, its lock, and whether a run may go on in it."""
 
+import errno
 import os
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,12 @@ from filelock import FileLock, Timeout
 
 from jaxgan.config import Config, changed_fields, from_json, to_json
 from jaxgan.errors import UserError
+from jaxgan.fields import require_local
 from jaxgan.runtime import distributed
+
+PATTERNS = "[*?"  # Orbax takes a path with these for a pattern, and finds none or others' files
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # what a file system without locks answers
+MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # no mistake of the user
 
 
 class Workdir(NamedTuple):
@@ -80,6 +86,32 @@ class Workdir(NamedTuple):
         return sorted([p for p in (self.config, self.metrics, self.timings, *inside, *saved) if p.exists()])
 
 
+def require_readable(root: Path) -> None:
+    """Refuses a folder in which Orbax could not even read a checkpoint.
+
+    Raises:
+      UserError: if its path is an address, or has a character that Orbax takes for another one.
+    """
+    require_local("--workdir", root)
+    path = str(root.absolute())
+    if os.sep != "\\" and "\\" in path:
+        raise UserError(f"--workdir: {path!r} has a backslash, which checkpoints take for a slash; give another folder")
+    if any("\ud800" <= c <= "\udfff" for c in path):
+        raise UserError(f"--workdir: {path!r} has bytes that are no text; give another folder")
+
+
+def require_writable(root: Path) -> None:
+    """Refuses a folder in which Orbax could not save a checkpoint that can be read again.
+
+    Raises:
+      UserError: as :func:`require_readable`, or if its path looks like a pattern of names.
+    """
+    require_readable(root)
+    path = str(root.absolute())
+    if found := next((c for c in path if c in PATTERNS), None):
+        raise UserError(f"--workdir: {path!r} has {found!r}, under which checkpoints are lost; give another folder")
+
+
 def load_config(workdir: Workdir) -> Config | None:
     """Reads the config of the run in a folder.
 
@@ -92,11 +124,11 @@ def load_config(workdir: Workdir) -> Config | None:
     Raises:
       UserError: if the config is damaged or the folder is a file.
     """
-    if workdir.root.exists() and not workdir.root.is_dir():
+    if os.path.exists(workdir.root) and not os.path.isdir(workdir.root):
         raise UserError(f"--workdir: {str(workdir.root)!r} is a file, it must be a folder")
     try:
         return from_json(workdir.config.read_text(), source=str(workdir.config))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--workdir: {str(workdir.config)!r} cannot be read ({error})") from error
@@ -141,6 +173,7 @@ def begin(workdir: Workdir, config: Config, *, resume: bool) -> None:
 
     Raises:
       UserError: if the folder cannot be written.
+      OSError: if the disk is full or broken.
     """
     try:
         workdir.root.mkdir(parents=True, exist_ok=True)
@@ -149,7 +182,17 @@ def begin(workdir: Workdir, config: Config, *, resume: bool) -> None:
                 _clear(path)
         write_atomically(workdir.config, to_json(config))
     except OSError as error:
-        raise UserError(f"--workdir: {str(workdir.root)!r} cannot be written ({error})") from error
+        raise _unwritable(workdir.root, error) from error
+
+
+def _unwritable(root: Path, error: OSError | NotImplementedError) -> Exception:
+    """The error for a folder that cannot be written or locked."""
+    number, reason = getattr(error, "errno", errno.ENOSYS), getattr(error, "strerror", None) or error
+    if number in NO_LOCKS:
+        way_out = "mount it with locks, or give a folder on another disk"
+        return UserError(f"--workdir: the file system of {str(root)!r} takes no locks ({reason}); {way_out}")
+    message = f"--workdir: {str(root)!r} cannot be written ({reason})"
+    return OSError(message) if number in MACHINE_FAULTS else UserError(message)
 
 
 def _clear(path: Path) -> None:
@@ -162,17 +205,18 @@ def _clear(path: Path) -> None:
 
 
 @contextmanager
-def locked(workdir: Workdir) -> Iterator[None]:
+def locked(workdir: Workdir) -> Iterator[Callable[[], None]]:
     """Locks a folder to one run at a time; the system lifts the lock if the run dies.
 
     Args:
       workdir: the folder; made if need be.
 
     Yields:
-      Nothing; the run goes on inside.
+      A function that raises OSError once the folder is no longer the one that was locked.
 
     Raises:
-      UserError: if another run holds the folder, or it cannot be made.
+      UserError: if another run holds the folder, or it cannot be made or locked.
+      OSError: if the disk is full or broken.
     """
     path, made = workdir.root / ".lock", not workdir.root.exists()
     try:
@@ -180,13 +224,23 @@ def locked(workdir: Workdir) -> Iterator[None]:
         lock = FileLock(path).acquire(timeout=0)
     except Timeout as error:
         raise UserError(f"--workdir: another run is at work in {str(workdir.root)!r}; give another folder") from error
-    except OSError as error:
-        raise UserError(f"--workdir: {str(workdir.root)!r} cannot be written ({error})") from error
-    with lock:
+    except (OSError, NotImplementedError) as error:  # the latter by FileLock, for want of locks
+        raise _unwritable(workdir.root, error) from error
+    with lock, path.open("rb") as held:
+
+        def require_here() -> None:
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(held.fileno()), path.stat()):
+                    return
+            raise OSError(f"{str(workdir.root)!r} was removed, moved or replaced while the run was at work")
+
         try:
-            yield
+            yield require_here
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the lock of a folder that took the place of this one is not ours
+                require_here()
+                held.close()
+                path.unlink()
             if made:
                 with suppress(OSError):  # what the run wrote stays
                     workdir.root.rmdir()

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
@@ -98,18 +98,27 @@ def shard(array: np.ndarray, devices: Sequence[Device]) -> jax.Array:
     return jax.make_array_from_process_local_data(sharding, array, (len(devices), *array.shape[1:]))
 
 
-def on_abstract_device(function: Callable[..., Any], *, in_axes: Any = None) -> Callable[..., Any]:
-    """Binds the mapped axis of a function to one abstract device, so that ``jax.eval_shape`` can trace it.
+def on_abstract_devices(
+    function: Callable[..., Any], devices: Sequence[Device], *, parallel: str = "auto", in_axes: Any = None
+) -> Callable[..., Any]:
+    """Binds the mapped axis of a function as :func:`parallelize` does, so that ``jax.eval_shape`` can trace it.
 
     Args:
-      function: of arrays as one device sees them.
+      function: of arrays as one device sees them; what it returns is the same on all devices.
+      devices: more than one, of which only the number matters.
+      parallel: the front end, as for :func:`parallelize`.
       in_axes: as for :func:`parallelize`, for the arguments.
 
     Returns:
-      The function, whose split arguments vary over the axis.
+      The function of arrays of all devices.
     """
-    mesh = AbstractMesh((1,), (AXIS,), axis_types=(AxisType.Auto,))
-    return jax.shard_map(function, mesh=mesh, in_specs=_partition_specs(in_axes), out_specs=PartitionSpec())
+    return jax.shard_map(
+        function,
+        mesh=_mesh(devices).abstract_mesh,
+        in_specs=_partition_specs(in_axes),
+        out_specs=PartitionSpec(),
+        check_vma=front_end(parallel) == "shard_map",  # pmap does without
+    )
 
 
 def parallelize(

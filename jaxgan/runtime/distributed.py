@@ -93,12 +93,14 @@ def find_process(run: Run) -> Process | None:
     if run.process_count == 1:
         return None
     cluster = None if None not in (run.coordinator, run.process_count, run.process_index) else _cluster()
-    count = run.process_count or (cluster.get_process_count() if cluster else None)
+    count = run.process_count or _ask(cluster, "get_process_count")
     if count == 1 and run.coordinator is None and run.process_index is None:
         return None
+    if run.process_count is None and (cluster is None or cluster.name == "slurm"):
+        _require_srun()
     index = run.process_index
-    if index is None and cluster:
-        index = cluster.get_process_id()
+    if index is None and count is not None:
+        index = _ask(cluster, "get_process_id")
     if count is None and index is None and run.coordinator is None:
         if (size := int(os.environ.get("OMPI_COMM_WORLD_SIZE", 1))) > 1:
             raise UserError(
@@ -106,9 +108,9 @@ def find_process(run: Run) -> Process | None:
             )
         return None
     coordinator = run.coordinator
-    if coordinator is None and cluster:
+    if coordinator is None and count is not None:
         port = os.environ.get("JAX_COORDINATOR_PORT")
-        coordinator = cluster.get_coordinator_address(START_SECONDS, override_coordinator_port=port)
+        coordinator = _ask(cluster, "get_coordinator_address", START_SECONDS, override_coordinator_port=port)
     known = {"--coordinator": coordinator, "--process-count": count, "--process-index": index}
     if missing := [flag for flag, value in known.items() if value is None]:
         raise UserError(
@@ -132,8 +134,41 @@ def _cluster() -> Any:
         candidates = [c for c in jax_internals.cluster_types() if by_mpi or not c.opt_in_only_method]
         return next((c for c in candidates if c.is_env_present()), None)
     except Exception as error:  # a Cloud TPU machine whose metadata server does not answer, for one
-        _log.warning("cannot tell whether this is one process of many (%r): it goes on alone", error)
+        _log.warning("cannot tell whether this is one process of many (%s): it goes on alone", _in_one_line(error))
         return None
+
+
+def _ask(cluster: Any, question: str, *about: Any, **named: Any) -> Any:
+    """An answer of a cluster; None without a cluster, or if it does not answer, which is said."""
+    if cluster is None:
+        return None
+    try:
+        return getattr(cluster, question)(*about, **named)
+    except Exception as error:  # a pod that may not look at the others, for one
+        reason = f"{cluster.name} does not answer {question} ({_in_one_line(error)})"
+        _log.warning("%s: without --coordinator, --process-count and --process-index a process is alone", reason)
+        return None
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(repr(error).split())[:200]
+
+
+def _require_srun() -> None:
+    """Refuses one process that Slurm started for a job of many tasks: it would wait for the others, or leave them idle.
+
+    srun starts a process for each task. A batch script, or a shell of ``srun --pty``, is one process.
+    """
+    tasks = os.environ.get("SLURM_NTASKS", "")
+    if not tasks.isdecimal() or int(tasks) < 2 or "SLURM_PROCID" not in os.environ:
+        return
+    if {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"} & os.environ.keys():  # mpirun started this one
+        return
+    if "SLURM_STEP_NODELIST" not in os.environ or "SLURM_PTY_PORT" in os.environ:
+        raise UserError(
+            f"--process-count: Slurm gave this job {tasks} tasks and started one process; "
+            "start it by srun, or give --process-count 1 to train alone"
+        )
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Int, Key, UInt8, UInt32
 
 from jaxgan.methods import Batch, Method, Metrics
-from jaxgan.runtime.devices import Device, mapped_axis, on_abstract_device, parallelize, replicated
+from jaxgan.runtime.devices import Device, mapped_axis, on_abstract_devices, parallelize, replicated
 
 # Streams of random numbers. With the step and the index of an example a stream determines every random number of a run.
 INIT_STREAM, STEP_STREAM, SAMPLE_STREAM, EVALUATE_STREAM, VISUALIZE_STREAM, ASSESS_STREAM = range(6)
@@ -65,7 +65,8 @@ def initial_carry(
     *,
     image_shape: tuple[int, int, int],
     batch_size: int = 1,
-    axis_name: str | None = None,
+    devices: Sequence[Device] = (),
+    parallel: str = "auto",
 ) -> Carry:
     """Builds the carry of step 0.
 
@@ -73,8 +74,9 @@ def initial_carry(
       method: what is trained.
       seed: the run's seed.
       image_shape: height, width and channels of an image.
-      batch_size: images of one device that the method can take a step with.
-      axis_name: the mapped axis that the method was built for.
+      batch_size: images per step, over all devices.
+      devices: those that the method was built for, if they are more than one.
+      parallel: the front end for several devices.
 
     Returns:
       The method's initial state, with no step counted.
@@ -82,7 +84,9 @@ def initial_carry(
     state = method.init(stream_key(seed, INIT_STREAM))
     index = jnp.arange(batch_size)
     batch = Batch(jnp.zeros((batch_size, *image_shape)), index, index)
-    step = method.step if axis_name is None else on_abstract_device(method.step, in_axes=(None, 0, None))
+    step = method.step
+    if mapped_axis(devices):
+        step = on_abstract_devices(step, devices, parallel=parallel, in_axes=(None, 0, None))
     _, metrics = jax.eval_shape(step, state, batch, stream_key(seed, STEP_STREAM))  # only to learn which there are
     zeros = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
     return Carry(state, zeros, jnp.zeros((), jnp.int32))
@@ -214,8 +218,10 @@ def compile_program(
       The program. With the same seed ``sample`` draws from the same latents.
     """
     axis_name, everywhere = mapped_axis(devices), replicated(devices)
-    share = batch_size // len(devices)
-    start = partial(initial_carry, method, image_shape=image_shape, batch_size=share, axis_name=axis_name)
+    method = method._replace(step=jax.jit(method.step, inline=True))  # traced once for `init` and `train_steps`
+    start = partial(
+        initial_carry, method, image_shape=image_shape, batch_size=batch_size, devices=devices, parallel=parallel
+    )
 
     def sample(state: Any, seed: UInt32[Array, ""], count: int) -> UInt8[Array, "count height width channels"]:
         assert method.sample is not None

@@ -4,14 +4,16 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from jax.experimental import multihost_utils
 
 from jaxgan.errors import fail
 
 Stop = Callable[[], int | None]  # the signal that asked a run to stop, or None
+Handler = Callable[[int, object], None]
 
 
 class Interrupted(Exception):
@@ -22,39 +24,78 @@ class Interrupted(Exception):
         self.signum = signum
 
 
+# What asks a run to stop. SIGHUP, which Windows lacks, comes when the terminal is closed.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class _EndCommand:
+    """Ends a command at a signal, in one line and after cleaning up; the next signal ends it at once."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def __call__(self, signum: int, _frame: object) -> None:
+        for each in SIGNALS:
+            if isinstance(signal.getsignal(each), _EndCommand):
+                signal.signal(each, signal.SIG_DFL)
+        if signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        fail(self._program, "terminated", code=128 + signum)
+
+
+@contextmanager
+def _handled(signals: Iterable[int], handler: Handler) -> Iterator[dict[int, Any]]:
+    """Handles signals inside, except ignored ones, as SIGHUP under nohup, and those of other code than Python's.
+
+    Yields:
+      The handlers from before.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
+        yield {}
+        return
+    before = {each: signal.getsignal(each) for each in signals}
+    before = {each: found for each, found in before.items() if found not in (signal.SIG_IGN, None)}
+    for each in before:
+        signal.signal(each, handler)
+    try:
+        yield before
+    finally:
+        for each, found in before.items():
+            signal.signal(each, found)
+
+
 @contextmanager
 def graceful_signals() -> Iterator[Stop]:
-    """Turns the first Ctrl-C or SIGTERM into a request; a second one acts as usual.
+    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a request; a second one ends a command at once.
+
+    The system ends it then, so that no thread can hold it up. A program that calls the package gets its own handlers
+    back instead.
 
     Yields:
       A function that returns the signal that has come, or None.
     """
     received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
-        yield lambda: None
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {s: signal.getsignal(s) for s in signals}
 
     def remember(signum: int, _frame: object) -> None:
         received.append(signum)
-        for s in signals:
-            signal.signal(s, before[s])
+        _restore(before)
 
-    try:
-        for s in signals:
-            signal.signal(s, remember)
+    with _handled(SIGNALS, remember) as before:
         yield lambda: received[0] if received else None
-    finally:
-        for s in signals:
-            signal.signal(s, before[s])
+
+
+def _restore(before: Mapping[int, Any]) -> None:
+    """Gives signals the handlers from before a run, those of a command the system's."""
+    for each, found in before.items():
+        if found is not None:
+            signal.signal(each, signal.SIG_DFL if isinstance(found, _EndCommand) else found)
 
 
 @contextmanager
 def agreed_signals() -> Iterator[Stop]:
     """Turns SIGTERM to one process into a request that all processes see at the same call.
 
-    JAX catches the signal once the processes have met, and Ctrl-C is passed on to it.
+    JAX catches the signal once the processes have met, and Ctrl-C and SIGHUP are passed on to it.
 
     Yields:
       A function that returns the signal in all processes at once; all must call it the same number of times.
@@ -62,27 +103,25 @@ def agreed_signals() -> Iterator[Stop]:
     calls = itertools.count()
 
     def stop() -> int | None:
-        return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(next(calls)) else None
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.getsignal(signal.SIGINT)
+        if not multihost_utils.reached_preemption_sync_point(next(calls)):
+            return None
+        if before:
+            _restore({each: signal.getsignal(each) for each in SIGNALS})
+        return signal.SIGTERM
 
     def pass_on(_signum: int, _frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
+        _restore(before)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    signal.signal(signal.SIGINT, pass_on)
-    try:
+    with _handled([each for each in SIGNALS if each != signal.SIGTERM], pass_on) as before:
         yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
-def exit_on_sigterm(program: str) -> Iterator[None]:
-    """Lets SIGTERM end a command like Ctrl-C: in one line, after cleaning up, with exit code 143.
+def exit_on_signals(program: str) -> Iterator[None]:
+    """Lets Ctrl-C, SIGTERM and SIGHUP end a command in one line, after cleaning up, with exit code 130, 143 or 129.
+
+    A second signal ends it at once, whatever it waits for.
 
     Args:
       program: the name of the command.
@@ -90,11 +129,5 @@ def exit_on_sigterm(program: str) -> Iterator[None]:
     Yields:
       Nothing; the command runs inside.
     """
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(SIGNALS, _EndCommand(program)):
         yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: fail(program, "terminated", code=143))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -8,6 +8,7 @@ import pytest
 from jaxgan import data
 from jaxgan.data.catalog import MNIST
 from jaxgan.data.idx import assemble
+from jaxgan.data.order import tfds_order
 from jaxgan.data.sources import read_archive
 
 
@@ -21,6 +22,11 @@ def test_the_embedded_files_are_mnist(original):
     counts = np.bincount(original["train"].labels)
     assert counts.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert np.bincount(original["test"].labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_the_order_of_tfds_is_known_without_tfds(original):
+    train = original["train"]
+    assert train.labels[tfds_order(train.size, "train")][:10].tolist() == [4, 1, 0, 7, 8, 1, 2, 7, 1, 6]
 
 
 @pytest.mark.slow

@@ -5,12 +5,13 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from jaxgan import data
-from jaxgan.data import catalog
+from jaxgan.data import catalog, tfds_directory
 from jaxgan.errors import UserError
-from tests.photographs import COUNTS, SMALL, cifar10, other
+from tests.photographs import COUNTS, SMALL, cifar10, encoded, other
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,7 @@ def test_the_newest_version_of_any_images_is_streamed_at_a_given_size(tmp_path):
     for name, words in (("another", "tfds build another"), ("ciphar10", "tfds build ciphar10")):
         with pytest.raises(UserError, match=words):
             data.stream(name, data_dir=tmp_path, image_size=16)
-    with pytest.raises(UserError, match="--split: 'test' is not known, choose from train"):
+    with pytest.raises(UserError, match="--data: split of 'other': 'test' is not known, choose from train"):
         data.stream("other", split="test", data_dir=tmp_path, image_size=16)
 
 
@@ -86,3 +87,51 @@ def test_a_data_set_without_images_is_told_so(photographs, monkeypatch):
 def test_the_catalog_s_size_gives_way_to_the_one_asked_for(photographs):
     stream = data.stream("cifar10", data_dir=photographs, image_size=8)
     assert stream.everything(most=2).images.shape == (2, 8, 8, 3)
+
+
+def prepare_other(folder, features, rows, *, config=None):
+    """Has TFDS prepare a data set ``other`` of these features and rows."""
+
+    class Other(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)] if config else []
+
+        def _info(self):
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features(tfds.features)))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            return ((str(number), row) for number, row in enumerate(rows))
+
+    tfds.disable_progress_bar()
+    Other(data_dir=folder, file_format="array_record").download_and_prepare()
+
+
+def grey_of_16_bits(features):
+    return {"image": features.Image(shape=(None, None, 1), dtype=np.uint16, encoding_format="png")}
+
+
+def test_images_of_16_bits_are_scaled_and_a_config_is_named(tmp_path):
+    ramp = np.linspace(0, 65_535, 64).reshape(8, 8).astype(np.uint16)
+    prepare_other(tmp_path, grey_of_16_bits, [{"image": encoded(ramp, "png")}], config="deep")
+    with pytest.raises(UserError, match="--data: 'other' is not known, choose from other/deep"):
+        data.stream("other", data_dir=tmp_path, image_size=8)
+    images, _ = data.stream("other/deep", data_dir=tmp_path, image_size=8).read([0])
+    np.testing.assert_array_equal(images[0], np.dstack([np.round(ramp / 257)] * 3))
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (lambda f: {"image": f.Image(shape=(8, 8, 1), dtype=np.float32)}, "has images of float32"),
+        (lambda f: {"image": f.Tensor(shape=(8, 8), dtype=np.uint8)}, "has Tensor for 'image', it must be Image"),
+        (lambda f: {"photo": f.Image(shape=(8, 8, 1))}, "has no feature 'image' to read, it has photo"),
+    ],
+    ids=["floats", "a tensor", "another name"],
+)
+def test_features_that_are_no_such_images_are_refused_by_name(features, words):
+    spec = catalog.find("other", image_size=8)
+    with pytest.raises(UserError, match=words):
+        tfds_directory.require_features(spec, ("image",), tfds.features.FeaturesDict(features(tfds.features)))

@@ -204,7 +204,9 @@ def test_a_data_set_in_a_folder_that_one_may_not_enter_is_refused(small, prepare
 
 
 def test_an_unknown_split_is_refused_by_name(small, prepared_dir):
-    with pytest.raises(UserError, match="--split: 'tests' is not known, choose from test, train; did you mean 'test'"):
+    with pytest.raises(
+        UserError, match="--data: split of 'mnist': 'tests' is not known, choose from test, train; did you mean 'test'"
+    ):
         pipeline.load(small.spec, "tests", data_dir=prepared_dir)
 
 

@@ -45,7 +45,7 @@ def test_the_command_says_what_it_built_and_names_what_it_wrote(unbroken):
     assert str(folder / "figures" / "samples.png") in output
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_run_stopped_by_a_signal_says_how_to_go_on_to_the_same_bytes(signum, mnist_dir, tmp_path, unbroken):
     folder = Workdir(tmp_path / "run")
     process = start(folder.root, mnist_dir)

@@ -1,5 +1,7 @@
 """Single steps of small methods, for tests of what a step does."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,11 +20,23 @@ def a_batch(size=8, *, labels=None, shape=SHAPE):
     return Batch(images, labels, jnp.arange(size))
 
 
+@cache
+def initial(config, shape=SHAPE, **options):
+    """The state in which a config's method starts."""
+    return jax.jit(build(config, image_shape=shape, **options).init)(KEY)
+
+
+@cache
+def compiled_step(config, shape=SHAPE, **options):
+    """The compiled step of a config's method."""
+    return jax.jit(build(config, image_shape=shape, **options).step)
+
+
 def one_step(config, state=None, *, batch=None, shape=SHAPE, **options):
     """The state before a step, the state after it, and its metrics."""
-    method = build(config, image_shape=shape, **options)
-    state = state or jax.jit(method.init)(KEY)
-    return state, *jax.jit(method.step)(state, a_batch(shape=shape) if batch is None else batch, KEY)
+    state = state or initial(config, shape, **options)
+    batch = a_batch(shape=shape) if batch is None else batch
+    return state, *compiled_step(config, shape, **options)(state, batch, KEY)
 
 
 def changed(before, after):

@@ -11,7 +11,17 @@ import pytest
 from jaxgan.methods import Batch, build
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.nn import noise
-from tests.methods.steps import KEY, SHAPE, a_batch, assert_close, changed, first_update, one_step
+from tests.methods.steps import (
+    KEY,
+    SHAPE,
+    a_batch,
+    assert_close,
+    changed,
+    compiled_step,
+    first_update,
+    initial,
+    one_step,
+)
 from tests.programs import stepper
 
 CLASSES = 3
@@ -30,8 +40,8 @@ def networks(config, classes=CLASSES):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"loss": "minimax"},
-        {"loss": "least_squares"},
+        pytest.param({"loss": "minimax"}, marks=pytest.mark.slow),
+        pytest.param({"loss": "least_squares"}, marks=pytest.mark.slow),
         {"loss": "hinge", "spectral_norm": True},
         R3GAN,
         {"dragan_weight": 10.0},
@@ -50,7 +60,7 @@ def test_every_option_trains_both_networks_and_sums_its_terms(fields):
         assert all(changed(getattr(before, name).params, getattr(after, name).params)), name
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_lazy_penalties_take_steps_with_64_bit_numbers_enabled(devices):
     config = dataclasses.replace(SMALL, discriminator_norm="none", generator_norm="none", penalty_every=4, **R3GAN)
     with jax.enable_x64(True):
@@ -62,8 +72,7 @@ def test_lazy_penalties_take_steps_with_64_bit_numbers_enabled(devices):
 
 def test_a_relativistic_generator_is_compared_with_real_images():
     config = dataclasses.replace(ALONE, conditional=False, loss="relativistic", discriminator_learning_rate=0.0)
-    step = jax.jit(build(config, image_shape=SHAPE).step)
-    state = jax.jit(build(config, image_shape=SHAPE).init)(KEY)
+    step, state = compiled_step(config), initial(config)
     darker = a_batch()._replace(images=a_batch().images - 0.5)
     found = [float(step(state, batch, KEY)[1]["generator_loss"]) for batch in (a_batch(), darker)]
     assert found[0] != found[1]
@@ -84,7 +93,7 @@ def test_truncation_changes_samples_and_not_training():
     plain, closer, middle = (
         build(dataclasses.replace(config, truncation=factor), image_shape=SHAPE) for factor in (1.0, 0.5, 0.0)
     )
-    state = jax.jit(plain.init)(KEY)
+    state = initial(config)
     programs = [jax.jit(method.step).lower(state, a_batch(), KEY).as_text() for method in (plain, closer)]
     assert programs[0] == programs[1]
     drawn = (jax.jit(method.sample, static_argnums=2)(state, KEY, 20) for method in (plain, closer, middle))
@@ -93,7 +102,7 @@ def test_truncation_changes_samples_and_not_training():
 
 
 def test_unconditional_networks_do_not_depend_on_the_number_of_classes():
-    states = [jax.jit(build(SMALL, image_shape=SHAPE, classes=classes).init)(KEY) for classes in (CLASSES, 10)]
+    states = [initial(SMALL, classes=classes) for classes in (CLASSES, 10)]
     jax.tree.map(np.testing.assert_array_equal, *states)
     assert "embedding" not in states[0].generator.params
     assert states[0].discriminator.params["output"]["kernel"].shape[-1] == 1
@@ -160,8 +169,8 @@ def test_both_losses_and_every_penalty_depend_on_the_labels():
     config = dataclasses.replace(
         CONDITIONAL, r1_weight=1.0, r2_weight=1.0, dragan_weight=1.0, discriminator_norm="none"
     )
-    method = build(config, image_shape=SHAPE, classes=CLASSES, optimizer=SGD)
-    state, step = jax.jit(method.init)(KEY), jax.jit(method.step)
+    how = {"classes": CLASSES, "optimizer": SGD}
+    state, step = initial(config, **how), compiled_step(config, **how)
     some, others = (step(state, a_batch(labels=labels), KEY)[1] for labels in ([0, 1, 2, 0], [1, 2, 0, 1]))
     assert {name for name in some if some[name] != others[name]} == set(some)
     assert {name for name in some if name.endswith("_penalty")} == {"r1_penalty", "r2_penalty", "dragan_penalty"}
@@ -187,8 +196,7 @@ def test_conditional_samples_take_the_classes_in_turn():
 
 
 def test_the_figure_of_classes_has_a_column_for_each_latent():
-    method = build(CONDITIONAL, image_shape=SHAPE, classes=CLASSES)
-    state = jax.jit(method.init)(KEY)
+    method, state = build(CONDITIONAL, image_shape=SHAPE, classes=CLASSES), initial(CONDITIONAL, classes=CLASSES)
     rows = jax.jit(lambda state: method.visualize(state, a_batch(1), KEY)["classes"].rows)(state)
     assert sorted(rows) == ["0", "1", "2"]
     samples = jax.jit(method.sample, static_argnums=2)(state, KEY, 10)

@@ -23,6 +23,12 @@ SHAPE, KEY = (6, 5, 1), jax.random.key(0)
 SMALL = VAE(latent_size=3, hidden_units=16)
 
 
+@pytest.fixture(scope="module")
+def start():
+    """The state in which the small method starts, whatever its beta and its rates."""
+    return jax.jit(build(SMALL, image_shape=SHAPE).init)(KEY)
+
+
 def a_batch(size=16, seed=0):
     images = np.random.default_rng(seed).uniform(-1, 1, (size, *SHAPE)).astype(np.float32)
     return Batch(jnp.asarray(images), jnp.arange(size) % 10, jnp.arange(size))
@@ -51,22 +57,23 @@ def test_the_divergence_is_summed_over_latents_in_nats():
     np.testing.assert_allclose(kl_divergence(mean, log_variance), by_hand, rtol=1e-6, atol=1e-7)
 
 
-def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images():
+def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images(start):
     method = build(SMALL, image_shape=SHAPE)
     mean, log_variance = [1.0, -2.0, 0.0], [0.0, math.log(2), 1.0]
-    state = with_zeros(jax.jit(method.init)(KEY), encoder=mean + log_variance)
+    state = with_zeros(start, encoder=mean + log_variance)
     by_hand = (1 + 4 + 0 + (1 + 2 + math.e) - 3 - (0 + math.log(2) + 1)) / 2
+    evaluate = jax.jit(method.evaluate)
     for size in (1, 16):
-        metrics = jax.jit(method.evaluate)(state, a_batch(size), KEY)
+        metrics = evaluate(state, a_batch(size), KEY)
         assert metrics["reconstruction"] == pytest.approx(30 * math.log(2), rel=1e-5)  # a logit of 0 for each pixel
         assert metrics["kl_divergence"] == pytest.approx(by_hand, rel=1e-5)
         assert metrics["negative_elbo"] == pytest.approx(30 * math.log(2) + by_hand, rel=1e-5)
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
-def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta):
+def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta, start):
     method = build(VAE(latent_size=3, hidden_units=16, beta=beta), image_shape=SHAPE)
-    metrics = jax.jit(method.step)(jax.jit(method.init)(KEY), a_batch(), KEY)[1]
+    metrics = jax.jit(method.step)(start, a_batch(), KEY)[1]
     terms = metrics["reconstruction"], metrics["kl_divergence"]
     assert terms[1] > 0.01
     assert metrics["loss"] == pytest.approx(float(terms[0] + beta * terms[1]), rel=1e-6)
@@ -96,13 +103,13 @@ def test_the_gradient_is_that_of_the_loss_written_out():
     jax.tree.map(close, after.network.params, expected)
 
 
-def test_samples_need_the_averaged_decoder_alone():
-    method = build(SMALL, image_shape=SHAPE)
-    state = jax.jit(method.init)(KEY)
+def test_samples_need_the_averaged_decoder_alone(start):
+    method, state = build(SMALL, image_shape=SHAPE), start
+    sample = jax.jit(method.sample, static_argnums=2)
     encoderless = state.replace(averaged={"decoder": state.averaged["decoder"]}, network=None)
-    images = method.sample(encoderless, KEY, 7)
-    np.testing.assert_array_equal(images, method.sample(state, KEY, 7))
-    np.testing.assert_allclose(images[:3], method.sample(state, KEY, 3), rtol=1e-5, atol=1e-6)
+    images = sample(encoderless, KEY, 7)
+    np.testing.assert_array_equal(images, sample(state, KEY, 7))
+    np.testing.assert_allclose(images[:3], sample(state, KEY, 3), rtol=1e-5, atol=1e-6)
     assert len(np.unique(images, axis=0)) == 7
     logits = method.networks["decoder"].module.apply(
         {"params": state.averaged["decoder"]}, noise.normal(noise.random_bits(KEY, jnp.arange(7), count=3))
@@ -110,17 +117,17 @@ def test_samples_need_the_averaged_decoder_alone():
     np.testing.assert_allclose(images, 2 / (1 + np.exp(-logits)) - 1, atol=1e-6)
 
 
-def test_averaged_parameters_are_evaluated_and_sampled_from():
+def test_averaged_parameters_are_evaluated_and_sampled_from(start):
     method = build(VAE(latent_size=3, hidden_units=16, ema_decay=0.75), image_shape=SHAPE)
-    state = jax.jit(method.init)(KEY)
-    after, _ = jax.jit(method.step)(state, a_batch(), KEY)
-    expected = jax.tree.map(lambda a, p: 0.75 * a + 0.25 * p, state.averaged, after.network.params)
+    after, _ = jax.jit(method.step)(start, a_batch(), KEY)
+    expected = jax.tree.map(lambda a, p: 0.75 * a + 0.25 * p, start.averaged, after.network.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.averaged, expected)
     plain = build(VAE(latent_size=3, hidden_units=16, ema_decay=0.0), image_shape=SHAPE)
     swapped = after.replace(network=after.network.replace(params=after.averaged), averaged=None)
-    np.testing.assert_array_equal(method.sample(after, KEY, 3), plain.sample(swapped, KEY, 3))
+    sample, plain_sample = (jax.jit(each.sample, static_argnums=2) for each in (method, plain))
+    np.testing.assert_array_equal(sample(after, KEY, 3), plain_sample(swapped, KEY, 3))
     assert jax.jit(method.evaluate)(after, a_batch(), KEY) == jax.jit(plain.evaluate)(swapped, a_batch(), KEY)
-    assert jax.jit(plain.init)(KEY).averaged is None
+    assert jax.eval_shape(plain.init, KEY).averaged is None
 
 
 @pytest.mark.parametrize("targets", ["soft", "binarized"])
@@ -135,8 +142,9 @@ def test_encoder_and_loss_see_one_set_of_targets_per_key(targets):
     params["encoder"]["output"]["kernel"] = jnp.ones((30, 2)) * jnp.array([1.0, 0.0])
     state = state.replace(averaged=None)
     sums = []
+    step = jax.jit(method.step)
     for seed in range(5):
-        metrics = jax.jit(method.step)(state, a_batch(1), jax.random.key(seed))[1]
+        metrics = step(state, a_batch(1), jax.random.key(seed))[1]
         sums.append(30 * math.log(1 + math.e) - float(metrics["reconstruction"]))
         assert metrics["kl_divergence"] == pytest.approx(sums[-1] ** 2 / 2, rel=1e-4)
     whole = [value == pytest.approx(round(value), abs=1e-3) for value in sums]
@@ -168,10 +176,10 @@ def test_visualizations_show_reconstructions_paths_and_the_plane():
     assert shown["manifold"].images.shape == (400, *SHAPE)
 
 
-def test_images_of_one_class_have_no_interpolation_to_show():
+def test_images_of_one_class_have_no_interpolation_to_show(start):
     method = build(SMALL, image_shape=SHAPE)
     alike = a_batch()._replace(labels=jnp.zeros(16, jnp.int32))
-    assert set(method.visualize(jax.jit(method.init)(KEY), alike, KEY)) == {"reconstructions"}
+    assert set(method.visualize(start, alike, KEY)) == {"reconstructions"}
 
 
 def test_the_manifold_is_a_grid_of_equal_probability_z_2_upwards():
@@ -214,11 +222,10 @@ def test_convolutional_networks_map_to_moments_and_to_logits():
         assert output.shape == shapes[name]
 
 
-def test_the_first_update_has_the_learning_rate_of_the_config():
+def test_the_first_update_has_the_learning_rate_of_the_config(start):
     method = build(VAE(latent_size=3, hidden_units=16, learning_rate=0.125), image_shape=SHAPE)
-    before = jax.jit(method.init)(KEY)
-    after, _ = jax.jit(method.step)(before, a_batch(), KEY)
-    assert first_update(before.network, after.network) == pytest.approx(0.125, rel=1e-3)
+    after, _ = jax.jit(method.step)(start, a_batch(), KEY)
+    assert first_update(start.network, after.network) == pytest.approx(0.125, rel=1e-3)
 
 
 def a_tiny_vae(seed=0):

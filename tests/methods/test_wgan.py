@@ -83,7 +83,12 @@ class Shift(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("shift", "weight"), [((1.0,), 10.0), ((1.5, -2.0), 100.0), pytest.param((0.6, -0.8), 10.0, marks=pytest.mark.slow)]
+    ("shift", "weight"),
+    [
+        ((1.0,), 10.0),
+        pytest.param((1.5, -2.0), 100.0, marks=pytest.mark.slow),
+        pytest.param((0.6, -0.8), 10.0, marks=pytest.mark.slow),
+    ],
 )
 def test_the_critic_estimates_the_distance_of_two_normal_distributions(shift, weight):
     # W1 of a distribution and the same moved by v is |v|. The two-sided penalty lets the slope be 1 + |v| / (2 weight).

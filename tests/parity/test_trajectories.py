@@ -10,7 +10,7 @@ from imperative.parity import functional, imperative
 from tests.parity import record
 from tests.parity.agreement import assert_agree, assert_as_recorded, assert_same_curves
 
-LONG, SINGLE = 100, 60  # steps in double and in single precision
+LONG, SINGLE = 60, 40  # steps in double and in single precision
 KINDS = pytest.mark.parametrize("kind", record.CONFIGS)
 
 

@@ -52,7 +52,7 @@ def double_precision():
         yield
 
 
-@pytest.mark.parametrize("kind", ["dcgan", "wgan"])
+@pytest.mark.parametrize("kind", ["dcgan", pytest.param("wgan", marks=pytest.mark.slow)])
 def test_without_a_trap_the_first_passes_match_the_record(kind):
     assert_first_passes_as_recorded(kind, built(kind))
 
@@ -92,7 +92,7 @@ def test_trap_slope_of_leaky_relu():
         assert_first_passes_as_recorded("dcgan", built("dcgan", negative_slope=0.01))  # PyTorch's default
 
 
-@pytest.mark.parametrize("kind", ["dcgan", "wgan"])
+@pytest.mark.parametrize("kind", ["dcgan", pytest.param("wgan", marks=pytest.mark.slow)])
 def test_trap_epsilon_of_normalization(kind, monkeypatch):
     monkeypatch.setattr(layers, "EPSILON", 1e-6)  # Flax's, for all but batch normalization
     with pytest.raises(AssertionError, match="further apart"):

@@ -12,6 +12,7 @@ from jaxgan.methods.vae import VAE
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.methods.wgan import WGAN
 from jaxgan.runtime import devices as runtime_devices
+from jaxgan.runtime.program import Inputs
 from tests.programs import stepper
 
 BATCH, STEPS = 16, 20
@@ -121,5 +122,6 @@ def test_the_compiler_gets_options_that_it_knows_and_no_others(monkeypatch):
 def test_the_training_program_is_compiled_with_these_options(devices, parallel, monkeypatch):
     monkeypatch.setattr(runtime_devices, "compiler_options", lambda devices: {"xla_cpu_of_another_year": "1"})
     program = made(devices=devices, parallel=parallel)
+    abstract = jax.eval_shape(program.program.init, np.uint32(0))
     with pytest.raises(jax.errors.JaxRuntimeError, match="xla_cpu_of_another_year"):
-        program.advance(program.start(), stop=1)
+        program.program.train_steps.lower(abstract, Inputs(*program.resident, np.int32(1))).compile()

@@ -66,13 +66,26 @@ def test_a_ruined_state_is_not_saved(toy_config, toy_dataset):
 
         return method._replace(step=step)
 
-    with pytest.raises(train.Diverged, match="a parameter is not finite"):
+    with pytest.raises(train.Diverged, match=r"averaged/.* is not finite after step"):
         train_config(toy_config, toy_dataset, change=ruin)
     assert latest_step(Workdir(toy_config.run.workdir).checkpoints) is None
 
 
-def test_finiteness_looks_at_every_number_of_a_state():
+def test_the_first_array_that_is_not_finite_is_named():
     good = {"a": jnp.ones(3), "step": jnp.zeros((), jnp.int32), "b": {"c": jnp.zeros((2, 2))}}
-    assert train.is_finite(good)
+    assert train.not_finite(good) is None
     for bad in (jnp.nan, jnp.inf):
-        assert not train.is_finite({**good, "b": {"c": jnp.array([[0, bad], [0, 0]])}})
+        assert train.not_finite({**good, "b": {"c": jnp.array([[0, bad], [0, 0]])}}) == "b/c"
+
+
+def test_a_loss_that_is_not_finite_is_named_with_the_array(toy_config, toy_dataset):
+    def ruin(method):
+        def step(state, batch, key):
+            state, metrics = method.step(state, batch, key)
+            ruined = state.replace(averaged=jax.tree.map(lambda x: x * jnp.nan, state.averaged))
+            return ruined, {**metrics, "generator_loss": metrics["generator_loss"] * jnp.inf}
+
+        return method._replace(step=step)
+
+    with pytest.raises(train.Diverged, match=r"generator_loss is not finite at step 0, nor is averaged/.* after it"):
+        train_config(toy_config, toy_dataset, change=ruin)

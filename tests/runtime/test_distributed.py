@@ -99,6 +99,59 @@ def test_a_cluster_that_does_not_answer_leaves_the_process_alone(environment, mo
     assert "no metadata server" in caplog.text
 
 
+class Forbidden:
+    """A cluster that counts its processes, or does not, and says no more."""
+
+    name, opt_in_only_method, count = "k8s", False, None
+
+    @classmethod
+    def is_env_present(cls):
+        return True
+
+    @classmethod
+    def get_process_count(cls):
+        if cls.count is None:
+            raise RuntimeError("Kubernetes API Error: 403 - Forbidden\nIt appears that")
+        return cls.count
+
+    @classmethod
+    def get_process_id(cls):
+        raise RuntimeError("Kubernetes API Error: 403 - Forbidden")
+
+    get_coordinator_address = get_process_id
+
+
+def test_a_pod_that_may_not_ask_its_cluster_goes_on_alone(environment, monkeypatch, caplog):
+    environment({})
+    monkeypatch.setattr(jax_internals, "cluster_types", lambda: [Forbidden])
+    assert find_process(Run()) is None
+    (record,) = caplog.records
+    assert "k8s does not answer get_process_count" in record.getMessage()
+    assert "403" in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def test_one_of_many_that_may_not_ask_for_its_place_is_told_the_flags(environment, monkeypatch):
+    environment({})
+    monkeypatch.setattr(jax_internals, "cluster_types", lambda: [type("Counted", (Forbidden,), {"count": 4})])
+    with pytest.raises(UserError, match="--coordinator: must be given with --process-count and --process-index"):
+        find_process(Run())
+    assert find_process(Run(coordinator="a:1", process_count=4, process_index=3)) == Process(4, 3, "a:1")
+
+
+BATCH = {name: value for name, value in SLURM.items() if name != "SLURM_STEP_NODELIST"} | {"SLURM_PROCID": "0"}
+
+
+@pytest.mark.parametrize("variables", [BATCH, SLURM | {"SLURM_PTY_PORT": "9"}])
+def test_a_job_of_many_tasks_without_srun_is_told_at_once(variables, environment):
+    environment(variables)
+    with pytest.raises(UserError, match="gave this job 2 tasks and started one process; start it by srun, or give"):
+        find_process(Run())
+    assert find_process(Run(process_count=1)) is None
+    environment({"SLURM_NTASKS": "1"})
+    assert find_process(Run()) is None
+
+
 def test_saving_does_not_count_in_the_agreement_on_a_signal(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", asked.append)

@@ -1,0 +1,47 @@
+"""Decoded images of every kind as bytes of one channel or three, without guessing what their numbers mean."""
+
+import numpy as np
+from PIL import Image
+
+from jaxgan.errors import UserError
+
+SIXTEEN_BITS = 257  # 65,535 is white, and so is 255
+
+
+def to_bytes(image: Image.Image, *, channels: int) -> Image.Image:
+    """Converts an image to grey or colours of eight bits.
+
+    Numbers of 16 bits are divided by 257, palettes are looked up, and what is transparent shows white.
+
+    Args:
+      image: an image as Pillow decodes it.
+      channels: 1 for grey, 3 for colours.
+
+    Returns:
+      The image in Pillow's mode L or RGB; itself if it is in that mode.
+
+    Raises:
+      UserError: if its numbers have no fixed range, as floats, or Pillow cannot convert them.
+    """
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode == mode:
+        return image
+    if image.mode.startswith("I"):
+        image = _from_sixteen_bits(image)
+    elif image.mode == "F":
+        raise UserError("an image has numbers of floating point, whose range is not known; give 8 or 16 bits")
+    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    try:
+        return image.convert(mode)
+    except ValueError as error:
+        raise UserError(f"an image is of Pillow's mode {image.mode!r}, which cannot be read as {mode}") from error
+
+
+def _from_sixteen_bits(image: Image.Image) -> Image.Image:
+    numbers = np.asarray(image).astype(np.int64)
+    if numbers.min() < 0 or numbers.max() > 65_535:
+        raise UserError(f"an image has numbers from {numbers.min()} to {numbers.max()}, beyond 16 bits")
+    return Image.fromarray(np.round(numbers / SIXTEEN_BITS).astype(np.uint8))

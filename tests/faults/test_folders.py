@@ -1,0 +1,174 @@
+"""A folder or a disk that fails under a run: one line, the last checkpoint intact, and two runs never in one folder."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from jaxgan.data import Dataset, cache, pipeline
+from jaxgan.data.catalog import MNIST
+from jaxgan.data.prepared import Prepared
+from jaxgan.errors import UserError
+from jaxgan.runs import checkpoints, tracking
+from jaxgan.runs.workdir import Workdir, locked
+from tests.training import assert_same, content
+
+
+@pytest.fixture
+def before(monkeypatch):
+    """Does something before a function of a module is called for the so manieth time."""
+
+    def before(module, name, work, *, call=1):
+        original, calls = getattr(module, name), iter(range(call - 1))
+
+        def replaced(*args, **options):
+            if next(calls, None) is None:
+                monkeypatch.setattr(module, name, original)
+                work()
+            return original(*args, **options)
+
+        monkeypatch.setattr(module, name, replaced)
+
+    return before
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Mounts a small disk where this process may."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
+            pytest.skip("needs the right to mount a disk")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", folder], capture_output=True)
+
+
+def one_line(capfd):
+    line = capfd.readouterr().err
+    assert "Traceback" not in line
+    assert line.count("error: ") == 1
+    return next(each for each in line.splitlines() if "error: " in each)
+
+
+MOMENTS = {"log": tracking, "save_samples": tracking, "save": checkpoints, "draw": tracking}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_folder_that_is_removed_ends_the_run_in_one_line(start, toy_config, before, capfd, moment):
+    root = toy_config.run.workdir
+    before(MOMENTS[moment], moment, lambda: shutil.rmtree(root))
+    assert start() == 1
+    line = one_line(capfd)
+    assert line.startswith("vanilla_gan: error: stopped, ")
+    assert str(root) in line
+
+
+def test_a_folder_that_is_replaced_ends_the_run_and_is_not_written(start, toy_config, before, capfd):
+    root = toy_config.run.workdir
+
+    def replace():
+        root.rename(root.with_name("moved"))
+        root.mkdir()
+        (root / ".lock").write_text("another run's")
+
+    before(checkpoints, "require_saved", replace, call=2)
+    assert start() == 1
+    assert f"{str(root)!r} was removed, moved or replaced while the run was at work" in one_line(capfd)
+    assert [p.name for p in root.iterdir()] == [".lock"]
+
+
+def fill(folder):
+    with (folder / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+def use_up(folder):
+    (folder / "ballast").mkdir()
+    with contextlib.suppress(OSError):
+        for number in range(10**6):
+            (folder / "ballast" / str(number)).touch()
+
+
+@pytest.mark.parametrize(("options", "exhaust"), [("size=8m", fill), ("nr_inodes=400", use_up)])
+def test_a_full_disk_keeps_the_last_checkpoint(start, before, disk, capfd, finished_toy_run, options, exhaust):
+    folder = disk(options)
+    before(checkpoints, "save", lambda: exhaust(folder), call=3)
+    assert start("--workdir", folder / "run") == 1
+    line = one_line(capfd)
+    assert re.search(r"stopped, no checkpoint can be written to '[^']*' \(No space left on device\); ", line)
+    assert re.search("the checkpoint of step [36] is kept; mend that and run the same command to go on", line)
+    ballast = folder / "ballast"
+    shutil.rmtree(ballast) if ballast.is_dir() else ballast.unlink()
+    assert start("--workdir", folder / "run") == 0
+    assert_same(content(folder / "run"), content(finished_toy_run))
+
+
+def test_a_disk_that_is_full_at_the_start_is_a_fault_of_the_machine(start, disk, capfd):
+    folder = disk("size=1m")
+    fill(folder)
+    assert start("--workdir", folder / "run") == 1
+    assert "No space left on device" in one_line(capfd)
+
+
+def test_a_read_only_disk_is_refused(start, disk, capfd):
+    folder = disk("ro")
+    assert start("--workdir", folder / "run") == 2
+    assert "cannot be written (Read-only file system)" in one_line(capfd)
+
+
+def test_the_lock_of_a_dead_process_is_no_obstacle(tmp_path):
+    (tmp_path / ".lock").write_text("12345")
+    with locked(Workdir(tmp_path)):
+        pass
+
+
+def test_a_lock_that_another_run_holds_survives_ours(tmp_path):
+    with locked(Workdir(tmp_path)) as require_here:
+        require_here()
+        (tmp_path / ".lock").unlink()
+        (tmp_path / ".lock").write_text("of a second run")
+        with pytest.raises(OSError, match="was removed, moved or replaced"):
+            require_here()
+    assert (tmp_path / ".lock").read_text() == "of a second run"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named_with_the_way_out(tmp_path, monkeypatch, number):
+    def refuse(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=r"--workdir: the file system .* takes no locks .*; mount it with locks, or"):
+        locked(Workdir(tmp_path / "run")).__enter__()
+    with pytest.raises(UserError, match=r"--data-dir: .* cannot be locked .*, name another"):
+        pipeline.prepare(MNIST, data_dir=tmp_path / "data")
+
+
+def _write_cache(folder, seed):
+    images = np.random.default_rng(seed).integers(0, 256, (200, 28, 28, 1), np.uint8)
+    for _ in range(20):
+        cache.write(MNIST, "train", Dataset("mnist", images, np.full(200, seed, np.int32), ()), prepared=folder)
+
+
+def test_a_cache_that_two_write_at_once_is_whole_or_none(tmp_path):
+    prepared = Prepared(tmp_path, "f" * 64)
+    with ThreadPoolExecutor(2) as pool:
+        written = [pool.submit(_write_cache, prepared, seed) for seed in (1, 2)]
+        while not all(each.done() for each in written):
+            if data := cache.read(MNIST, "train", prepared=prepared):
+                expected = np.random.default_rng(int(data.labels[0])).integers(0, 256, (200, 28, 28, 1), np.uint8)
+                np.testing.assert_array_equal(data.images, expected)
+        assert [each.result() for each in written] == [None, None]
+    assert len(list((tmp_path / "npy").iterdir())) == 3
