@@ -6,8 +6,8 @@ Time:      about 14 min on two CPU cores, 10 epochs at 23 steps per second
 Expect:    most digits legible from the fourth epoch on; at the end some still have broken strokes
 Figures:   training (velocity error, held out too), progress, samples, path (from noise to images);
            with --conditional also classes (a row for each)
-Try:       --conditional --guidance 2, digits on demand; --sampler euler --sample-steps 30, as many network
-           evaluations; --sample-steps 2, how straight the paths are; --time logit-normal
+Try:       --conditional --guidance 2, digits on demand; --sampler euler --sample-steps 29, as many network
+           evaluations; --sample-steps 2, how straight the paths are; --prediction velocity, a harder target
 Writes:    runs/flow_matching/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and
            figures/
 """

@@ -69,6 +69,7 @@ FREE_FIELDS = frozenset(
 )
 
 RENAMED_FIELDS = {"latent_law": "prior"}  # what earlier versions called a field of a method
+ADDED_FIELDS = {"flow_matching": {"prediction": "velocity"}}  # what runs of earlier versions did, without the field
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def from_json(text: str, *, source: str) -> Config:
         if kind not in METHODS:
             raise unknown_choice(f"{source}: method kind", kind, METHODS)
         method: dict[str, Any] = {RENAMED_FIELDS.get(name, name): value for name, value in method.items()}
+        method = ADDED_FIELDS.get(kind, {}) | method
         config = Config(METHODS[kind].config(**method), Run(**run))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{source}: damaged, it is not the config of a run ({error!r})") from error

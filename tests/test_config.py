@@ -96,6 +96,12 @@ def test_a_field_is_read_by_its_earlier_name_too():
     assert from_json(json.dumps(tree), source="here") == with_fields(prior="normal")
 
 
+def test_flow_matching_from_before_images_were_predicted_has_velocities():
+    tree = json.loads(to_json(Config(METHODS["flow_matching"].config())))
+    del tree["method"]["prediction"]
+    assert from_json(json.dumps(tree), source="here").method.prediction == "velocity"
+
+
 def test_paths_may_be_text_and_begin_with_a_tilde():
     assert Run(workdir="runs/mine").workdir == Path("runs/mine")
     assert Run(workdir="~/mine").workdir == Path.home() / "mine"

@@ -1,7 +1,7 @@
 """Flow matching: a network regresses the velocity that carries noise to images; sampling solves an ODE.
 
 With noise x_0 from N(0, I) and an image x_1, the optimal-transport path is x_t = (1 - t) x_0 + t x_1, whose velocity is
-x_1 - x_0. The network predicts it from x_t and t.
+x_1 - x_0 = (x_1 - x_t) / (1 - t). From x_t and t the network predicts the velocity, or the image, which gives it.
 """
 
 import math
@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxgan.errors import UserError
-from jaxgan.fields import non_negative, number, probability
+from jaxgan.fields import non_negative, number, probability, schedule_steps
 from jaxgan.methods.method import Batch, Generator, Method, Metrics, ModelState, Module, Network, Rows, Visualization
 from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
 from jaxgan.nn import noise
@@ -31,6 +31,7 @@ Velocity = Callable[[Images, Float[Array, " batch"]], Images]  # from noisy imag
 
 ROWS, COLUMNS = 10, 10  # of the figure of classes: classes, and images of each
 TIMES = 8  # of the figure of the path
+LATEST = 0.95  # time from which the loss of a predicted image has a constant weight, in place of 1 / (1 - t)^2
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class FlowMatching:
     width: int = number(24)  # channels at half of the image's size; they double from level to level
     levels: int = number(3, high=16)  # resolutions of the U-Net, at most as many as the image has halvings
     blocks: int = number(1, high=64)  # residual blocks per level, each way
-    time: Literal["uniform", "logit-normal"] = "uniform"  # distribution of the training times
+    prediction: Literal["image", "velocity"] = "image"  # what the network's output is; an image goes through tanh
+    time: Literal["uniform", "logit-normal"] = "logit-normal"  # distribution of the training times
     conditional: bool = False  # condition the velocity on the class of each image
     label_dropout: float = probability(0.1)  # probability of hiding a label in training, for guidance
     guidance: float = non_negative(1.0)  # weight of the conditional velocity in samples; 1: no guidance
@@ -52,7 +54,7 @@ class FlowMatching:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
     learning_rate: float = non_negative(3e-3)  # peak of the Adam step size
     warmup_steps: int = number(200, low=0)  # steps in which it rises to its peak
-    decay_steps: int = number(0, low=0)  # steps, with the warm-up, after which it has fallen to 0; 0: it stays
+    decay_steps: int = schedule_steps(0)  # steps, with the warm-up, after which it has fallen to 0; 0: it stays
     beta1: float = probability(0.9)  # Adam decay of the gradient's mean
     beta2: float = probability(0.99)  # Adam decay of the squared gradient's mean
     ema_decay: float = probability(0.999)  # decay of the averaged parameters that evaluate and sample; 0: none
@@ -96,6 +98,7 @@ def build(
         image_shape=image_shape,
         classes=classes,
         optimizer=optimizer or adam(learning_rate(config), config.beta1, config.beta2),
+        prediction=config.prediction,
         time=config.time,
         label_dropout=config.label_dropout,
         guidance=config.guidance,
@@ -121,6 +124,7 @@ def flow_matching(
     optimizer: optax.GradientTransformation,
     integrate: Callable[[Velocity, Images], Images],
     classes: int = 0,
+    prediction: str = "velocity",
     time: str = "uniform",
     label_dropout: float = 0.1,
     guidance: float = 1.0,
@@ -128,14 +132,16 @@ def flow_matching(
     axis_name: str | None = None,
     accumulate: int = 1,
 ) -> Method:
-    """Builds flow matching with a network of velocities.
+    """Builds flow matching with a network of velocities or images.
 
     Args:
-      network: from noisy images, their times in [0, 1] and labels to velocities; the label ``classes`` means unknown.
+      network: from noisy images, their times in [0, 1] and labels to velocities, or to images before tanh; the label
+        ``classes`` means unknown.
       image_shape: height, width and channels of an image.
       optimizer: the network's.
       integrate: from a velocity field and noise to images; see :data:`INTEGRATORS`.
       classes: number of classes to condition on; 0 if unconditional.
+      prediction: what the network's output is, ``velocity`` or ``image``.
       time: distribution of the training times, ``uniform`` or ``logit-normal``.
       label_dropout: probability of hiding a label in training.
       guidance: weight w of the conditional velocity in samples, v(x) + w (v(x, label) - v(x)).
@@ -148,10 +154,16 @@ def flow_matching(
 
     References:
       Lipman et al., Flow Matching for Generative Modeling, 2023, equation 23; Liu et al., Flow Straight and Fast, 2023,
-      equation 1; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022.
+      equation 1; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022; Li and He, Back to Basics: Let Denoising
+      Generative Models Denoise, 2025, section 4, of predicting images; Esser et al., Scaling Rectified Flow
+      Transformers, 2024, section 3.1, of the logit-normal times.
     """
     pixels = math.prod(image_shape)
     counts = {"noise": pixels, "time": 1, "dropout": 1}
+
+    def predict(params: PyTree, x: Images, t: Float[Array, " batch"], *labels: Int[Array, " batch"]) -> Images:
+        predicted = network.apply({"params": params["velocity"]}, x, t, *labels)
+        return jnp.tanh(predicted) if prediction == "image" else predicted
 
     def objective(params: PyTree, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], Metrics]:
         bits = noise.named_bits(key, batch.index, counts)
@@ -160,13 +172,18 @@ def flow_matching(
         if classes:
             hidden = noise.uniform(bits["dropout"][:, 0]) < 2 * label_dropout - 1
             labels = (jnp.where(hidden, classes, batch.labels),)
-        predicted = network.apply({"params": params["velocity"]}, path(x_0, batch.images, t), t, *labels)
-        error = jnp.mean(jnp.square(_rows(predicted) - _rows(batch.images - x_0)))
+        predicted = _rows(predict(params, path(x_0, batch.images, t), t, *labels))
+        if prediction == "image":
+            difference = (predicted - _rows(batch.images)) / (1 - jnp.minimum(t, LATEST))[:, None]
+        else:
+            difference = predicted - _rows(batch.images - x_0)
+        error = jnp.mean(jnp.square(difference))
         return error, {"velocity_error": error}
 
     def velocity(params: PyTree, *labels: Int[Array, " batch"]) -> Velocity:
         def field(x: Images, t: Float[Array, " batch"], *labels: Int[Array, " batch"]) -> Images:
-            return network.apply({"params": params["velocity"]}, x, t, *labels)
+            predicted = predict(params, x, t, *labels)
+            return (predicted - x) / (1 - t)[:, None, None, None] if prediction == "image" else predicted
 
         def guided(x: Images, t: Float[Array, " batch"]) -> Images:
             unknown = field(x, t, jnp.full_like(labels[0], classes))
@@ -240,14 +257,21 @@ def euler(velocity: Velocity, x: Images, *, steps: int) -> Images:
 
 
 def heun(velocity: Velocity, x: Images, *, steps: int) -> Images:
-    """Integrates a velocity field from t = 0 to 1 by Heun's method, of order 2: two evaluations per step."""
+    """Integrates a velocity field from t = 0 to 1 by Heun's method, of order 2: two evaluations per step.
+
+    The last step is Euler's, since a predicted image has no velocity at t = 1.
+
+    References:
+      Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, algorithm 1.
+    """
 
     def step(i: Int[Array, ""], x: Images) -> Images:
         first = velocity(x, _time(x, i / steps))
         second = velocity(x + first / steps, _time(x, (i + 1) / steps))
         return x + (first + second) / (2 * steps)
 
-    return lax.fori_loop(0, steps, step, x)
+    x = lax.fori_loop(0, steps - 1, step, x)
+    return x + velocity(x, _time(x, 1 - 1 / steps)) / steps
 
 
 INTEGRATORS = {"euler": euler, "heun": heun}
@@ -257,7 +281,7 @@ TIME_PRIORS = {
 }
 
 
-def _time(x: Images, t: Float[Array, ""]) -> Float[Array, " batch"]:
+def _time(x: Images, t: Float[Array, ""] | float) -> Float[Array, " batch"]:
     """One time for all images, also where the batch size is symbolic."""
     return jnp.full_like(x[:, 0, 0, 0], t)
 

@@ -1,4 +1,4 @@
-"""A small U-Net that predicts the velocity of noisy images; it never computes at an image's full size.
+"""A small U-Net on noisy images; it never computes at an image's full size.
 
 The first convolution halves an image and the last one doubles it back, so residual blocks see a quarter of the pixels
 at most: at full size a layer of few channels is slow for what it adds. The halvings are those of ``convnets.pyramid``.
@@ -53,7 +53,7 @@ class UNet(nn.Module):
         t: Float[Array, " batch"] | None = None,
         labels: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch height width channels"]:
-        """Predicts the velocity of each image.
+        """Predicts the velocity of each image, or the image without noise.
 
         Args:
           x: noisy images.
@@ -61,7 +61,7 @@ class UNet(nn.Module):
           labels: the class of each; ``classes``, or None for all, where it is unknown.
 
         Returns:
-          Unbounded velocities.
+          Unbounded numbers.
         """
         *size, channels = self.image_shape
         options = self.initialization, self.dtype
