@@ -5,7 +5,8 @@ Run:       python experiments/studies/ablation.py       (--help lists every flag
 Time:      1 to 3 min per epoch of a row on two CPU cores, and half a minute to evaluate it
 Expect:    a table of the rows trained so far for as many epochs; the learning rates decay to 0 within these epochs,
            except in the row where they are constant; numbers: experiments/gallery/quality/ablation.md
-Writes:    runs/ablation/ROW/ with what every run writes and evaluation.json; runs/ablation/ablation.md (or in --out)
+Writes:    runs/ablation/ROW/ with what every run writes; ablation.md and results_N_epochs.json in runs/ablation/ (or in
+           --out)
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
 
 import r3gan
 from studies import machine, markdown, training
-from studies.training import MAIN, Result
+from studies.training import MAIN, Result, Results
 
 from jaxgan.config import Config, validate
 from jaxgan.evaluation.protocol import COUNT
@@ -34,22 +35,17 @@ class Row(NamedTuple):
     run: Mapping[str, Any] = {}
 
 
-CHAPTER_ADAM = {"beta1": 0.9, "beta2": 0.999, "generator_learning_rate": 3e-4, "discriminator_learning_rate": 2e-4}
 ROWS = {
     "full": Row("the recipe"),
     "non_saturating": Row("non-saturating loss", {"loss": "non_saturating"}),
     "no_r2": Row("without R2", {"r2_weight": 0.0}),
     "no_penalties": Row("without R1 and R2", {"r1_weight": 0.0, "r2_weight": 0.0}),
-    "every_step": Row("penalties in every step", {"penalty_every": 1}),
     "no_ema": Row("the last generator, not the averaged one", {"ema_decay": 0.0}),
     "batch_norm": Row("batch normalization", {"generator_norm": "batch", "discriminator_norm": "batch"}),
     "constant": Row("constant learning rates", {"decay_steps": 0}),
     "width_16": Row("half the width", {"width": 16}),
     "normal": Row("normal prior, not ten clusters", {"prior": "normal"}),
-    "latents_80": Row("80 latents", {"latent_size": 80}),
-    "all_latents": Row("no truncation of samples", {"truncation": 1.0}),
     "batch_64": Row("batch size 64", run={"batch_size": 64}),
-    "chapter_adam": Row("Adam as in the chapter's DCGAN", CHAPTER_ADAM),
 }
 
 
@@ -57,10 +53,9 @@ ROWS = {
 class Options:
     """Trains the recipe with one thing changed at a time, evaluates all runs alike, and writes a table."""
 
-    rows: tuple[str, ...] = field(default=tuple(ROWS))  # what to train; finished rows are in the table, too
+    rows: tuple[str, ...] = field(default=tuple(ROWS))  # what to train; the table keeps its others
     epochs: int = 2  # passes over the training images; the learning rates decay within them
-    seeds: int = 1  # how many times samples are drawn from each run; more than once gives mean and deviation
-    samples: int = COUNT  # images drawn each time
+    samples: int = COUNT  # images drawn from each run
     runs: Path = Path("runs/ablation")  # folder with a folder for each row
     out: Path = Path("runs/ablation")  # folder for the table
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
@@ -80,8 +75,8 @@ def flags(row: Row) -> str:
     return " ".join(f"`--{name.replace('_', '-')} {value}`" for name, value in {**row.method, **row.run}.items())
 
 
-def report(found: Mapping[str, Result | str], *, epochs: int, seeds: int = 1, samples: int = COUNT) -> str:
-    """Writes the table in Markdown from results by row; a text is for a run that diverged."""
+def report(found: Results, *, epochs: int, samples: int = COUNT) -> str:
+    """Writes the table in Markdown from results by row."""
     rows = []
     for name, each in found.items():
         seconds = f"{each.seconds:.0f}" if isinstance(each, Result) else ""
@@ -92,19 +87,22 @@ def report(found: Mapping[str, Result | str], *, epochs: int, seeds: int = 1, sa
         machine.describe("jax", "flax", "jaxgan"),
         "Each row is the recipe of `experiments/r3gan.py` with this change. Each is trained once, for "
         f"{'1 epoch' if epochs == 1 else f'{epochs} epochs'}, so small differences may be chance. "
-        f"Learning rates decay to 0 within these epochs unless constant. {training.protocol_text(seeds, samples)}",
+        f"Learning rates decay to 0 within these epochs unless constant. {training.protocol_text(samples)}",
         markdown.table(["R3GAN", "change", *training.labels(MAIN), "seconds of training"], rows, align="ll" + 5 * "r"),
     )
 
 
 def study(options: Options) -> Path:
     """Trains and evaluates row after row, and writes the table anew after each."""
-    training.check("--rows", options.rows, ROWS, options.samples, epochs=options.epochs, seeds=options.seeds)
+    training.check("--rows", options.rows, ROWS, options.samples, epochs=options.epochs)
     made, path = {row: config(row, options) for row in ROWS}, options.out / "ablation.md"
-    how = {"seeds": options.seeds, "samples": options.samples}
-    for found in training.results(made, options.rows, program="ablation", **how):
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, report(found, epochs=options.epochs, **how))
+    how = {
+        "path": options.out / f"results_{options.epochs}_epochs.json",
+        "program": "ablation",
+        "samples": options.samples,
+    }
+    for found in training.results(made, options.rows, **how):
+        write_atomically(path, report(found, epochs=options.epochs, samples=options.samples))
     return path
 
 

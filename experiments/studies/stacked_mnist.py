@@ -1,14 +1,16 @@
 """Stacked MNIST: how many of the 1,000 combinations of three digits a GAN draws, and how evenly.
 
-Run:       python experiments/studies/stacked_mnist.py --method dcgan      (or wgan, r3gan; --help lists every flag)
+Run:       python experiments/studies/stacked_mnist.py      (--help lists every flag)
+           python experiments/studies/stacked_mnist.py --methods r3gan --out experiments/gallery/quality
+                                                             (this row anew; the report keeps the others)
 Data:      60,000 images with a digit in each of three channels (`jaxgan.load("stacked_mnist")`)
 Measure:   the digit classifier labels each channel of 26,000 samples. Each combination that occurs is a mode; the KL
            divergence of their frequencies from uniform ones says how evenly they occur
-Time:      1 to 2 min per epoch on two CPU cores, and a minute to count
-Expect:    a table of the methods run so far, beside real images and published figures; numbers:
+Time:      1 to 2 min per epoch and method on two CPU cores, 10 epochs each, and a minute to count
+Expect:    a table of the methods beside real images and published figures; numbers:
            experiments/gallery/quality/stacked_mnist.md
-Writes:    runs/stacked_mnist/METHOD/ with what every run writes, and modes.json; runs/stacked_mnist/stacked_mnist.md
-           (or in --out)
+Writes:    runs/stacked_mnist/METHOD/ with what every run writes; stacked_mnist.md and stacked_mnist.json in
+           runs/stacked_mnist/ (or --out), anew after each method
 """
 
 import dataclasses
@@ -17,7 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
 
@@ -63,9 +65,9 @@ never fill 1,000 modes evenly, and the digits of MNIST are not equally frequent.
 
 @dataclass(frozen=True)
 class Options:
-    """Trains a method on Stacked MNIST, or takes its finished run, and counts the modes that it draws."""
+    """Trains methods on Stacked MNIST, or takes finished runs, and counts the modes that they draw."""
 
-    method: Literal["dcgan", "wgan", "r3gan"] = "dcgan"  # what to train
+    methods: tuple[str, ...] = tuple(RECIPES)  # rows to make; the report keeps its others
     epochs: int = 10  # passes over the training images
     seed: int = 0  # of the run, and of the samples
     samples: int = 26_000  # images to count modes in; published figures have as many
@@ -75,17 +77,11 @@ class Options:
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
-def config(options: Options) -> Config:
+def config(method: str, options: Options) -> Config:
     """Makes the config of the run from the method's recipe."""
-    return training.with_epochs(
-        RECIPES[options.method],
-        options.epochs,
-        workdir=options.runs / options.method,
-        data="stacked_mnist",
-        data_dir=options.data_dir,
-        seed=options.seed,
-        devices=options.devices,
-    )
+    run = {name: getattr(options, name) for name in ("data_dir", "seed", "devices")}
+    run |= {"workdir": options.runs / method, "data": "stacked_mnist"}
+    return training.with_epochs(RECIPES[method], options.epochs, **run)
 
 
 class Modes(NamedTuple):
@@ -118,46 +114,53 @@ def measure(folder: Path, network: FeatureNetwork, options: Options) -> dict[str
     run = load_run(folder)
     images = make_sampler(run.method)(run.state, options.seed, options.samples)
     return {
-        "title": run.config.method.title,
         **count_modes(classify(images, network))._asdict(),
         "steps": run.step,
         "minutes": training.training_seconds(folder) / 60,
         "protocol": f"{len(images):,} samples, seed {options.seed}, feature network {network.version}",
+        "measured": machine.describe("jax", "jaxgan"),
     }
 
 
-def report(found: Sequence[Mapping[str, Any]], real: Modes) -> str:
-    """Writes the table in Markdown: what was measured of each run, real images, published figures."""
+def report(found: Mapping[str, Mapping[str, Any]], real: Modes) -> str:
+    """Writes the table in Markdown: what was measured of each method, real images, published figures."""
     rows = [
-        *(
-            [row["title"], row["found"], f"{row['divergence']:.3f}", f"{row['steps']:,}", f"{row['minutes']:.1f}"]
-            for row in found
-        ),
-        ["real images", real.found, f"{real.divergence:.3f}", None, None],
-        *([f"{name}, published", modes, f"{kl:g}", None, None] for name, (modes, kl) in PUBLISHED.items()),
+        [
+            RECIPES[name].method.title,
+            row["found"],
+            f"{row['divergence']:.3f}",
+            f"{row['steps']:,}",
+            f"{row['minutes']:.1f}",
+        ]
+        for name, row in found.items()
     ]
+    rows.append(["real images", real.found, f"{real.divergence:.3f}", None, None])
+    rows += [[f"{name}, published", modes, f"{kl:g}", None, None] for name, (modes, kl) in PUBLISHED.items()]
+    notes = [f"{RECIPES[name].method.title}: {row['protocol']}; {row['measured']}" for name, row in found.items()]
     return markdown.document(
         "# Stacked MNIST",
-        machine.describe("jax", "flax", "jaxgan"),
         markdown.table(["model", "modes of 1,000 ↑", "KL, nats ↓", "steps", "minutes"], rows),
-        f"Measured with {'; '.join(sorted({row['protocol'] for row in found}))}.",
         DIFFERENCES,
+        markdown.bullets(notes),
     )
 
 
 def study(options: Options) -> Path:
-    """Trains, counts and writes the table of all methods counted so far."""
-    training.check("--method", [options.method], RECIPES, options.samples, epochs=options.epochs)
-    wanted, network, path = config(options), feature_network.load("mnist"), options.out / "stacked_mnist.md"
-    with stopped_in_words("stacked_mnist", wanted):
-        training.train(wanted)
-    modes = measure(wanted.run.workdir, network, options)
-    write_atomically(wanted.run.workdir / "modes.json", json.dumps(modes, indent=2) + "\n")
-    files = [options.runs / name / "modes.json" for name in RECIPES]
-    found = [json.loads(file.read_text()) for file in files if file.exists()]
+    """Trains, counts and writes the table anew after each method."""
+    training.check("--methods", options.methods, RECIPES, options.samples, epochs=options.epochs)
+    network, path = feature_network.load("mnist"), options.out / "stacked_mnist.md"
     images = data.load("stacked_mnist", data_dir=options.data_dir).images[: options.samples]
-    options.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, report(found, count_modes(classify(images, network))))
+    real, saved = count_modes(classify(images, network)), path.with_suffix(".json")
+    for name in options.methods:
+        wanted = config(name, options)
+        with stopped_in_words("stacked_mnist", wanted):
+            training.train(wanted)
+        found = json.loads(saved.read_text()) if saved.exists() else {}
+        found[name] = measure(wanted.run.workdir, network, options)
+        found = {name: found[name] for name in RECIPES if name in found}
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(saved, json.dumps(found, indent=1) + "\n")
+        write_atomically(path, report(found, real))
     return path
 
 

@@ -1,6 +1,5 @@
 """What the studies of quality share: train a run or reuse it, evaluate it once, and put it into a table."""
 
-import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import tyro
+from studies import machine
 from studies.markdown import number
 
 from jaxgan import methods
@@ -22,24 +22,21 @@ from jaxgan.runs.console import layers
 from jaxgan.runs.evaluate import evaluate_run
 from jaxgan.runs.launch import run, stopped_in_words
 from jaxgan.runs.train import Diverged
-from jaxgan.runs.workdir import Workdir, check_resume, load_config, write_atomically
-from jaxgan.runtime.signals import exit_on_sigterm
+from jaxgan.runs.workdir import Workdir, load_config, write_atomically
+from jaxgan.runtime.signals import exit_on_signals
 
-SAME_FLOOR = 1e-3  # relative difference of floors that one feature network measured
-Evaluation = Mapping[str, Any]  # as `jaxgan evaluate` writes it
 Points = Sequence[tuple[float, float]]  # seconds of training, Fréchet distance
 
-# Metrics of a table: the column's label, and whether its numbers are fractions.
-METRICS = {
-    "frechet_distance": ("Fréchet distance ↓", False),
-    "precision": ("precision ↑", True),
-    "recall": ("recall ↑", True),
-    "coverage": ("coverage ↑", True),
-    "kernel_distance": ("kernel distance ↓", False),
-    "density": ("density ↑", True),
-    "classifier_score": ("classifier score ↑", False),
-    "largest_share_error": ("largest share error ↓", True),
-    "confident_fraction": ("confident ↑", True),
+METRICS = {  # of a table, with the column's label
+    "frechet_distance": "Fréchet distance ↓",
+    "precision": "precision ↑",
+    "recall": "recall ↑",
+    "coverage": "coverage ↑",
+    "kernel_distance": "kernel distance ↓",
+    "density": "density ↑",
+    "classifier_score": "classifier score ↑",
+    "largest_share_error": "largest share error ↓",
+    "confident_fraction": "confident ↑",
 }
 MAIN, MORE = tuple(METRICS)[:4], tuple(METRICS)[4:]
 
@@ -50,13 +47,17 @@ class Result(NamedTuple):
     epochs: float
     seconds: float  # of training, without evaluations
     parameters: int  # of the network that draws
-    metrics: Mapping[str, Mapping[str, float | None]]  # mean, deviation and floor, by name
+    metrics: Mapping[str, Mapping[str, Any]]  # mean and floor, by name
     curve: Points  # as measured in training, and at the end
+    measured: str  # when and where
+
+
+Results = dict[str, Result | str]  # by name; a text is for a run that diverged
 
 
 def command(program: str, options: type, study: Callable[[Any], Path], argv: Sequence[str] | None) -> None:
     """Runs a study as a command: reads its flags, carries it out and prints its report."""
-    with one_line_errors(program), exit_on_sigterm(program):
+    with one_line_errors(program), exit_on_signals(program):
         path = study(parse(lambda: tyro.cli(options, args=argv, prog=program)))
         print(path.read_text(), path, sep="\n")
 
@@ -98,22 +99,10 @@ def is_finished(config: Config) -> bool:
 
 
 def train(config: Config) -> None:
-    """Carries out a run unless it is finished."""
+    """Carries out a run, from its checkpoint if there is one, unless it is finished."""
     print(f"{config.run.workdir} ...", flush=True)
     if not is_finished(config):
         run(config)
-
-
-def check_folders(configs: Sequence[Config]) -> None:
-    """Raises UserError, before any training, if the folder of a run holds another one."""
-    for config in configs:
-        folder = Workdir(config.run.workdir)
-        saved = checkpoints.latest_step(folder.checkpoints) is not None
-        try:
-            check_resume(config, started=load_config(folder), checkpointed=saved)
-        except UserError as error:
-            words = str(error).removeprefix("--workdir: ").partition("; give another")[0]
-            raise UserError(f"--runs: {words}; give another folder") from error
 
 
 def training_seconds(folder: Path) -> float:
@@ -121,117 +110,84 @@ def training_seconds(folder: Path) -> float:
     return max((row["seconds"] for row in tracking.read_rows(Workdir(folder).timings)), default=0.0)
 
 
-def evaluate(folder: Path, *, seeds: int = 1, samples: int = COUNT, data_dir: Path | None = None) -> Evaluation:
-    """Evaluates a run as `jaxgan evaluate` does, by so many draws of so many samples, or reads its evaluation."""
-    config, saved = load_config(Workdir(folder)), Workdir(folder).checkpoints
-    step = checkpoints.latest_step(saved)
-    return remembered(
-        folder / "evaluation.json",
-        lambda: evaluate_run(folder, count=samples, seeds=range(seeds), data_dir=data_dir).to_json(),
-        newer_than=saved / str(step),
-        step=step,
-        checkpoint="newest",
-        parameters="averaged" if getattr(config and config.method, "ema_decay", 0) else "last",
-        n_fake=samples,
-        seeds=list(range(seeds)),
-    )
-
-
-def remembered(path: Path, make: Callable[[], str], *, newer_than: Path, **wanted: Any) -> Evaluation:
-    """Reads an evaluation that is newer than what it evaluates and says what is wanted; makes it otherwise."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or of another version
-        found = json.loads(path.read_text())
-        says = found["subject"] | found["protocol"]
-        wanted["features"] = feature_network.load(says["data"]).version
-        fresh = path.stat().st_mtime >= newer_than.stat().st_mtime
-        if fresh and all(says[name] == value for name, value in wanted.items()):
-            return found
-    text = make()
-    write_atomically(path, text)
-    return json.loads(text)
-
-
-def result(config: Config, *, seeds: int = 1, samples: int = COUNT) -> Result:
+def result(config: Config, *, samples: int = COUNT) -> Result:
     """Evaluates a finished run and collects its numbers."""
-    folder = config.run.workdir
-    evaluation = evaluate(folder, seeds=seeds, samples=samples, data_dir=config.run.data_dir)
-    distance, end = evaluation["metrics"]["frechet_distance"], training_seconds(folder)
-    seconds = {row["step"]: row["seconds"] for row in tracking.read_rows(Workdir(folder).timings)}
+    folder, spec = Workdir(config.run.workdir), find(config.run.data)
+    evaluation = evaluate_run(folder.root, count=samples, data_dir=config.run.data_dir)
+    metrics, end = {name: evaluation.metrics[name]._asdict() for name in METRICS}, training_seconds(folder.root)
+    seconds = {row["step"]: row["seconds"] for row in tracking.read_rows(folder.timings)}
     curve = [
         (seconds[row["step"]], row["frechet_distance"])
-        for row in tracking.read_rows(Workdir(folder).metrics)
-        if row["step"] in seconds
-        and row["step"] < evaluation["subject"]["step"]
-        and abs(row.get("floor_frechet_distance", 0) / distance["floor"] - 1) < SAME_FLOOR
+        for row in tracking.read_rows(folder.metrics)
+        if row["step"] in seconds and row["step"] < evaluation.subject["step"] and "frechet_distance" in row
     ]
-    spec = find(config.run.data)
     method = methods.build(config.method, image_shape=spec.image_shape, classes=len(spec.class_names))
     generator = method.networks[method.generator(jax.eval_shape(method.init, jax.random.key(0))).name]
     return Result(
-        epochs=evaluation["subject"]["epoch"],
+        epochs=evaluation.subject["epoch"],
         seconds=end,
         parameters=sum(layer.parameters for layer in layers(generator, batch_size=1)),
-        metrics=evaluation["metrics"],
-        curve=[*curve, (end, distance["mean"])],
+        metrics=metrics,
+        curve=[*curve, (end, metrics["frechet_distance"]["mean"])],
+        measured=f"{machine.now()}; {machine.processor()}, {len(machine.cpus())} CPUs",
     )
 
 
 def results(
-    configs: Mapping[str, Config], asked: Sequence[str], *, program: str, seeds: int = 1, samples: int = COUNT
-) -> Iterator[dict[str, Result | str]]:
-    """Takes finished runs, and trains those that are asked for.
+    configs: Mapping[str, Config], asked: Sequence[str], *, path: Path, program: str, samples: int = COUNT
+) -> Iterator[Results]:
+    """Trains and evaluates the runs that are asked for, and keeps the study's other results.
 
     Args:
       configs: every run of the study, by name.
       asked: which of them to train.
+      path: a file of all results; those of another feature network or number of samples are dropped.
       program: the name of the command, for its errors.
-      seeds: how many times samples are drawn from each.
-      samples: how many.
+      samples: how many images are drawn from each.
 
     Yields:
-      After each run all results so far, in the order of the study; a text for a run that diverged.
+      After each run all results, in the order of the study.
     """
-    check_folders([configs[name] for name in asked])
-    finished, found = [name for name in configs if is_finished(configs[name])], {}
-    for name in [*finished, *(name for name in configs if name in asked and name not in finished)]:
+    says, found = {"samples": samples, "features": feature_network.load("mnist").version}, {}
+    saved = json.loads(path.read_text()) if path.exists() else {}
+    if {name: saved.get(name) for name in says} == says:
+        found = {name: row if isinstance(row, str) else Result(**row) for name, row in saved["results"].items()}
+    for name in (name for name in configs if name in asked):
         with stopped_in_words(program, configs[name]):
             try:
                 train(configs[name])
-                found[name] = result(configs[name], seeds=seeds, samples=samples)
+                found[name] = result(configs[name], samples=samples)
             except Diverged as failure:
                 found[name] = f"diverged, {failure}"
-        yield {name: found[name] for name in configs if name in found}
+        found = {name: found[name] for name in configs if name in found}
+        rows = {name: row if isinstance(row, str) else row._asdict() for name, row in found.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(says | {"results": rows}, indent=1) + "\n")
+        yield found
 
 
 def labels(metrics: Sequence[str]) -> list[str]:
     """The columns of metrics."""
-    return [METRICS[name][0] for name in metrics]
+    return [METRICS[name] for name in metrics]
 
 
-def cells(found: Result | str, metrics: Sequence[str]) -> list[str]:
-    """Writes metrics of a result; a text takes the first cell."""
+def cells(found: Result | str, metrics: Sequence[str], *, kind: str = "mean") -> list[str]:
+    """Writes metrics of a result, or their floors; a text takes the first cell."""
     if isinstance(found, str):
         return [found, *[""] * (len(metrics) - 1)]
-    return [measured(name, found.metrics[name]["mean"], found.metrics[name]["deviation"]) for name in metrics]
+    return [number(found.metrics[name][kind]) for name in metrics]
 
 
-def floor_cells(found: Mapping[str, Result | str], metrics: Sequence[str]) -> list[str]:
+def floor_cells(found: Results, metrics: Sequence[str]) -> list[str]:
     """Writes the metrics of real images, which all results share."""
-    floors = next((each.metrics for each in found.values() if isinstance(each, Result)), {})
-    return [measured(name, floors[name]["floor"]) if floors else "" for name in metrics]
+    one = next((each for each in found.values() if isinstance(each, Result)), "")
+    return cells(one, metrics, kind="floor")
 
 
-def measured(metric: str, mean: float, deviation: float | None = None) -> str:
-    """Writes a mean, with its deviation where there is one."""
-    text = f"{mean:.3f}" if METRICS[metric][1] else number(mean)
-    return text + ("" if deviation is None else f" ± {deviation:.2g}")
-
-
-def protocol_text(seeds: int, samples: int) -> str:
+def protocol_text(samples: int) -> str:
     """Says how samples are evaluated."""
-    drawn = "drawn once" if seeds == 1 else f"drawn {seeds} times (mean ± deviation)"
     return (
-        f"`jaxgan evaluate` scores {samples:,} samples, {drawn}, against the test images of MNIST. "
-        "The floor scores training images as if they were samples. "
-        f"Feature network: {feature_network.load('mnist').version}; numbers of different networks do not compare."
+        f"`jaxgan evaluate` scores {samples:,} samples against the test images of MNIST. The floor scores training "
+        f"images as if they were samples. Feature network: {feature_network.load('mnist').version}; numbers of "
+        "different networks do not compare."
     )

@@ -40,19 +40,23 @@ def grey(monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: stacked)
     monkeypatch.setattr(tracking, "draw", lambda *args, **how: [])  # takes longer than training
     recipe = Config(VanillaGAN(hidden_units=4), Run(sample_epochs=(1,)))
-    monkeypatch.setattr(stacked_mnist, "RECIPES", {"wgan": recipe})
+    monkeypatch.setattr(stacked_mnist, "RECIPES", {"dcgan": recipe, "wgan": recipe})
     return stacked
 
 
 def test_the_modes_of_a_run_stand_beside_real_and_published_ones(grey, tmp_path, capsys):
-    flags = ["--method", "wgan", "--epochs", "1", "--samples", "100", "--devices", "1"]
+    (tmp_path / "out").mkdir()
+    before = {"found": 99, "divergence": 3.4, "steps": 5, "minutes": 1.0, "protocol": "as ours", "measured": "earlier"}
+    (tmp_path / "out" / "stacked_mnist.json").write_text(json.dumps({"dcgan": before}))
+    flags = ["--methods", "wgan", "--epochs", "1", "--samples", "100", "--devices", "1"]
     stacked_mnist.main([*flags, "--runs", str(tmp_path), "--out", str(tmp_path / "out")])
-    row = json.loads((tmp_path / "wgan" / "modes.json").read_text())
+    row = json.loads((tmp_path / "out" / "stacked_mnist.json").read_text())["wgan"]
     assert row["steps"] == 2
     assert 1 <= row["found"] <= 100
     text = (tmp_path / "out" / "stacked_mnist.md").read_text()
     assert text in capsys.readouterr().out
     assert f"| Vanilla GAN | {row['found']} | {row['divergence']:.3f} | 2 | {row['minutes']:.1f} |" in text
+    assert "| Vanilla GAN | 99 | 3.400 | 5 | 1.0 |" in text  # of an earlier command
     real = stacked_mnist.count_modes(grey.labels[:100, None] // [100, 10, 1] % 10)
     assert f"| real images | {real.found} | {real.divergence:.3f} |  |  |" in text
     assert "| PacGAN, published | 992 | 0.28 |  |  |" in text
@@ -75,7 +79,7 @@ def test_each_channel_is_labelled_by_itself(grey):
 
 def test_the_decay_of_learning_rates_ends_with_the_last_step():
     for name, recipe in stacked_mnist.RECIPES.items():
-        made = stacked_mnist.config(stacked_mnist.Options(method=name, epochs=7))
+        made = stacked_mnist.config(name, stacked_mnist.Options(epochs=7))
         assert (made.run.data, made.run.epochs, made.run.batch_size) == ("stacked_mnist", 7, recipe.run.batch_size)
         steps = {"decay_steps": 7 * (60_000 // made.run.batch_size)} if name == "r3gan" else {}
         assert made.method == dataclasses.replace(recipe.method, **steps)

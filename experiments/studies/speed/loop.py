@@ -34,42 +34,39 @@ def measure(
       memory_every: steps between two measurements of memory.
 
     Returns:
-      ``steps``; ``calls`` and ``host``, the seconds inside each call of the compiled program and after it, up to the
-      next; and ``memory``, a row per measurement.
+      ``steps``; ``calls`` and ``between``, the seconds inside each call of the compiled program and from there to the
+      next call; and ``memory``, a row per measurement.
     """
-    inside, after, memory, began, ended = [], [], [], time.perf_counter(), 0.0
+    inside, between, memory, began, ended, step = [], [], [], time.perf_counter(), 0.0, 0
+
+    def report(progress: Progress) -> None:  # the loop calls this when a call of the program has ended
+        nonlocal ended, step
+        ended, step = time.perf_counter(), progress.step
+        inside.append(ended - began)
+        show(progress)
+
+    def stop() -> None:  # the loop asks this before the next call begins
+        nonlocal began
+        between.append(time.perf_counter() - ended)
+        if step >= memory_every * (len(memory) + 1):
+            memory.append({"step": step, **memory_now()})
+        began = time.perf_counter()
+
+    method = build(config.method, image_shape=dataset.images.shape[1:])
     epochs = -(-steps // (len(dataset.images) // config.run.batch_size))
-    method, step = build(config.method, image_shape=dataset.images.shape[1:]), 0
     with (
         tempfile.TemporaryDirectory() as folder,
         open(os.devnull, "w") as nowhere,
         console.progress_bar(Console(file=nowhere, force_terminal=True)) as show,
     ):
-
-        def report(progress: Progress) -> None:  # the loop calls this when a call of the program has ended
-            nonlocal ended, step
-            ended, step = time.perf_counter(), progress.step
-            inside.append(ended - began)
-            show(progress)
-
-        def stop() -> None:  # the loop asks this before the next call begins
-            nonlocal began
-            after.append(time.perf_counter() - ended)
-            if step >= memory_every * (len(memory) + 1):
-                memory.append({"step": step, **memory_now()})
-            began = time.perf_counter()
-
         run = dataclasses.replace(config.run, workdir=Path(folder, "run"), epochs=epochs)
         train(dataclasses.replace(config, run=run), method, dataset, devices, resume=False, stop=stop, report=report)
-    return {"steps": step, "calls": inside[WARM_UP:], "host": after[WARM_UP:], "memory": memory}
+    return {"steps": step, "calls": inside[WARM_UP:], "between": between[WARM_UP:], "memory": memory}
 
 
-def memory_now() -> dict[str, Any]:
-    """Counts the arrays that JAX holds and their bytes, and reads the process's memory where the system tells."""
+def memory_now() -> dict[str, float]:
+    """Counts the arrays that JAX holds and their MB, and reads the process's resident MB; nan without /proc."""
     gc.collect()
-    arrays = jax.live_arrays()
-    try:
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        resident = None
-    return {"arrays": len(arrays), "bytes": sum(x.nbytes for x in arrays), "resident": resident}
+    arrays, statm = jax.live_arrays(), Path("/proc/self/statm")
+    resident = int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if statm.exists() else float("nan")
+    return {"arrays": len(arrays), "arrays_mb": sum(x.nbytes for x in arrays) / 1e6, "resident_mb": resident}

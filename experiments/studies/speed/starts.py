@@ -1,97 +1,65 @@
-"""How long a command takes to its first training step, and how much memory it needs."""
+"""How long a script takes from its start to its first training step, with a cold and a warm cache of programs."""
 
+import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from studies.speed.processes import Watched, watch
-from studies.speed.programs import COMPILED, EAGER, JAXGAN, NNX
+from studies.speed.programs import EAGER, JAXGAN
 
 EXPERIMENTS = Path(__file__).resolve().parents[2]
-MEMORY_STEPS = 50  # steps after which the peak is read
-SCRIPTS = {  # of a program, with the flags that only it takes
-    JAXGAN: ("{method}.py", []),
-    EAGER: ("imperative/{method}.py", []),
-    COMPILED: ("imperative/{method}.py", ["--compile"]),
-    NNX: ("imperative/nnx_{method}.py", []),
+TIMEOUT = 300.0  # seconds
+SCRIPTS = {  # flags, and the file that the script writes after its first step
+    JAXGAN: ("{}.py", ["--epochs", "1", "--log-every", "1"], "metrics.jsonl"),
+    EAGER: ("imperative/{}.py", ["--steps", "1"], "checkpoint.pt"),
 }
 
-Starts = dict[str, dict[str, list[Any]]]
+Starts = dict[str, dict[str, list[float]]]  # seconds of each start, by program and kind: cold or warm
 
 
-def measure(programs: Mapping[str, Sequence[str]], *, repeats: int, threads: int, data_dir: Path | None) -> Starts:
-    """Starts the script of every method and program, each time in a fresh process and folder.
+def measure(method: str, repeats: int, data_dir: Path | None) -> Starts:
+    """Starts the scripts of a method again and again, each time in a new folder, first with an empty cache.
 
-    Args:
-      programs: the programs of each method; those without a script are left out.
-      repeats: cold and warm starts of each.
-      threads: how many each process has.
-      data_dir: folder of prepared data sets.
-
-    Returns:
-      By method and program: ``cold`` and ``warm``, the seconds to the first step with an empty cache of compiled
-      programs and with that of the run before, and ``peak_bytes`` of the cold starts.
+    PyTorch's script caches no program. Its second start shows what the system's cache of files gains.
     """
-    found: Starts = {}
-    for method, names in programs.items():
-        found[method] = {}
-        for program in (name for name in SCRIPTS if name in names):
-            seen: dict[str, list[Any]] = {"cold": [], "warm": [], "peak_bytes": []}
-            for _ in range(repeats):
-                with tempfile.TemporaryDirectory() as cache:
-                    cold, warm = (
-                        first_step(method, program, cache=Path(cache), threads=threads, data_dir=data_dir)
-                        for _ in range(2)
-                    )
-                for kind, value in zip(seen, (cold.seconds, warm.seconds, cold.peak_bytes), strict=True):
-                    seen[kind].append(value)
-            found[method][program] = seen
+    found: Starts = {program: {"cold": [], "warm": []} for program in SCRIPTS if path(method, program).exists()}
+    for _ in range(repeats):
+        for program, seconds in found.items():
+            with tempfile.TemporaryDirectory() as cache:
+                for kind in seconds:
+                    seconds[kind].append(first_step(method, program, cache=cache, data_dir=data_dir))
     return found
 
 
-def first_step(method: str, program: str, *, cache: Path, threads: int, data_dir: Path | None) -> Watched:
-    """Runs a script from its start to its fiftieth step.
+def path(method: str, program: str) -> Path:
+    """The script of a method and program."""
+    return EXPERIMENTS / SCRIPTS[program][0].format(method)
 
-    The sign of the first step is the file that the script writes after it: a row of metrics, or a checkpoint.
 
-    Args:
-      method: the recipe.
-      program: one of `SCRIPTS`.
-      cache: the folder of compiled programs.
-      threads: how many the process has.
-      data_dir: folder of prepared data sets.
+def first_step(method: str, program: str, *, cache: str, data_dir: Path | None) -> float:
+    """Runs a script until it has written the sign of its first step, and returns the seconds.
 
-    Returns:
-      What was seen.
+    Raises:
+      RuntimeError: if it fails, or takes too long.
     """
-    environment = {
-        "JAX_COMPILATION_CACHE_DIR": str(cache / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "TORCHINDUCTOR_CACHE_DIR": str(cache / "torch"),
-    }
-    script, flags = SCRIPTS[program]
-    flags = [*flags, *(["--data-dir", str(data_dir)] if data_dir else [])]
-    with tempfile.TemporaryDirectory() as folder:
-        workdir = Path(folder, "run")
-        command = [str(EXPERIMENTS / script.format(method=method)), "--workdir", str(workdir), *flags]
-        if program == JAXGAN:
-            metrics = workdir / "metrics.jsonl"
-            return watch(
-                [*command, "--epochs", "1", "--log-every", "1"],
-                started=lambda: _rows(metrics) >= 1,
-                finished=lambda: _rows(metrics) >= MEMORY_STEPS,
-                threads=threads,
-                environment=environment,
-            )
-        saved = "checkpoints/[0-9]*" if program == NNX else "checkpoint.pt"
-        return watch(
-            [*command, "--steps", str(MEMORY_STEPS), "--checkpoint-every", "1"],
-            started=lambda: any(path.name.isdigit() or path.is_file() for path in workdir.glob(saved)),
-            threads=threads,
-            environment=environment,
-        )
-
-
-def _rows(metrics: Path) -> int:
-    return metrics.read_text().count("\n") if metrics.exists() else 0
+    script, (_, flags, sign) = path(method, program), SCRIPTS[program]
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+        written = Path(folder, "run", sign)
+        command: Sequence[str] = [sys.executable, str(script), "--workdir", str(written.parent), *flags]
+        command += ["--data-dir", str(data_dir)] if data_dir else []
+        cached = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        start = time.monotonic()
+        process = subprocess.Popen(command, env=os.environ | cached, stdout=log, stderr=log)
+        try:
+            while not (written.exists() and written.stat().st_size):
+                if process.poll() or time.monotonic() - start > TIMEOUT:
+                    log.seek(0)
+                    raise RuntimeError(f"{script.name} took no step: {log.read().strip()[-500:]}")
+                time.sleep(0.01)
+            return time.monotonic() - start
+        finally:
+            process.terminate()
+            process.wait()

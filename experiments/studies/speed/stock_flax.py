@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.methods.gan import gan
@@ -40,22 +40,14 @@ def _normalized(x: Array, *, slope: float, train: bool, name: str) -> Array:
 
 
 class Generator(Network):
-    """Maps latents to images: the pyramid up, and tanh.
-
-    Attributes:
-      image_shape: height, width and channels of an image.
-      width: channels at half of the image's size.
-      negative_slope: slope of LeakyReLU below zero.
-    """
+    """Maps latents to images: the pyramid up, and tanh."""
 
     image_shape: tuple[int, int, int]
     width: int
     negative_slope: float
 
     @nn.compact
-    def __call__(
-        self, z: Float[Array, "batch latent"], *, train: bool = False
-    ) -> Float[Array, "batch height width channels"]:
+    def __call__(self, z: Array, *, train: bool = False) -> Array:
         """Maps each latent vector to an image."""
         *size, channels = self.image_shape
         x = z[:, None, None, :]
@@ -72,20 +64,13 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """Maps images to logits: the pyramid down to one number.
-
-    Attributes:
-      width: channels at half of the image's size.
-      negative_slope: slope of LeakyReLU below zero.
-    """
+    """Maps images to logits: the pyramid down to one number."""
 
     width: int
     negative_slope: float
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"], *, train: bool = False
-    ) -> Float[Array, " batch"]:
+    def __call__(self, x: Array, *, train: bool = False) -> Array:
         """Computes a logit for each image."""
         *halvings, last = pyramid(x.shape[1:3])
         for i, (kernel, strides, padding) in enumerate(halvings):
@@ -100,15 +85,7 @@ class Discriminator(Network):
 
 
 def dcgan(config: DCGAN, *, image_shape: tuple[int, int, int]) -> Method:
-    """Builds the DCGAN of a config, with its default loss, normalization and prior.
-
-    Args:
-      config: the method.
-      image_shape: height, width and channels of an image.
-
-    Returns:
-      The method's functions.
-    """
+    """Builds the DCGAN of a config, with its default loss, normalization and prior."""
     adam = partial(optax.adam, b1=config.beta1, b2=config.beta2)
     return gan(
         Generator(image_shape, config.width, config.negative_slope),

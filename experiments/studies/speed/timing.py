@@ -1,90 +1,74 @@
 """Interleaved timing: programs take turns in one process, so that other load on the machine hits all of them alike."""
 
-import math
+import multiprocessing
 import os
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
 
+import jax
+import numpy as np
 from studies.machine import cpus
 
 Train = Callable[[int], None]  # takes a number of steps and waits for the last
-
-ENOUGH = 0.2  # fraction of a turn that a trial must take, to tell how many steps a turn has
-GROWTH = 8  # most times as many steps in the next trial
-
-
-class Turn(NamedTuple):
-    """One turn of a program."""
-
-    rate: float  # steps per second
-    others: float | None  # how many of this process's CPUs other programs took; None if the system does not tell
+Rates = dict[str, list[float]]  # steps per second of each turn, by program
+T = TypeVar("T")
 
 
-def timed(train: Train, steps: int) -> Turn:
-    """Takes steps and times them."""
-    busy, own, start = busy_seconds(), time.process_time(), time.perf_counter()
-    train(steps)
-    seconds, own = time.perf_counter() - start, time.process_time() - own
-    return Turn(steps / seconds, None if busy is None else max(0.0, busy_seconds() - busy - own) / seconds)
-
-
-def steps_in(train: Train, seconds: float) -> int:
-    """Finds how many steps fit into a turn, without taking much longer than a turn to find out.
+def interleaved(programs: Mapping[str, Train], *, repeats: int, seconds: float) -> Rates:
+    """Times warm programs one after the other, again and again.
 
     Args:
-      train: the program, warmed up.
-      seconds: length of a turn.
-
-    Returns:
-      The number of steps, at least 1.
-    """
-    steps = 1
-    while True:
-        rate = timed(train, steps).rate
-        if steps >= ENOUGH * seconds * rate:
-            return max(1, math.ceil(rate * seconds))
-        steps = min(GROWTH * steps, math.ceil(2 * ENOUGH * seconds * rate))
-
-
-def interleaved(programs: Mapping[str, Train], *, repeats: int, seconds: float) -> dict[str, dict[str, list[Any]]]:
-    """Times programs one after the other, again and again.
-
-    Args:
-      programs: the programs by name, warmed up.
+      programs: the programs by name.
       repeats: turns of each.
       seconds: length of a turn, or of one step if that is longer.
 
     Returns:
-      ``rates`` and ``others`` (see :class:`Turn`), each a list over turns by program.
+      Steps per second.
     """
     steps = {name: steps_in(train, seconds) for name, train in programs.items()}
-    turns = [{name: timed(train, steps[name]) for name, train in programs.items()} for _ in range(repeats)]
-    return {
-        "rates": {name: [turn[name].rate for turn in turns] for name in programs},
-        "others": {name: [turn[name].others for turn in turns] for name in programs},
-    }
+    rates: Rates = {name: [] for name in programs}
+    for _ in range(repeats):
+        for name, train in programs.items():
+            rates[name].append(steps[name] / timed(train, steps[name]))
+    return rates
 
 
-def relative(rates: Sequence[float], others: Sequence[float]) -> float:
+def steps_in(train: Train, seconds: float) -> int:
+    """Finds how many steps fit into a turn, by trials of at most about half a turn."""
+    steps, taken = 1, timed(train, 1)
+    while taken < seconds / 8:
+        steps *= 4
+        taken = timed(train, steps)
+    return max(1, round(steps * seconds / taken))
+
+
+def timed(train: Train, steps: int) -> float:
+    """Takes steps and returns their seconds."""
+    start = time.perf_counter()
+    train(steps)
+    return time.perf_counter() - start
+
+
+def ratio(rates: list[float], others: list[float]) -> float:
     """How many times as fast the first program is: the median over turns of the ratio within a turn."""
-    return statistics.median(a / b for a, b in zip(rates, others, strict=True))
+    return float(np.median(np.divide(rates, others)))
 
 
-def crowding(others: Sequence[float | None]) -> float:
-    """How many CPUs other programs took in the median turn; 0 where the system does not tell."""
-    known = [taken for taken in others if taken is not None]
-    return statistics.median(known) if known else 0.0
+def in_fresh_process(measure: Callable[..., T], *args: object, threads: int) -> T:
+    """Calls a function in a fresh process that is confined to a number of CPUs."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=confine, initargs=(threads,)) as process:
+        return process.submit(measure, *args).result()
 
 
-def busy_seconds() -> float | None:
-    """How long this process's CPUs have been busy, for any program, since the system started; only Linux tells."""
-    mine = {f"cpu{n}" for n in cpus()}
-    try:
-        rows = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
-        ticks = sum(int(row[i]) for row in rows if row[0] in mine for i in (1, 2, 3, 6, 7, 8))  # all but idle, waiting
-        return ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return None
+def confine(threads: int) -> None:
+    """Confines this process and its children to as many CPUs as threads, one JAX device each; call it before they run.
+
+    XLA makes as many threads as it finds CPUs, or as NPROC says where the system has no CPU affinity.
+    """
+    os.environ["NPROC"] = os.environ["OMP_NUM_THREADS"] = str(threads)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus()[:threads])
+    jax.config.update("jax_num_cpu_devices", threads)  # no effect on a GPU or TPU
