@@ -1,0 +1,197 @@
+"""Kills runs at random moments, lets them go on, and compares what is there at the end with an unbroken run.
+
+Run:       python experiments/studies/faults.py                              (--help lists every flag)
+           python experiments/studies/faults.py --recipes dcgan --kills 10
+Time:      about an hour on two CPU cores; a recipe's ten kills take two minutes
+Expect:    a table of the recipes: what the runs were at when they were killed, and what differs at the end
+Writes:    runs/faults/ (or --out) with kills.md, anew after each recipe
+
+Each run begins with an empty home, so a kill also hits the preparation of the data and the caches.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
+
+from studies import machine, markdown, training
+
+from jaxgan.errors import unknown_choice
+from jaxgan.runs.checkpoints import load_run
+from jaxgan.runs.workdir import Workdir
+
+EXPERIMENTS = Path(__file__).resolve().parents[1]
+EPOCHS, BATCH = 4, 6000  # ten steps per epoch
+COMMON = (
+    *("--epochs", f"{EPOCHS}", "--batch-size", f"{BATCH}", "--log-every", "3", "--checkpoint-every", "1"),
+    *("--sample-epochs", *map(str, range(1, EPOCHS + 1))),
+)
+SMALL = {
+    "autoencoder": ("--hidden-units", "8"),
+    "vae": ("--hidden-units", "8"),
+    "vanilla_gan": ("--hidden-units", "8"),
+    "dcgan": ("--width", "2"),
+    "wgan": ("--width", "2"),
+    "r3gan": ("--width", "2", "--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
+    "flow_matching": (
+        *("--width", "2", "--sample-steps", "1", "--warmup-steps", "2"),
+        *("--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
+    ),
+    "digit_classifier": ("--width", "2", "--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Kills runs at random moments, lets them go on, and compares them with unbroken ones."""
+
+    recipes: tuple[str, ...] = tuple(SMALL)  # names of the recipes
+    kills: int = 50  # of each recipe
+    seed: int = 0  # of the moments
+    out: Path = Path("runs/faults")  # folder for the report
+
+
+class Drill(NamedTuple):
+    """What became of the runs of one recipe."""
+
+    recipe: str
+    kills: int
+    moments: Counter[str]  # what the runs were at when they were killed
+    runs: int
+    differences: list[str]
+
+
+def study(options: Options) -> Path:
+    """Drills the recipes, and writes the report anew after each."""
+    for name in options.recipes:
+        if name not in SMALL:
+            raise unknown_choice("--recipes", name, SMALL)
+    options.out.mkdir(parents=True, exist_ok=True)
+    drills = []
+    for name in options.recipes:
+        drills.append(drill(name, kills=options.kills, chance=random.Random(f"{name} {options.seed}")))
+        print(drills[-1], flush=True)
+        (options.out / "kills.md").write_text(report(drills))
+    return options.out / "kills.md"
+
+
+def drill(recipe: str, *, kills: int, chance: random.Random) -> Drill:
+    """Trains a recipe in small without a break, then again and again with kills, and compares.
+
+    Args:
+      recipe: its name.
+      kills: how many to make at least; the last run comes to its end.
+      chance: draws the moments.
+
+    Returns:
+      What became of the runs.
+    """
+    moments, differences, runs = Counter(), [], 0
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        began = time.perf_counter()
+        process = start(recipe, root / "unbroken")
+        if process.wait():
+            raise RuntimeError(f"{recipe} failed:\n{log_of(root / 'unbroken').read_text()[-2000:]}")
+        seconds, reference = time.perf_counter() - began, contents(root / "unbroken" / "run")
+        while moments.total() < kills:
+            home, runs, ended = root / f"broken_{runs}", runs + 1, None
+            while ended is None:
+                process = start(recipe, home)
+                try:
+                    ended = process.wait(chance.uniform(0, seconds)) if moments.total() < kills else process.wait()
+                except subprocess.TimeoutExpired:
+                    moments[stage(home)] += 1
+                    process.kill()
+                    process.wait()
+            if ended:
+                differences.append(f"run {runs} ended with {ended}: {log_of(home).read_text()[-300:]}")
+            else:
+                differences += [f"run {runs}: {what}" for what in compare(reference, contents(home / "run"))]
+    return Drill(recipe, moments.total(), moments, runs, differences)
+
+
+def start(recipe: str, home: Path) -> subprocess.Popen[bytes]:
+    """Starts a recipe, or goes on with it, in a home of its own."""
+    home.mkdir(exist_ok=True)
+    command = [sys.executable, EXPERIMENTS / f"{recipe}.py", "--workdir", home / "run", *SMALL[recipe], *COMMON]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("JAXGAN", "XDG"))}
+    with log_of(home).open("wb") as log:
+        return subprocess.Popen(command, env=variables | {"HOME": str(home)}, stdout=log, stderr=subprocess.STDOUT)
+
+
+def log_of(home: Path) -> Path:
+    """What the newest process of a home has printed."""
+    return home / "log.txt"
+
+
+def stage(home: Path) -> str:
+    """What a run is at, by the files that it has written."""
+    folder, printed = Workdir(home / "run"), log_of(home).read_text(errors="replace")
+    if any(folder.checkpoints.glob("*tmp*")):
+        return "save"
+    if "Devices:" not in printed:
+        return "import and data"
+    steps = folder.metrics.read_text().count("\n") if folder.metrics.exists() else 0
+    if not steps:
+        return "compile"
+    return "figures" if f'"epoch": {EPOCHS}' in folder.metrics.read_text() else "steps"
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """Everything that a finished run has to show: rows, samples, figures by name, and the state."""
+    run = Workdir(folder)
+    state = load_run(folder).state
+    return {
+        "metrics": run.metrics.read_bytes(),
+        **{f"samples/{file.name}": np.load(file) for file in sorted((folder / "samples").glob("*.npy"))},
+        **{f"figures/{file.name}": True for file in sorted((folder / "figures").iterdir())},
+        **{jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state)},
+    }
+
+
+def compare(expected: dict[str, object], found: dict[str, object]) -> list[str]:
+    """The names of what differs, or is there in one of both alone."""
+    return [
+        name
+        for name in sorted(expected.keys() | found.keys())
+        if not (name in expected and name in found and np.array_equal(expected[name], found[name]))
+    ]
+
+
+def report(drills: Sequence[Drill]) -> str:
+    """The table, as Markdown."""
+    stages = ("import and data", "compile", "steps", "save", "figures")
+    rows = [
+        (found.recipe, found.kills, *(found.moments[name] for name in stages), found.runs, len(found.differences))
+        for found in drills
+    ]
+    return markdown.document(
+        "# Runs killed at random moments",
+        "SIGKILL at a moment drawn uniformly from a run's length, then the same command again, until the run ends. "
+        "Metrics, samples, figures and the state are compared with an unbroken run, byte by byte.",
+        markdown.table(("recipe", "kills", *(f"in {name}" for name in stages), "runs", "differences"), rows),
+        "\n".join(f"- {found.recipe}: {what}" for found in drills for what in found.differences),
+        machine.describe("jax", "orbax-checkpoint"),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the study as a command."""
+    training.command("faults", Options, study, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The study of faults: its recipes are all of them, and it sees what a kill would lose."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from studies import faults, quality
+
+from jaxgan.config import validate
+from jaxgan.errors import UserError
+from jaxgan.runs.launch import read_flags
+
+
+def test_every_recipe_is_drilled_by_flags_that_it_understands():
+    assert set(faults.SMALL) == {*quality.RECIPES, "digit_classifier"}
+    for name, flags in faults.SMALL.items():
+        recipe = quality.RECIPES.get(name) or __import__(name).CONFIG
+        config = read_flags(recipe, [*flags, *faults.COMMON])
+        validate(config)
+        assert config.run.epochs == faults.EPOCHS
+
+
+def test_what_differs_or_is_missing_is_named():
+    expected = {"metrics": b"1\n2\n", "samples/1": np.zeros(3), "figures/a.png": True}
+    assert faults.compare(expected, dict(expected)) == []
+    found = {"metrics": b"1\n2\n2\n", "samples/1": np.array([0, 0, 1]), "figures/b.png": True}
+    assert faults.compare(expected, found) == ["figures/a.png", "figures/b.png", "metrics", "samples/1"]
+
+
+def test_the_report_lists_each_recipe_and_each_difference():
+    drilled = faults.Drill("dcgan", 3, Counter({"save": 1, "steps": 2}), 2, ["run 1: metrics"])
+    text = faults.report([drilled])
+    assert "| dcgan | 3 | 0 | 0 | 2 | 1 | 0 | 2 | 1 |" in text
+    assert "- dcgan: run 1: metrics" in text
+
+
+def test_an_unknown_recipe_is_refused():
+    with pytest.raises(UserError, match=r"--recipes: 'dcgam' is not known, .* did you mean 'dcgan'"):
+        faults.study(faults.Options(recipes=("dcgam",)))
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_ends_as_an_unbroken_one(tmp_path):
+    faults.study(faults.Options(recipes=("vanilla_gan",), kills=4, out=tmp_path))
+    _, row = (tmp_path / "kills.md").read_text().split("| vanilla_gan | 4 |")
+    assert row.partition("\n")[0].endswith("| 0 |")
