@@ -2,7 +2,12 @@
 
 import contextlib
 import difflib
+import logging
+import os
 import sys
+import threading
+import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -73,6 +78,28 @@ def fail(program: str, message: str, *, code: int) -> NoReturn:
     """
     print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
     raise SystemExit(code)
+
+
+def end_with_main_thread(code: int, *, seconds: float = 1.0) -> None:
+    """Ends the process soon after its main thread: the threads of a save that failed wait for each other for minutes.
+
+    What asyncio and Python have to say of what these leave undone is not shown.
+
+    Args:
+      code: the exit code.
+      seconds: the time for what the interpreter does last.
+    """
+
+    def end() -> None:
+        threading.main_thread().join()
+        sys.stdout.flush()
+        time.sleep(seconds)
+        sys.stderr.flush()
+        os._exit(code)
+
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    threading.Thread(target=end, daemon=True).start()
 
 
 def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -133,13 +134,23 @@ class _Manager(ocp.CheckpointManager):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences Orbax's log while a manager is open: it narrates each save, and damage is ours to report."""
-    logger = logging.getLogger("absl")
+    """Silences Orbax while a manager is open: it narrates each save, and damage is ours to report.
+
+    Where one array cannot be written, Orbax closes its event loop, and the others' callbacks complain of that.
+    """
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
     before = logger.level
+
+    def complain(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            hook(unraisable)
+
     logger.setLevel(logging.CRITICAL + 1)
+    sys.unraisablehook = complain
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         logger.setLevel(before)
 
 

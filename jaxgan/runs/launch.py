@@ -17,7 +17,7 @@ from rich.console import Console
 from jaxgan import config as configs
 from jaxgan import data, methods
 from jaxgan.config import RENAMED_FIELDS, Config, Run
-from jaxgan.errors import UserError, fail, one_line_errors, parse
+from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors, parse
 from jaxgan.methods import Batch, Method
 from jaxgan.methods.method import Visualization
 from jaxgan.runs import checkpoints, tracking, workdir
@@ -81,6 +81,7 @@ def stopped_in_words(program: str, config: Config) -> Iterator[None]:
         fail(program, f"stopped, {failure}; {kept_text}; {advice}", code=1)
     except OSError as failure:  # of the disk, while the run was at work
         kept_text = checkpoints.describe_latest(workdir.Workdir(config.run.workdir).checkpoints)
+        end_with_main_thread(1)
         fail(program, f"stopped, {failure}; {kept_text}; mend that and run the same command to go on", code=1)
     except jax.errors.JaxRuntimeError as failure:
         if "RESOURCE_EXHAUSTED" not in str(failure):
