@@ -78,6 +78,7 @@ def test_report_leaves_out_what_was_not_measured(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["numbers.json", "report.md"]
 
 
+@pytest.mark.slow
 def test_programs_train_in_turns():
     config = Config(VanillaGAN(hidden_units=4), Run(batch_size=32))
     chosen = (compared.ALL_DEVICES, compared.EAGER, compared.NNX)
@@ -121,6 +122,7 @@ def test_scaling_varies_one_size_at_a_time():
     assert pairs == [(16, 32), (64, 32), (256, 32), (64, 16), (64, 64)]
 
 
+@pytest.mark.slow
 def test_loop_holds_the_same_arrays_after_few_and_many_calls(toy_config, toy_dataset):
     config = replace(toy_config, run=replace(toy_config.run, checkpoint_every=100, sample_epochs=()))
     found = loop.measure(config, toy_dataset, jax.devices()[:1], steps=12, memory_every=3)

@@ -29,7 +29,8 @@ def one_thread():
     pytest.importorskip("torch").set_num_threads(1)  # threads that spin suffer from other tests
 
 
-@pytest.mark.parametrize("precision", [pytest.param("float64", marks=pytest.mark.slow), "float32"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_both_designs_lose_alike_and_the_precision_shows(precision):
     found = trajectories.side_by_side(SMALL, IMAGES, precision, steps=3)
     ours, theirs = found["losses"]["discriminator_loss"]

@@ -59,6 +59,7 @@ def train(folder, **environment):
     return run("-m", "tests.integration.toy_process", *FLAGS, "--devices", "1", "--workdir", str(folder), **environment)
 
 
+@pytest.mark.slow
 def test_a_run_in_an_unusual_environment_has_the_usual_numbers(tmp_path, finished_toy_run):
     done = train(tmp_path / "run", **UNUSUAL)
     assert (done.returncode, done.stderr) == (0, "")
@@ -96,6 +97,7 @@ def test_a_user_without_a_home_needs_a_data_dir_and_no_cache(monkeypatch, tmp_pa
         assert (cache.read(MNIST, "train", prepared=prepared) is not None) == (directory == tmp_path)
 
 
+@pytest.mark.slow
 def test_pictures_do_not_depend_on_a_users_matplotlib(tmp_path):
     (tmp_path / "rc").mkdir()
     settings = ("text.usetex: True", "image.origin: lower", "image.cmap: jet", "font.size: 30", "savefig.bbox: tight")
