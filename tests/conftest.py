@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +42,9 @@ from jaxgan.data import Dataset
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import launch, tracking
 from jaxgan.runs.workdir import Workdir
+
+if hasattr(signal, "SIGHUP"):  # ignored under nohup, and then by the commands that tests start
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Tracing makes many small objects that live. Python's collector would walk them all again and again.
 gc.set_threshold(50_000, 20, 100)
