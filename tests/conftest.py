@@ -43,8 +43,10 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import launch, tracking
 from jaxgan.runs.workdir import Workdir
 
-if hasattr(signal, "SIGHUP"):  # ignored under nohup, and then by the commands that tests start
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Under nohup and in the background of a script signals are ignored, and then by the commands that tests start too.
+for name, usual in {"SIGHUP": signal.SIG_DFL, "SIGINT": signal.default_int_handler}.items():
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, name), usual)
 
 # Tracing makes many small objects that live. Python's collector would walk them all again and again.
 gc.set_threshold(50_000, 20, 100)
