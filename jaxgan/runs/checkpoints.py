@@ -163,7 +163,10 @@ def _failures_named(directory: Path) -> Iterator[None]:
         raise
     except Exception as error:
         known = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOENT))
-        reason = next((words for words in known if words in str(error)), first_line(error))
+        reason = next((words for words in known if words in str(error)), None)
+        if reason is None and jax.process_count() > 1:  # another process is gone, for one
+            raise
+        reason = reason or first_line(error)
         raise OSError(f"no checkpoint can be written to {str(directory)!r} ({reason})") from error
 
 
