@@ -91,7 +91,8 @@ def test_a_trace_that_cannot_be_written_is_said_and_ends_nothing(tmp_path, caplo
     (record,) = caplog.records
     assert f"{tmp_path / 'profile'}: cannot be written" in record.getMessage()
     (tmp_path / "profile").unlink()
-    jax.profiler.stop_trace()  # JAX counts a trace that it could not write as running
+    with contextlib.suppress(RuntimeError):  # before 0.12 JAX counts a trace that it could not write as running
+        jax.profiler.stop_trace()
 
 
 def test_logs_have_no_thread_that_a_run_could_wait_for(tmp_path):
