@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 import logging
 import os
 import sys
@@ -14,6 +15,8 @@ from typing import Any, NoReturn, TypeVar
 from jaxgan.terminal import forgiving_output
 
 T = TypeVar("T")
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # what a file system without locks answers
 
 
 class UserError(Exception):

@@ -15,11 +15,10 @@ from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset, Stream
 from jaxgan.data.order import tfds_order
 from jaxgan.data.prepared import Prepared, completed, directory_of, inspect, unprepared
-from jaxgan.errors import UserError, unknown_choice
+from jaxgan.errors import NO_LOCKS, UserError, unknown_choice
 
 _log = logging.getLogger("jaxgan.data")
 
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # what a file system without locks answers
 STAGING = "incomplete.jaxgan"  # folder of a data set that is being prepared
 
 

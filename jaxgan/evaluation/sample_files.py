@@ -17,8 +17,10 @@ from jaxgan.errors import UserError
 
 USUAL_NAMES = ("images", "samples", "arr_0")
 # What NumPy's reader and the decompressors raise for content that is none of theirs.
-UNREADABLE = (ValueError, EOFError, LookupError, RuntimeError, SyntaxError, tokenize.TokenError, struct.error)
-UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+UNREADABLE = (
+    *(ValueError, EOFError, LookupError, RuntimeError, SyntaxError, tokenize.TokenError, struct.error),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
 SLACK = 1e-3  # rounding beyond the scale that is allowed: a quarter of a grey level
 
 

@@ -155,7 +155,7 @@ def flow_matching(
     References:
       Lipman et al., Flow Matching for Generative Modeling, 2023, equation 23; Liu et al., Flow Straight and Fast, 2023,
       equation 1; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022; Li and He, Back to Basics: Let Denoising
-      Generative Models Denoise, 2025, section 4, of predicting images; Esser et al., Scaling Rectified Flow
+      Generative Models Denoise, 2025, of predicting images; Esser et al., Scaling Rectified Flow
       Transformers, 2024, section 3.1, of the logit-normal times.
     """
     pixels = math.prod(image_shape)

@@ -37,7 +37,7 @@ def keep_best(folder: Workdir, run: Run) -> Iterator[Callable[[Mapping[str, floa
         try:
             checkpoints.verify(folder.best / str(kept))
         except Damage as damage:
-            checkpoints.set_aside(folder.best / str(kept), f"{damage}); the best checkpoint from here on is kept")
+            checkpoints.set_aside(folder.best / str(kept), str(damage), then="the best checkpoint from here on is kept")
             kept = None
     before = [row for row in tracking.read_rows(folder.metrics) if row["step"] == kept]
     bar = max((sign * row[run.keep_best] for row in before if run.keep_best in row), default=-float("inf"))

@@ -238,7 +238,7 @@ def restore_newest(manager: ocp.CheckpointManager, abstract: Carry, *, sharding:
             damages[step] = str(damage)
             continue
         for newer, damage in damages.items():
-            set_aside(directory / str(newer), f"{damage}); the run goes on from step {step}")
+            set_aside(directory / str(newer), damage, then=f"the run goes on from step {step}")
         manager.reload()
         return step, carry
     reason = next(iter(damages.values()), "there is none")
@@ -250,14 +250,14 @@ def verify(path: Path) -> None:
     _damage_shared(lambda: digests.read(path / ITEM))
 
 
-def set_aside(path: Path, words: str) -> None:
-    """Renames a damaged checkpoint, so that another one of its step can be saved."""
+def set_aside(path: Path, damage: str, *, then: str) -> None:
+    """Renames a damaged checkpoint, so that another one of its step can be saved, and says what the run does then."""
     aside = path.with_name(f"{path.name}.damaged")
     if distributed.is_main_process():
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
     distributed.all_gather_text("aside")
-    _log.warning("the checkpoint %r is damaged and now called %r (%s", str(path), aside.name, words)
+    _log.warning("the checkpoint %r is damaged and now called %r (%s); %s", str(path), aside.name, damage, then)
 
 
 def _restore(manager: ocp.CheckpointManager, abstract: Carry, *, step: int, sharding: Sharding) -> Carry:

@@ -69,7 +69,8 @@ class Events:
             self._open(step)
 
     def _open(self, step: int) -> None:
-        # tensorboardX imports torch where that is installed, which takes seconds.
+        # tensorboardX imports torch where that is installed, which takes seconds. Its EventsWriter would do for most of
+        # this, but does not close a file that it cannot flush.
         from tensorboardX.proto.event_pb2 import SessionLog  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboardX.record_writer import RecordWriter
 
