@@ -2,7 +2,7 @@
 
 Run:       python experiments/studies/faults.py                              (--help lists every flag)
            python experiments/studies/faults.py --recipes dcgan --kills 10
-Time:      about an hour on two CPU cores; a recipe's ten kills take two minutes
+Time:      about half a minute per kill on two CPU cores, so some four hours for all
 Expect:    a table of the recipes: what the runs were at when they were killed, and what differs at the end
 Writes:    runs/faults/ (or --out) with kills.md, anew after each recipe
 
