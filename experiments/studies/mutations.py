@@ -2,8 +2,8 @@
 
 Run:       python experiments/studies/mutations.py                      (--help lists every flag)
            python experiments/studies/mutations.py --only "key reused"  (those whose name contains it)
-Time:      about 15 min on two CPU cores
-Expect:    a table of the changes, each with the test that failed first
+Time:      6 min on two CPU cores
+Expect:    a table of the changes, each with the test that failed first: experiments/gallery/mutations/mutations.md
 Writes:    runs/mutations/ (or --out) with mutations.md, anew after each change
 """
 
