@@ -9,9 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit all this
-    # Programs that several tests compile are compiled once.
+    # Programs that several tests compile are compiled once, if that takes longer than to write and read them.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxgan-tests-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # no source lines in programs either
     # Small programs, compiled far more often than run: without LLVM's optimizations they take half the time, and with
     # XLA's former way to write loops, as long as there is one, half of that (an unknown flag would end the process).
     quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "

@@ -41,7 +41,7 @@ MOST = 2  # of anything that a config counts
 SGD = optax.sgd(1e-3)  # Adam would hide a wrong scale of the gradient
 KEY = jax.random.key(0)
 EVERY = pytest.mark.parametrize("kind", METHODS)
-# What no method has code of its own for: one with two networks and one that draws nothing stand for all.
+# Dear or the same for all: in the fast tests one with two networks and one that draws nothing stand for the others.
 QUICK = ("vanilla_gan", "digit_classifier")
 EVERY_SLOWLY = pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in METHODS]
@@ -341,7 +341,7 @@ def test_every_field_survives_json(kind):
         assert configs.from_json(configs.to_json(whole), source="config.json") == whole
 
 
-@EVERY
+@EVERY_SLOWLY
 def test_visualizations_are_drawn(kind, tmp_path):
     _, whole, *_ = variants(kind)  # conditional, where it can be
     run = a_run(whole, classes=2)  # a row for each

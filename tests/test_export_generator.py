@@ -77,6 +77,7 @@ def content(root):
     return {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_a_stranger_with_jax_alone_draws_every_method_s_samples(runs, tmp_path):
     samples = {}
     for name, run in runs.items():

@@ -131,12 +131,8 @@ def test_flags_to_change_are_flags_of_the_section_s_recipe():
     assert tried > 15
 
 
-MAIN = Command("vanilla_gan.py", ())
-
-
-@pytest.mark.parametrize(
-    "command", [pytest.param(c, marks=[] if c == MAIN else pytest.mark.slow) for c in RECIPES], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", RECIPES, ids=str)
 def test_a_documented_recipe_trains_on_small_images(command, toy_data, tmp_path):
     recipe = command.config
     small = {name: size for name, size in SMALL_METHOD.items() if hasattr(recipe.method, name)}

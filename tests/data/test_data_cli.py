@@ -66,6 +66,7 @@ def test_a_source_that_does_not_exist_is_refused_even_where_none_is_needed(prepa
     assert "--from: '/nonexistent' is not a folder" in error
 
 
+@pytest.mark.slow
 def test_prepare_prints_one_line_and_once_prepared_reads_no_source(small, tmp_path):
     program = f"""
 import dataclasses

@@ -52,12 +52,14 @@ def expect_exact_resumption(found: dict, saved: set[str], needed: str) -> None:
     assert found["without"][needed]["weights"] > 1e-4
 
 
+@pytest.mark.slow
 def test_the_functional_run_needs_no_random_state_to_resume():
     found = resuming.compare(resuming.functional(SMALL, IMAGES))
     expect_exact_resumption(found, set(), "step")
     assert found["bytes"]["step"] == 4
 
 
+@pytest.mark.slow
 def test_the_twin_in_pytorch_needs_random_state_and_order_to_resume():
     found = resuming.compare(resuming.pytorch(SMALL, IMAGES))
     expect_exact_resumption(found, {"random state", "order of the data"}, "random state")

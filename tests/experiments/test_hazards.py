@@ -27,12 +27,14 @@ def found():
     return {mistakes.name(module): (module, outcomes) for module, outcomes in mistakes.measure()}
 
 
+@pytest.mark.slow
 def test_there_are_eight_mistakes_and_each_does_what_is_expected(found):
     happens = {name: tuple(outcome.happens for outcome in outcomes) for name, (_, outcomes) in found.items()}
     assert happens == EXPECTED
     assert all([one.design for one in outcomes] == [IMPERATIVE, FUNCTIONAL] for _, outcomes in found.values())
 
 
+@pytest.mark.slow
 def test_each_outcome_shows_the_wrong_lines_and_its_effects(found):
     for module, outcomes in found.values():
         assert mistakes.title(module)
@@ -45,6 +47,7 @@ def test_each_outcome_shows_the_wrong_lines_and_its_effects(found):
             assert bool(moved) == (outcome.happens == "silent")
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_discriminator_leaves_a_gradient_only_if_undetached(found):
     imperative = found["forgotten_detach"][1][0]
     (strays, samples), (wrong_strays, _) = imperative.right.values(), imperative.wrong.values()
@@ -53,6 +56,7 @@ def test_the_loss_of_a_discriminator_leaves_a_gradient_only_if_undetached(found)
     assert samples.shape == (64, 8, 8, 1)
 
 
+@pytest.mark.slow
 def test_each_look_in_training_mode_lowers_the_logits_after_it(found):
     outcome = found["statistics_of_the_wrong_pass"][1][0]
     right, wrong = (np.diff(one["mean logit of spots"]) for one in (outcome.right, outcome.wrong))
@@ -61,6 +65,7 @@ def test_each_look_in_training_mode_lowers_the_logits_after_it(found):
     assert (right > -0.05).all()
 
 
+@pytest.mark.slow
 def test_the_graph_of_summed_losses_grows_with_every_step(found):
     outcome = found["recorded_loss"][1][0]
     assert not outcome.right["graph nodes alive"].any()
@@ -68,6 +73,7 @@ def test_the_graph_of_summed_losses_grows_with_every_step(found):
     assert outcome.wrong["mean loss"] == pytest.approx(outcome.right["mean loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_compiled_closure_keeps_the_weights_of_its_first_call(found):
     imperative, functional = found["stale_closure"][1]
     wrong, right = (one["mean pixel, newest weights"] for one in (functional.wrong, functional.right))

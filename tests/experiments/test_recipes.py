@@ -108,6 +108,7 @@ def test_the_page_takes_finished_runs_and_trains_the_others(small, tmp_path, cap
     assert [label.split("\n")[0] for label in rows] == ["epoch 1", "epoch 2"]
 
 
+@pytest.mark.slow
 def test_the_page_takes_a_longer_run_with_other_fields_as_it_is(small, finished_toy_run, tmp_path):
     shutil.copytree(finished_toy_run, tmp_path / "vanilla_gan")
     (wanted,) = [c for c in chapter.configs(chapter.Options(runs=tmp_path)) if c.kind == "vanilla_gan"]

@@ -44,6 +44,7 @@ def grey(monkeypatch):
     return stacked
 
 
+@pytest.mark.slow
 def test_the_modes_of_a_run_stand_beside_real_and_published_ones(grey, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     before = {"found": 99, "divergence": 3.4, "steps": 5, "minutes": 1.0, "protocol": "as ours", "measured": "earlier"}

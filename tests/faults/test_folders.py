@@ -92,6 +92,7 @@ def test_a_folder_that_is_replaced_ends_the_run_and_is_not_written(start, toy_co
     assert [p.name for p in root.iterdir()] == [".lock"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "what"), [("size=8m", "bytes"), ("nr_inodes=400", "inodes")])
 def test_a_full_disk_keeps_the_last_checkpoint(start, disk, finished_toy_run, options, what):
     folder = disk(options)

@@ -81,6 +81,7 @@ def test_an_address_is_refused_before_anything_is_written(start, tmp_path, monke
     assert names_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_under_a_relative_linked_strange_path(
     finished_toy_run, toy_config, toy_data, tmp_path, monkeypatch
 ):

@@ -47,10 +47,8 @@ def whole(toy_dataset, tmp_path_factory):
     return folder, run(with_evaluation(toy(folder)), toy_dataset)
 
 
-STOPS = [[7, 13], *(pytest.param(stops, marks=pytest.mark.slow) for stops in ([6], [12], [5, 10]))]
-
-
-@pytest.mark.parametrize("stops", STOPS)
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [[6], [12], [5, 10], [7, 13]])
 def test_an_interrupted_run_ends_with_the_same_rows_and_best(evaluated, toy_dataset, whole, stops):
     found, best = run(evaluated, toy_dataset, stops=stops)
     assert_same(found, whole[1][0])

@@ -35,6 +35,7 @@ def test_a_run_interrupted_at_any_step_ends_the_same(step, toy_config, toy_datas
     assert_same(train_in_parts(toy_config, Part(toy_dataset, step), Part(toy_dataset)), unbroken)
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_again_and_again_ends_the_same(toy_config, toy_dataset, unbroken):
     parts = [*(Part(toy_dataset, step) for step in (2, 7)), Part(toy_dataset)]
     assert_same(train_in_parts(toy_config, *parts), unbroken)
@@ -66,6 +67,7 @@ def test_what_a_crash_left_beyond_the_last_checkpoint_is_forgotten(finished, toy
     assert_same(content(finished.root), unbroken)
 
 
+@pytest.mark.slow
 def test_a_run_moves_from_one_device_to_four_and_back(finished, toy_config, toy_dataset, unbroken):
     shutil.rmtree(finished.checkpoints / "9")
     with pytest.raises(Interrupted):

@@ -29,11 +29,13 @@ def in_memory(finished_toy_run):
     return content(finished_toy_run)
 
 
+@pytest.mark.slow
 def test_a_run_moves_between_memory_and_stream_and_may_be_killed(toy_config, toy_dataset, toy_stream, in_memory):
     parts = [Part(toy_dataset, 2), Part(toy_stream, 4, killed=True), Part(toy_stream, 7), Part(toy_dataset)]
     assert_same(train_in_parts(toy_config, *parts), in_memory)
 
 
+@pytest.mark.slow
 def test_two_devices_take_their_parts_of_a_stream_to_one_s_numbers(toy_config, toy_stream, in_memory):
     _, state = train_in_parts(toy_config, Part(toy_stream), devices=2)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), state, in_memory[1])

@@ -33,7 +33,9 @@ class Constant(nn.Module):
 
 def constant(**options):
     options = {"integrate": lambda v, x: euler(v, x, steps=1), **options}
-    return flow_matching(Constant(), image_shape=SHAPE, optimizer=optax.sgd(0.1), **options)
+    method = flow_matching(Constant(), image_shape=SHAPE, optimizer=optax.sgd(0.1), **options)
+    sample = jax.jit(method.sample, static_argnums=2)
+    return method._replace(init=jax.jit(method.init), step=jax.jit(method.step), sample=sample)
 
 
 def test_the_path_is_straight_from_noise_to_the_image():

@@ -100,9 +100,11 @@ def test_a_minimizing_step_descends_and_averages_the_parameters():
 
     images = jax.random.normal(jax.random.key(1), (4, 2, 2, 1))
     batch, key, optimizer = Batch(images, jnp.arange(4), jnp.arange(4)), jax.random.key(0), optax.sgd(0.1)
-    state = initialize(networks, optimizer, ema_decay=0.75)(key)
+    state = jax.jit(initialize(networks, optimizer, ema_decay=0.75))(key)
     after, metrics = jax.jit(minimize(objective, optimizer, ema_decay=0.75))(state, batch, key)
-    value, gradients = jax.value_and_grad(lambda params: objective(params, batch, key)[0])(state.network.params)
+    value_and_grad = jax.jit(jax.value_and_grad(lambda params: objective(params, batch, key)[0]))
+    value, gradients = jax.device_get(value_and_grad(state.network.params))
+    state = jax.device_get(state)
     assert metrics["loss"] == pytest.approx(float(value), rel=1e-6)
     assert int(after.step) == 1
     moved = jax.tree.map(lambda p, g: p - 0.1 * g, state.network.params, gradients)

@@ -29,7 +29,7 @@ def random_bits(penalty):
 
 
 def value(penalty, critic, real=REAL, fake=FAKE):
-    return penalty.value(critic, real, fake, random_bits(penalty))
+    return jax.jit(lambda real, fake, bits: penalty.value(critic, real, fake, bits))(real, fake, random_bits(penalty))
 
 
 def test_penalties_of_a_linear_critic_are_those_of_its_gradient():
@@ -85,6 +85,7 @@ def test_the_gradient_of_a_penalty_is_the_numerical_one(penalty):
     with jax.enable_x64(True):
         real, fake, w = (jnp.asarray(x, jnp.float64) for x in (REAL, FAKE, SLOPE))
 
+        @jax.jit
         def of(scale):
             critic = lambda images: jnp.sum(jnp.tanh(images * w * scale), axis=(1, 2, 3))
             return value(penalty, critic, real, fake)

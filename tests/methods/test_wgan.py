@@ -82,12 +82,13 @@ class Shift(nn.Module):
         return moved[:, None, :, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shift", "weight"),
     [
         ((1.0,), 10.0),
-        pytest.param((1.5, -2.0), 100.0, marks=pytest.mark.slow),
-        pytest.param((0.6, -0.8), 10.0, marks=pytest.mark.slow),
+        ((1.5, -2.0), 100.0),
+        ((0.6, -0.8), 10.0),
     ],
 )
 def test_the_critic_estimates_the_distance_of_two_normal_distributions(shift, weight):

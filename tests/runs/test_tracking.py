@@ -50,6 +50,7 @@ def calls_in(folder):
     return [(int(call["step_num"]), int(call["stop"])) for call in calls], {event.get("name") for event in events}
 
 
+@pytest.mark.slow
 def test_a_trace_holds_the_steps_asked_for_and_changes_no_number(toy_config, toy_dataset, finished_toy_run):
     train_config(with_run(toy_config, profile="4:7"), toy_dataset)  # row ends: 2, 3, 5, 6, 8, 9
     plain, profiled = Workdir(finished_toy_run), Workdir(toy_config.run.workdir)
