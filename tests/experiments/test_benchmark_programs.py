@@ -36,6 +36,7 @@ def twin_of():
     return twin_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", METHODS)
 def test_tuned_twin_records_what_the_plain_twin_records(kind, twin_of, monkeypatch):
     from imperative import injection

@@ -37,9 +37,12 @@ def deviations(text: str, carry: Carry) -> list[str]:
     return unexpected + compilation.undonated(program, carry)
 
 
+SLOW = [("vanilla_gan", "shard_map"), ("wgan", "pmap")]
+
+
 @pytest.mark.parametrize(
     ("name", "parallel"),
-    [("vanilla_gan", "pmap"), ("vanilla_gan", "shard_map"), pytest.param("wgan", "pmap", marks=pytest.mark.slow)],
+    [("vanilla_gan", "pmap"), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)],
 )
 def test_a_program_sums_each_gradient_once_and_donates_its_state(name, parallel):
     text, carry = compiled(name, parallel)

@@ -12,6 +12,8 @@ from tests.training import Part, assert_same, restored_arrays, train_config, tra
 
 VALUES = {3: 5.0, 6: 2.0, 9: 4.0, 12: 1.0, 15: 3.0}  # of the metric, by step: epochs 2 and 4 are the best so far
 
+pytestmark = pytest.mark.slow
+
 
 def evaluate_samples(state):
     """A metric that goes up and down, with the state itself in its last digits."""
@@ -47,7 +49,6 @@ def whole(toy_dataset, tmp_path_factory):
     return folder, run(with_evaluation(toy(folder)), toy_dataset)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stops", [[6], [12], [5, 10], [7, 13]])
 def test_an_interrupted_run_ends_with_the_same_rows_and_best(evaluated, toy_dataset, whole, stops):
     found, best = run(evaluated, toy_dataset, stops=stops)
@@ -61,7 +62,6 @@ def test_the_best_checkpoint_is_the_whole_carry_of_its_step(whole):
     jax.tree.map(np.testing.assert_array_equal, best, kept)
 
 
-@pytest.mark.slow
 def test_a_best_checkpoint_of_a_later_step_changes_nothing(evaluated, toy_dataset, whole):
     config = with_run(evaluated, checkpoint_every=3, epochs=4)
     run(config, toy_dataset)

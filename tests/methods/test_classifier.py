@@ -41,6 +41,7 @@ def trained():
     return train(SMALL)
 
 
+@pytest.mark.slow
 def test_training_takes_the_loss_from_ln_10_to_known_classes(trained):
     method, state, _, rows = trained
     assert rows[0]["loss"] == pytest.approx(np.log(10), rel=0.2)

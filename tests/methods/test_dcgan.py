@@ -44,7 +44,7 @@ def networks(config, classes=CLASSES):
         pytest.param({"loss": "least_squares"}, marks=pytest.mark.slow),
         {"loss": "hinge", "spectral_norm": True},
         R3GAN,
-        {"dragan_weight": 10.0},
+        pytest.param({"dragan_weight": 10.0}, marks=pytest.mark.slow),
         {"generator_norm": "none", "discriminator_norm": "instance", "bias": True, "initialization": "dcgan"},
     ],
 )
@@ -206,6 +206,7 @@ def test_the_figure_of_classes_has_a_column_for_each_latent():
         np.testing.assert_allclose(images[of_this_class], samples[of_this_class], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_conditional_gan_learns_to_draw_the_class_asked_for():
     config = dataclasses.replace(ALONE, generator_learning_rate=5e-3, discriminator_learning_rate=5e-3, beta1=0.5)
     config = dataclasses.replace(config, width=4, loss="relativistic", r1_weight=0.1, r2_weight=0.1)

@@ -273,6 +273,7 @@ def test_importance_weighting_estimates_the_exact_log_likelihood():
     assert np.sum(np.exp(estimate)) == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_importance_weighting_rises_from_the_elbo_with_samples():
     encoder, decoder, params = a_tiny_vae()
     repeats = 5000
