@@ -43,6 +43,7 @@ class Run:
     keep_best: BestBy = "none"  # keep the checkpoint that is best by this metric of --evaluate-every, in folder best
     sample_epochs: tuple[int, ...] = (1, 2, 4, 10, 50, 100)  # epochs after which the same latents are drawn
     profile: str | None = None  # START:STOP, steps that process 0 traces with jax.profiler, into WORKDIR/profile
+    debug_nans: bool = False  # where a loss is not finite, repeat the steps and name the operation: on one device
     dry_run: bool = False  # print the resolved config, the networks and the cost of a step, and stop
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Run:
 FREE_FIELDS = frozenset(
     {"workdir", "data_dir", "input", "epochs", "devices", "parallel", "platform"}
     | {"coordinator", "process_count", "process_index", "profile"}
-    | {"checkpoint_every", "resume", "log_every", "sample_epochs", "dry_run"}
+    | {"checkpoint_every", "resume", "log_every", "sample_epochs", "debug_nans", "dry_run"}
     | {"evaluate_every", "keep_best"}
 )
 

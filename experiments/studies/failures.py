@@ -36,6 +36,7 @@ from jaxgan.methods.method import Pixels
 from jaxgan.methods.penalties import input_gradients, norms
 from jaxgan.runs import tracking
 from jaxgan.runs.checkpoints import load_run
+from jaxgan.runs.diagnosis import mean_distance
 from jaxgan.runs.launch import read_flags, run, stopped_in_words
 from jaxgan.runs.workdir import Workdir, load_config
 from jaxgan.runtime.program import to_unit_range
@@ -48,13 +49,7 @@ MEASURED = 500  # real images that the number beside them is taken from
 def spread(folder: Workdir) -> str:
     """How far two samples are apart, as a share of how far two real images are: latents without effect make it 0."""
     samples = tracking.read_samples(folder)
-    return f"{distance(samples[max(samples)]) / distance(held_out(folder)):.0%} of real spread"
-
-
-def distance(images: Pixels) -> float:
-    """Mean Euclidean distance between two images of a set."""
-    x = images.reshape(len(images), -1) / 255
-    return float(np.mean([np.linalg.norm(x - np.roll(x, shift, axis=0), axis=1).mean() for shift in range(1, 11)]))
+    return f"{mean_distance(samples[max(samples)]) / mean_distance(held_out(folder)):.0%} of real spread"
 
 
 def last_probability(folder: Workdir) -> str:

@@ -217,6 +217,8 @@ def prepare(config: Config) -> Task:
     devices = select_devices(platform=run.platform, count=run.devices, batch_size=run.batch_size)
     if (share := run.batch_size // len(devices)) % run.accumulate:
         raise UserError(f"--accumulate: {run.accumulate} is not allowed, it must divide a device's {share} images")
+    if run.debug_nans and len(devices) > 1:
+        raise UserError(f"--debug-nans: is for one device and not for {len(devices)}, add --devices 1")
     workdir.require_writable(folder.root)
     started = workdir.load_config(folder)
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None

@@ -1,9 +1,10 @@
 """The training loop: take some steps, log, sample, save, and go on."""
 
 import contextlib
+import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,10 +19,12 @@ from jaxgan.errors import UserError
 from jaxgan.methods import Method
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs.best import keep_best
+from jaxgan.runs.diagnosis import Watch
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Device, Sharding, replicate, replicated
 from jaxgan.runtime.inputs import open_inputs
+from jaxgan.runtime.nans import first_nan
 from jaxgan.runtime.program import Carry, Inputs, Program, compile_program
 from jaxgan.runtime.schedule import Schedule
 from jaxgan.runtime.signals import Interrupted, Stop
@@ -30,6 +33,8 @@ SECONDS_PER_CALL = 0.5  # long enough to make dispatch free, short enough for a 
 SAMPLES = 256
 
 EvaluateSamples = Callable[[Any], dict[str, float]]
+
+_log = logging.getLogger("jaxgan.runtime")
 
 
 class Diverged(Exception):
@@ -111,6 +116,7 @@ def train(
         # Open.
         evaluate = _held_out_metrics(method, program, dataset, held_out, everywhere)
         clock = _Clock(step)
+        watch = Watch(partial(_some_images, dataset), _log.warning)
         with (
             open_inputs(dataset, devices, schedule=schedule, step=step) as inputs_at,
             tracking.tracker(folder, step=step) if is_main else contextlib.nullcontext() as log,
@@ -123,8 +129,11 @@ def train(
                     images, labels, order, last = inputs_at(step)
                 start, fitting = step, step + clock.steps_in(seconds_per_call)
                 step = distributed.broadcast_from_main(min(fitting, schedule.call_end(step), last))
-                with profiled(start, step):
-                    carry = program.train_steps(carry, Inputs(images, labels, order, seed, np.int32(step)))
+                inputs = Inputs(images, labels, order, seed, np.int32(step))
+                given = jax.device_get(carry) if run.debug_nans else None
+                explain = partial(first_nan, method, given, inputs, batch_size=run.batch_size)
+                with profiled(start, step), _explained(explain if run.debug_nans else None):
+                    carry = program.train_steps(carry, inputs)
                     means = _means(carry)
                 clock.called(step)
                 checkpoints.require_saved(manager)
@@ -144,6 +153,8 @@ def train(
                     if log is not None:
                         wait = clock.waited / int(carry.count)
                         tracking.log(log, row, steps_per_second=clock.steps_per_second, input_wait=wait)
+                    if is_main and schedule.ends_epoch(step):
+                        watch.row(row)
                     carry, clock.waited = program.reset_metrics(carry), 0.0
                     if evaluated:
                         offer_best(row, carry, step)
@@ -153,11 +164,12 @@ def train(
                     pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
                     if is_main:
                         tracking.save_samples(folder, pictures, epoch=step // schedule.steps_per_epoch)
+                        watch.samples(pictures, step=step)
 
                 # Save.
                 if (signum := stop()) or schedule.saves(step):
-                    if bad := not_finite(carry.state):
-                        raise Diverged(f"{bad} is not finite after step {step - 1}")
+                    with _explained(explain if run.debug_nans else None):
+                        _require_finite(carry.state, step)
                     checkpoints.save(manager, carry, step=step)
                 if signum and step < schedule.total_steps:
                     raise Interrupted(signum, step)
@@ -237,10 +249,32 @@ def _held_out_metrics(
     return evaluate
 
 
+def _some_images(dataset: Dataset | Stream) -> np.ndarray:
+    """As many training images as samples are drawn."""
+    count = min(SAMPLES, dataset.size)
+    return dataset.images[:count] if isinstance(dataset, Dataset) else dataset.read(range(count))[0]
+
+
 def _end_all_processes(config: Config) -> contextlib.AbstractContextManager[None]:
     """Ends a process of many at once where it fails by itself."""
     kept = partial(checkpoints.describe_latest, Workdir(config.run.workdir).checkpoints)
     return distributed.end_at_once(config.kind, common=(Interrupted, Diverged, UserError), kept=kept)
+
+
+@contextlib.contextmanager
+def _explained(explain: Callable[[], str] | None) -> Iterator[None]:
+    """Adds to the words of a run that diverges inside how it came to that."""
+    try:
+        yield
+    except Diverged as failure:
+        if explain is None:
+            raise
+        raise Diverged(f"{failure}; {explain()}") from failure
+
+
+def _require_finite(state: PyTree, step: int) -> None:
+    if bad := not_finite(state):
+        raise Diverged(f"{bad} is not finite after step {step - 1}")
 
 
 def _means(carry: Carry) -> dict[str, float]:

@@ -23,12 +23,6 @@ def test_runs_of_a_case_are_valid_and_all_different(case, tmp_path):
     assert len({config.run.workdir for config in configs}) == len(case.runs)
 
 
-def test_distance_is_zero_for_equal_images_and_grows_with_contrast():
-    noise = np.random.default_rng(0).integers(0, 128, (30, 4, 4, 1), dtype=np.uint8)
-    assert failures.distance(np.repeat(noise[:1], 30, axis=0)) == 0
-    assert failures.distance(2 * noise) == pytest.approx(2 * failures.distance(noise))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", failures.CASES)
 def test_a_case_trains_and_draws_a_curve_and_a_row_for_each_run(name, tmp_path, monkeypatch):

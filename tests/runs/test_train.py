@@ -89,3 +89,22 @@ def test_a_loss_that_is_not_finite_is_named_with_the_array(toy_config, toy_datas
 
     with pytest.raises(train.Diverged, match=r"generator_loss is not finite at step 0, nor is averaged/.* after it"):
         train_config(toy_config, toy_dataset, change=ruin)
+
+
+@pytest.mark.parametrize(
+    ("above", "words"),
+    [
+        (1.5, r"the first NaN is a result of log, tests.runs.test_train\.py:\d+ \(.*step\)$"),
+        (2.0, "no operation made a NaN: a number became infinite$"),
+    ],
+)
+def test_the_operation_that_made_the_first_nan_is_named(toy_config, toy_dataset, above, words):
+    def ruin(method):
+        def step(state, batch, key):
+            state, metrics = method.step(state, batch, key)
+            return state, {**metrics, "generator_loss": jnp.log(above - state.step)}
+
+        return method._replace(step=step)
+
+    with pytest.raises(train.Diverged, match=f"generator_loss is not finite at step 1; {words}"):
+        train_config(with_run(toy_config, debug_nans=True), toy_dataset, change=ruin)
