@@ -130,9 +130,10 @@ def train(
                 start, fitting = step, step + clock.steps_in(seconds_per_call)
                 step = distributed.broadcast_from_main(min(fitting, schedule.call_end(step), last))
                 inputs = Inputs(images, labels, order, seed, np.int32(step))
-                given = jax.device_get(carry) if run.debug_nans else None
-                explain = partial(first_nan, method, given, inputs, batch_size=run.batch_size)
-                with profiled(start, step), _explained(explain if run.debug_nans else None):
+                explain = None
+                if run.debug_nans:  # the program takes the carry's memory
+                    explain = partial(first_nan, method, jax.device_get(carry), inputs, batch_size=run.batch_size)
+                with profiled(start, step), _explained(explain):
                     carry = program.train_steps(carry, inputs)
                     means = _means(carry)
                 clock.called(step)
@@ -168,7 +169,7 @@ def train(
 
                 # Save.
                 if (signum := stop()) or schedule.saves(step):
-                    with _explained(explain if run.debug_nans else None):
+                    with _explained(explain):
                         _require_finite(carry.state, step)
                     checkpoints.save(manager, carry, step=step)
                 if signum and step < schedule.total_steps:
