@@ -20,7 +20,8 @@ from jaxgan.config import Config, Run
 from jaxgan.errors import one_line_errors
 from jaxgan.evaluation import feature_network
 from jaxgan.methods.classifier import Classifier
-from jaxgan.runs.launch import read_flags, run, stopped_in_words
+from jaxgan.runs.flags import read_flags
+from jaxgan.runs.launch import run, stopped_in_words
 from jaxgan.runtime.signals import exit_on_signals
 
 EPOCHS, BATCH_SIZE = 10, 128

@@ -24,8 +24,8 @@ _NAMES = {
     "jaxgan.methods.autoencoder": ("autoencoder",),
     "jaxgan.methods.gan": ("gan",),
     "jaxgan.methods.vae": ("vae",),
-    "jaxgan.runs.checkpoints": ("load_run",),
     "jaxgan.runs.launch": ("run",),
+    "jaxgan.runs.load": ("load_run",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""The ``jaxgan`` command: data sets, evaluation, export.
+"""The ``jaxgan`` command: data sets, samples, evaluation, export.
 
 A command is a function: its annotations are the flags and its docstring is the help. To add one, write it and name it
 in ``COMMANDS``.
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors("jaxgan"):
         app = _app()
         parse(
-            lambda: app.cli(prog="jaxgan", description="Data sets, evaluation and export of runs.", args=argv),
+            lambda: app.cli(prog="jaxgan", description="Data sets; samples, evaluation and export of runs.", args=argv),
             flags=_flags(),
         )
 
@@ -220,6 +220,39 @@ def export_run(
     print(export(workdir, format=format, out=out, averaged=not last))
 
 
+def sample(
+    workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")],
+    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None,
+    count: int = 64,
+    seed: int = 0,
+    labels: tuple[str, ...] = ("all",),
+    truncation: float | None = None,
+    best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+) -> None:
+    """Draw samples of a run: one picture, an array file that `jaxgan evaluate --samples` reads, or a folder of PNGs.
+
+    Args:
+        workdir: The run's folder.
+        out: A file .png, .npy or .npz; any name without a suffix is a new folder; default: drawn.png in WORKDIR.
+        count: Number of samples.
+        seed: What they follow from; the seed of `jaxgan evaluate` gives the samples that it measures.
+        labels: The classes to draw, in turn, of a conditional run; all: each of them.
+        truncation: Factor on the latents, from 0 to 1: fewer bad samples, and less variety; default: that of the run.
+        best: Draw from the checkpoint that --keep-best kept.
+        last: Use the parameters of the last step, not the averaged ones.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.runs.sample import sample_run
+
+    for label in labels if labels != ("all",) else ():
+        if not label.isdecimal():
+            raise UserError(f"--labels: {label!r} is not allowed, give numbers of classes, or all")
+    chosen = None if labels == ("all",) else [int(label) for label in labels]
+    how = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last}
+    print(sample_run(workdir, out=out, best=best, **how))
+
+
 def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndarray, "classes columns h w c"]:
     """Picks the first images of every class, for a figure with a row per class.
 
@@ -254,7 +287,7 @@ def _require_picture(out: Path) -> None:
 
 
 DATA_COMMANDS = {"list": list_data, "show": show_data, "prepare": prepare_data}
-COMMANDS = {"evaluate": evaluate, "export": export_run}
+COMMANDS = {"sample": sample, "evaluate": evaluate, "export": export_run}
 
 if __name__ == "__main__":
     main()

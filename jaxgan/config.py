@@ -175,7 +175,7 @@ def check_schedules(config: Config, *, total_steps: int, steps_per_epoch: int) -
       steps_per_epoch: steps of an epoch.
 
     Returns:
-      A line for each schedule that the run does not reach the end of.
+      A line for each schedule that the run does not reach the end of, and for each warm-up.
 
     Raises:
       UserError: if a schedule ends before the run does, which would then change nothing more.
@@ -183,6 +183,8 @@ def check_schedules(config: Config, *, total_steps: int, steps_per_epoch: int) -
     told = []
     for f in dataclasses.fields(config.method):
         flag, steps = f"--{f.name.replace('_', '-')}", getattr(config.method, f.name)
+        if f.metadata.get("warmup") and steps >= total_steps:
+            told.append(f"{flag}: learning rates rise until step {steps}, but the run ends with step {total_steps}")
         if not f.metadata.get("schedule") or not steps or steps == total_steps:
             continue
         if steps < total_steps:

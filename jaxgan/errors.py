@@ -16,6 +16,7 @@ from jaxgan.terminal import forgiving_output
 
 T = TypeVar("T")
 
+MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # no mistake of the user: a full or broken disk
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # what a file system without locks answers
 
 

@@ -30,6 +30,11 @@ def schedule_steps(default: int) -> Any:
     return field(default=default, metadata={"low": 0, "high": MOST, "open_high": False, "schedule": True})
 
 
+def rising_steps(default: int) -> Any:
+    """Declares the steps in which a learning rate rises to its peak; 0 for none. The run should be longer."""
+    return field(default=default, metadata={"low": 0, "high": MOST, "open_high": False, "warmup": True})
+
+
 def steps_between(flag: str, text: str) -> range:
     """Reads START:STOP as the steps from one up to another.
 

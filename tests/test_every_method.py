@@ -29,7 +29,8 @@ from jaxgan.figures import training_curves
 from jaxgan.interop import weights, with_weights
 from jaxgan.methods import METHODS, Batch, Method, build
 from jaxgan.runs import checkpoints, launch, tracking
-from jaxgan.runs.checkpoints import LoadedRun
+from jaxgan.runs.flags import read_flags
+from jaxgan.runs.load import LoadedRun
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime.devices import replicated
 from jaxgan.runtime.program import INIT_STREAM, STEP_STREAM, initial_carry, stream_key, to_unit_range
@@ -307,7 +308,7 @@ def test_every_field_is_explained_beside_it_and_in_the_help(kind, monkeypatch, c
     classes = filter(dataclasses.is_dataclass, METHODS[kind].config.__mro__)
     source = "\n".join(inspect.getsource(each) for each in classes)
     with pytest.raises(SystemExit, match="0"):
-        launch.read_flags(Config(METHODS[kind].config()), ["--help"])
+        read_flags(Config(METHODS[kind].config()), ["--help"])
     shown = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", capsys.readouterr().out).split())
     for field in dataclasses.fields(METHODS[kind].config):
         found = re.search(rf"^    {field.name}: .*  # (.+)$", source, re.MULTILINE)

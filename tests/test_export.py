@@ -16,7 +16,7 @@ from jaxgan.export import FORMATS
 from jaxgan.methods import build
 from jaxgan.methods.classifier import Classifier
 from jaxgan.methods.vanilla_gan import VanillaGAN
-from jaxgan.runs import checkpoints
+from jaxgan.runs.load import load_run
 from tests.random_states import random_like
 from tests.training import save_run
 
@@ -70,7 +70,7 @@ def refused(capsys, root, *argv):
 def test_a_run_comes_back_from_its_folder_which_stays_as_it_was(run, folder):
     (folder / "checkpoints" / "9.orbax-checkpoint-tmp").mkdir()  # what another run at work there would leave
     before = content(folder)
-    found = checkpoints.load_run(folder)
+    found = load_run(folder)
     assert content(folder) == before
     assert (found.config, found.step, found.image_shape, found.classes) == (run[0], STEPS, (28, 28, 1), 10)
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(found.state), run[1])
@@ -99,7 +99,7 @@ def test_the_last_parameters_are_written_where_asked_for(run, folder, tmp_path, 
     jax.tree.map(np.testing.assert_array_equal, found, interop.weights(run[1]))
     assert not np.array_equal(found["generator.output.weight"], averaged["generator.output.weight"])
     assert not (folder / "export").exists()
-    plain = checkpoints.load_run(folder)
+    plain = load_run(folder)
     without_average = tmp_path / "plain.safetensors"
     never_averaged = plain._replace(state=plain.state.replace(averaged=None))
     without_average.write_bytes(FORMATS["torch"].encode(never_averaged, True).content)
@@ -167,7 +167,7 @@ def test_a_damaged_config_is_refused(folder, capsys):
     tree["run"]["data"] = "minst"
     (folder / "config.json").write_text(json.dumps(tree))
     with pytest.raises(UserError, match="did you mean 'mnist'"):
-        checkpoints.load_run(folder)
+        load_run(folder)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.methods.wgan import WGAN
 from jaxgan.nn import noise
 from jaxgan.nn.bilinear import transposed_convolution
-from jaxgan.runs.checkpoints import LoadedRun
+from jaxgan.runs.load import LoadedRun
 from tests.training import save_run
 
 SHAPE, LATENT, COUNT = (28, 28, 1), 3, 5

@@ -18,6 +18,7 @@ import pytest
 from jaxgan import cli, config, data, methods
 from jaxgan.data import Dataset
 from jaxgan.runs import launch
+from jaxgan.runs.flags import read_flags
 from jaxgan.runs.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +56,7 @@ class Command(NamedTuple):
     @property
     def config(self):
         """The config that a recipe's flags describe."""
-        return launch.read_flags(self.module.CONFIG, list(self.arguments))
+        return read_flags(self.module.CONFIG, list(self.arguments))
 
 
 def blocks(page, *languages):

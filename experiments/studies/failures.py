@@ -35,9 +35,10 @@ from jaxgan.figures.images import show_rows, tile
 from jaxgan.methods.method import Pixels
 from jaxgan.methods.penalties import input_gradients, norms
 from jaxgan.runs import tracking
-from jaxgan.runs.checkpoints import load_run
 from jaxgan.runs.diagnosis import mean_distance
-from jaxgan.runs.launch import read_flags, run, stopped_in_words
+from jaxgan.runs.flags import read_flags
+from jaxgan.runs.launch import run, stopped_in_words
+from jaxgan.runs.load import load_run
 from jaxgan.runs.workdir import Workdir, load_config
 from jaxgan.runtime.program import to_unit_range
 from jaxgan.runtime.signals import exit_on_signals

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
 from studies import machine, markdown, training
 
 from jaxgan.errors import unknown_choice
-from jaxgan.runs.checkpoints import load_run
+from jaxgan.runs.load import load_run
 from jaxgan.runs.workdir import Workdir
 
 EXPERIMENTS = Path(__file__).resolve().parents[1]

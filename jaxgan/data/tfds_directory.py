@@ -6,6 +6,7 @@ Only this module knows TFDS. It imports TFDS when first needed, because a run on
 import contextlib
 import importlib.util
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset, Records, Stream
 from jaxgan.data.pixels import to_bytes
 from jaxgan.data.prepared import directory_of
-from jaxgan.errors import UserError
+from jaxgan.errors import MACHINE_FAULTS, UserError
 
 FILE_FORMAT = "array_record"
 
@@ -44,11 +45,20 @@ def write(spec: Spec, splits: Mapping[str, Dataset], *, data_dir: Path) -> Path:
 
     Returns:
       The prepared directory, ``<data_dir>/<name>/<version>``.
+
+    Raises:
+      OSError: if the disk is full or broken.
     """
     _require_reader(spec)
     builder = _builder_of(spec, splits)(data_dir=data_dir, version=spec.version, file_format=FILE_FORMAT)
-    with _quiet():
-        builder.download_and_prepare()
+    try:
+        with _quiet():
+            builder.download_and_prepare()
+    except RuntimeError as error:  # the writer of records names what the system answered by its words alone
+        fault = next((number for number in MACHINE_FAULTS if os.strerror(number) in str(error)), None)
+        if fault is None:
+            raise
+        raise OSError(fault, os.strerror(fault)) from error
     return Path(builder.data_dir)
 
 

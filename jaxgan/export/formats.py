@@ -20,7 +20,7 @@ from jaxgan.errors import UserError
 from jaxgan.export.portable import portable
 from jaxgan.interop import weights
 from jaxgan.methods.method import Generator
-from jaxgan.runs.checkpoints import LoadedRun
+from jaxgan.runs.load import LoadedRun
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 TOLERANCE = 1e-5  # between images of a converted function and its own, on the scale [-1, 1]

@@ -9,8 +9,7 @@ from pathlib import Path
 from jaxgan.config import to_json
 from jaxgan.errors import UserError, unknown_choice
 from jaxgan.export.formats import FORMATS, Encoded, parameters_taken
-from jaxgan.runs import checkpoints
-from jaxgan.runs.checkpoints import LoadedRun
+from jaxgan.runs.load import LoadedRun, load_run
 from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.numerics import fixed_numerics
 
@@ -42,7 +41,7 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
         )
     if out is not None:
         _require_file(out, name=chosen.file_name)
-    run = checkpoints.load_run(folder)
+    run = load_run(folder)
     if run.method.generator is None:
         raise UserError(f"{str(folder)!r}: a run of {run.config.kind} draws no images, so there is nothing to export")
     encoded = chosen.encode(run, averaged)

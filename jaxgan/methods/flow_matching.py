@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxgan.errors import UserError
-from jaxgan.fields import non_negative, number, probability, schedule_steps
+from jaxgan.fields import non_negative, number, probability, rising_steps, schedule_steps
 from jaxgan.methods.method import Batch, Generator, Method, Metrics, ModelState, Module, Network, Rows, Visualization
 from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
 from jaxgan.nn import noise
@@ -53,7 +53,7 @@ class FlowMatching:
     initialization: Literal["torch", "lecun", "dcgan"] = "lecun"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
     learning_rate: float = non_negative(3e-3)  # peak of the Adam step size
-    warmup_steps: int = number(200, low=0)  # steps in which it rises to its peak
+    warmup_steps: int = rising_steps(200)  # steps in which it rises to its peak
     decay_steps: int = schedule_steps(0)  # steps, with the warm-up, after which it has fallen to 0; 0: it stays
     beta1: float = probability(0.9)  # Adam decay of the gradient's mean
     beta2: float = probability(0.99)  # Adam decay of the squared gradient's mean

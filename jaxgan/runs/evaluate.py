@@ -21,7 +21,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network, protocol, sample_files
 from jaxgan.evaluation.report import Evaluation, Protocol
 from jaxgan.methods import Batch, Method
-from jaxgan.runs.checkpoints import LoadedRun, load_run
+from jaxgan.runs.load import LoadedRun, load_run
 from jaxgan.runtime.devices import enable_compilation_cache
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import ASSESS_STREAM, held_out_means, stream_key, to_bytes, to_unit_range

@@ -1,7 +1,6 @@
 """From an experiment's default config and a command line to a finished run."""
 
 import contextlib
-import dataclasses
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,17 +10,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import tyro
 from rich.console import Console
 
 from jaxgan import config as configs
 from jaxgan import data, methods
-from jaxgan.config import RENAMED_FIELDS, Config, Run
-from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors, parse
+from jaxgan.config import Config, Run
+from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors
 from jaxgan.methods import Batch, Method
 from jaxgan.methods.method import Visualization
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs import console as consoles
+from jaxgan.runs.flags import flags_of, read_flags
 from jaxgan.runs.train import Diverged, EvaluateSamples, Progress, train
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Device, enable_compilation_cache, mapped_axis, select_devices
@@ -32,7 +31,6 @@ from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_signals,
 
 HELD_OUT = 10_000  # test images that a run on a stream holds in memory, as many as MNIST has
 VISUALIZED = 10_000  # held-out images that a method may visualize
-OWN_FIELDS = {"process_index", "coordinator", "data_dir"}  # of a run; all others are the same in all processes
 
 _log = logging.getLogger("jaxgan.runtime")
 
@@ -87,41 +85,6 @@ def stopped_in_words(program: str, config: Config) -> Iterator[None]:
         if "RESOURCE_EXHAUSTED" not in str(failure):
             raise
         fail(program, "out of memory; try a smaller --batch-size or a smaller network", code=1)
-
-
-def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
-    """Reads a config from command-line flags.
-
-    Args:
-      default: what holds for every flag that is not given.
-      argv: the flags; None for those of the process.
-
-    Returns:
-      The config, of the right types but not yet validated.
-
-    Raises:
-      UserError: if a flag is unknown or its value is no such thing.
-    """
-    argv = [_renamed(flag) for flag in (sys.argv[1:] if argv is None else argv)]
-    fields = [("method", type(default.method), default.method), ("run", Run, default.run)]
-    flags = dataclasses.make_dataclass("Flags", [(name, kind) for name, kind, _ in fields])
-    start = flags(**{name: value for name, _, value in fields})
-    options = (tyro.conf.OmitArgPrefixes,)
-    names = [f"--{field.name.replace('_', '-')}" for _, kind, _ in fields for field in dataclasses.fields(kind)]
-    read = parse(
-        lambda: tyro.cli(flags, args=argv, default=start, config=options, prog=default.kind),
-        flags=names,
-    )
-    return Config(read.method, read.run)
-
-
-def _renamed(flag: str) -> str:
-    """The present name of a flag that an earlier version called otherwise."""
-    name, equals, value = flag.partition("=")
-    old = name.removeprefix("--").replace("-", "_")
-    if not name.startswith("--") or old not in RENAMED_FIELDS:
-        return flag
-    return f"--{RENAMED_FIELDS[old].replace('_', '-')}{equals}{value}"
 
 
 @fixed_numerics()
@@ -311,9 +274,3 @@ def describe(task: Task, *, console: Console) -> None:
         console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True, end="")
         cost = consoles.step_cost(method, image_shape=task.dataset.image_shape, batch_size=run.batch_size)
         consoles.show_cost(console, cost)
-
-
-def flags_of(config: Config) -> dict[str, str]:
-    """The fields of a config that must be the same in all processes, as text."""
-    parts = {"kind": config.kind, **vars(config.method), **vars(config.run)}
-    return {name: str(value) for name, value in parts.items() if name not in OWN_FIELDS}

@@ -9,9 +9,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, PyTree
 
 from jaxgan.config import Config
 from jaxgan.data import Dataset, Stream
@@ -24,7 +23,7 @@ from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Device, Sharding, replicate, replicated
 from jaxgan.runtime.inputs import open_inputs
-from jaxgan.runtime.nans import first_nan
+from jaxgan.runtime.nans import first_nan, not_finite
 from jaxgan.runtime.program import Carry, Inputs, Program, compile_program
 from jaxgan.runtime.schedule import Schedule
 from jaxgan.runtime.signals import Interrupted, Stop
@@ -285,21 +284,3 @@ def _means(carry: Carry) -> dict[str, float]:
         also = not_finite(carry.state)
         raise Diverged(f"{bad} is not finite at step {step - 1}" + (f", nor is {also} after it" if also else ""))
     return {name: float(total) / int(count) for name, total in sums.items()}
-
-
-def not_finite(state: PyTree) -> str | None:
-    """The name of the first array in a state with a number that is not finite; None if there is none."""
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    numbers = [(path, leaf) for path, leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    finite = np.asarray(_are_finite([leaf for _, leaf in numbers]))
-    bad = (
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for (path, _), ok in zip(numbers, finite, strict=True)
-        if not ok
-    )
-    return next(bad, None)
-
-
-@jax.jit
-def _are_finite(leaves: list[Array]) -> Bool[Array, " leaves"]:
-    return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])

@@ -14,12 +14,11 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from jaxgan.config import Config, changed_fields, from_json, to_json
-from jaxgan.errors import NO_LOCKS, UserError
+from jaxgan.errors import MACHINE_FAULTS, NO_LOCKS, UserError
 from jaxgan.fields import require_local
 from jaxgan.runtime import distributed
 
 PATTERNS = "[*?"  # Orbax takes a path with these for a pattern, and finds none or others' files
-MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # no mistake of the user
 
 
 class Workdir(NamedTuple):

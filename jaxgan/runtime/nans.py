@@ -1,11 +1,14 @@
-"""Which operation made the first NaN: a call of the program repeated with every operation checked."""
+"""Numbers that are not finite: the first array that has one, and the operation that made the first NaN."""
 
 from pathlib import Path
 
 import flax
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.experimental import checkify
+from jaxtyping import Array, Bool, PyTree
 
 from jaxgan.methods import Method
 from jaxgan.runtime.program import Carry, Inputs, steps
@@ -44,3 +47,21 @@ def _short(place: str) -> str:
     """A place in the code as ``package/file.py:LINE (function)``, from the package's folder on."""
     root = str(Path(__file__).parents[2])
     return place.removeprefix(root).lstrip("/\\")
+
+
+def not_finite(state: PyTree) -> str | None:
+    """The name of the first array in a state with a number that is not finite; None if there is none."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    numbers = [(path, leaf) for path, leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    finite = np.asarray(_are_finite([leaf for _, leaf in numbers]))
+    bad = (
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for (path, _), ok in zip(numbers, finite, strict=True)
+        if not ok
+    )
+    return next(bad, None)
+
+
+@jax.jit
+def _are_finite(leaves: list[Array]) -> Bool[Array, " leaves"]:
+    return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])

@@ -7,7 +7,7 @@ from studies import failures
 from jaxgan import data
 from jaxgan.config import validate
 from jaxgan.data import Dataset
-from jaxgan.runs.launch import read_flags
+from jaxgan.runs.flags import read_flags
 
 SMALL = "--batch-size 16 --epochs 1 --sample-epochs 1"
 NARROW = {"collapse": "--hidden-units 6", "discriminator_wins": "--width 2", "vanishing_gradient": "--width 2"}

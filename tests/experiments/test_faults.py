@@ -8,7 +8,7 @@ from studies import faults, quality
 
 from jaxgan.config import validate
 from jaxgan.errors import UserError
-from jaxgan.runs.launch import read_flags
+from jaxgan.runs.flags import read_flags
 
 
 def test_every_recipe_is_drilled_by_flags_that_it_understands():

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxgan import cli
 from jaxgan.data import Dataset, cache, pipeline
 from jaxgan.data.catalog import MNIST
 from jaxgan.data.prepared import Prepared
 from jaxgan.errors import UserError
-from jaxgan.runs import checkpoints, tracking
+from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs.workdir import Workdir, locked
 from tests.faults import full_disk
 from tests.training import assert_same, content
@@ -114,6 +115,24 @@ def test_a_disk_that_is_full_at_the_start_is_a_fault_of_the_machine(start, disk,
     full_disk.fill(folder)
     assert start("--workdir", folder / "run") == 1
     assert "No space left on device" in one_line(capfd)
+
+
+def test_a_disk_that_fills_with_prepared_data_is_a_fault_of_the_machine(disk, capfd):
+    folder = disk("size=1m")
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["data", "prepare", "mnist", "--data-dir", str(folder)])
+    assert f"{str(folder)!r} cannot be written (No space left on device)" in one_line(capfd)
+    assert list(folder.rglob("*")) == []
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.EIO])
+def test_a_quota_or_a_broken_disk_is_a_fault_of_the_machine(start, capfd, monkeypatch, number):
+    def fails(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(workdir, "write_atomically", fails)
+    assert start() == 1
+    assert os.strerror(number) in one_line(capfd)
 
 
 def test_a_read_only_disk_is_refused(start, disk, capfd):

@@ -19,7 +19,7 @@ from jaxgan.data import idx
 from jaxgan.errors import UserError
 from jaxgan.evaluation import sample_files
 from jaxgan.methods import METHODS
-from jaxgan.runs.launch import read_flags
+from jaxgan.runs.flags import read_flags
 
 MOST_MEMORY = 32 * 2**20  # bytes; the files are far smaller
 CONFIGS = [Config(entry.config()) for entry in METHODS.values()]

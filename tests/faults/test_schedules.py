@@ -10,11 +10,13 @@ from jaxgan.methods import METHODS
 from jaxgan.methods.dcgan import DCGAN
 from tests.training import with_run
 
+WARMING = [name for name, entry in METHODS.items() if "warmup_steps" in entry.config.__dataclass_fields__]
 DECAYING = [name for name, entry in METHODS.items() if "decay_steps" in entry.config.__dataclass_fields__]
 
 
 def checked(name, steps, *, total=30):
-    method = dataclasses.replace(METHODS[name].config(), decay_steps=steps)
+    method = METHODS[name].config()
+    method = dataclasses.replace(method, decay_steps=steps, **({"warmup_steps": 0} if name in WARMING else {}))
     return check_schedules(Config(method, Run()), total_steps=total, steps_per_epoch=3)
 
 
@@ -35,6 +37,14 @@ def test_a_decay_that_the_run_does_not_end_is_told(name):
         "--decay-steps: learning rates fall to 0 at step 100, but the run ends with step 30; --decay-steps 30 fits"
     )
     assert checked(name, 30) == checked(name, 0) == []
+
+
+@pytest.mark.parametrize("name", WARMING)
+def test_a_run_that_ends_while_it_warms_up_is_told(name):
+    method = dataclasses.replace(METHODS[name].config(), warmup_steps=30, decay_steps=0)
+    told = lambda total: check_schedules(Config(method, Run()), total_steps=total, steps_per_epoch=3)
+    assert told(30) == ["--warmup-steps: learning rates rise until step 30, but the run ends with step 30"]
+    assert told(31) == []
 
 
 def test_an_epoch_longer_than_the_decay_is_no_way_out():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxgan.runs import tracking
 from jaxgan.runs.workdir import Workdir
 from tests.training import assert_same, content
 
@@ -18,10 +19,10 @@ FLAGS = ["--epochs", "3", "--checkpoint-every", "1", "--log-every", "300", "--hi
 pytestmark = pytest.mark.slow
 
 
-def start(folder, mnist_dir):
+def start(folder, mnist_dir, **how):
     command = [sys.executable, str(SCRIPT), *FLAGS, "--workdir", str(folder), "--data-dir", str(mnist_dir)]
     environment = {**os.environ, "XLA_FLAGS": ""}  # as a user has it: one device, and optimized
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **how)
 
 
 def wait_for(condition, process):
@@ -59,6 +60,16 @@ def test_a_run_stopped_by_a_signal_says_how_to_go_on_to_the_same_bytes(signum, m
     assert resumed.communicate()[1] == ""
     assert resumed.returncode == 0
     assert_same(content(folder.root), content(unbroken[0]))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity on this system")
+def test_one_core_computes_what_all_cores_do(mnist_dir, tmp_path, unbroken):
+    one = min(os.sched_getaffinity(0))
+    process = start(tmp_path / "run", mnist_dir, preexec_fn=lambda: os.sched_setaffinity(0, {one}))
+    assert process.communicate()[1] == ""
+    found, expected = (tracking.read_rows(Workdir(folder).metrics) for folder in (tmp_path / "run", unbroken[0]))
+    for row, same in zip(found, expected, strict=True):
+        assert row == pytest.approx(same, rel=1e-3)  # a GAN's rounding grows with its steps
 
 
 def test_a_run_killed_without_warning_ends_in_the_same_bytes(mnist_dir, tmp_path, unbroken):

@@ -8,7 +8,8 @@ from jaxgan.config import Config, Run
 from jaxgan.data import catalog
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.methods.vanilla_gan import VanillaGAN
-from jaxgan.runs import checkpoints, launch
+from jaxgan.runs import launch
+from jaxgan.runs.load import load_run
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime.program import stream_key
 from tests.photographs import SMALL
@@ -47,7 +48,7 @@ def test_a_gan_trains_on_a_stream_of_photographs_and_is_read_back(start, tmp_pat
     assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [3]
     assert (folder.figures / "samples.png").stat().st_size > 1000
     shape = SMALL[name].image_shape
-    run = checkpoints.load_run(folder.root)
+    run = load_run(folder.root)
     assert run.method.sample(run.state, stream_key(0, 0), 2).shape == (2, *shape)
 
 

@@ -29,11 +29,15 @@ FOREVER = ["--epochs", "100000"]
 SECONDS = 100  # of patience with a process
 
 
-def start(folder, count, *flags, devices=1, indices=None, own=None, cwds=None):
-    """Starts the processes of a run on this machine; one is started without any flag for processes."""
+def free_address():
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+        return f"localhost:{free.getsockname()[1]}"
+
+
+def start(folder, count, *flags, devices=1, indices=None, own=None, cwds=None, address=None):
+    """Starts the processes of a run on this machine; one is started without any flag for processes."""
+    address = address or free_address()
     environment = os.environ | {
         "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
         "PYTHONPATH": str(SCRIPT.parents[2]),
@@ -188,6 +192,20 @@ def test_a_process_whom_nobody_meets_says_so_in_one_line(tmp_path):
     assert "2 processes did not all meet at" in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_second_run_on_the_same_port_ends_and_leaves_the_first_alone(tmp_path):
+    address = free_address()
+    first = start(tmp_path / "first", 2, *FOREVER, address=address)
+    wait_for_checkpoint(tmp_path / "first", first)
+    for code, _, errors in finish(start(tmp_path / "second", 2, address=address)):
+        assert code in (1, 2), errors
+        assert "Traceback" not in errors
+        assert "error: " in errors
+    assert not (tmp_path / "second").exists()
+    wait_for_checkpoint(tmp_path / "first", first, beyond=latest_step(Workdir(tmp_path / "first").checkpoints))
+    first[0].terminate()
+    assert [code for code, _, _ in finish(first)] == [0, 0]
 
 
 def test_other_flags_in_another_process_end_both_in_one_line(tmp_path):

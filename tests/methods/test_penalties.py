@@ -28,6 +28,9 @@ def random_bits(penalty):
     return noise.random_bits(KEY, jnp.arange(5), count=penalty.bits(12))
 
 
+ALL = [penalties.r1(2.0), penalties.r2(2.0), penalties.gradient_penalty(3.0), penalties.dragan(3.0)]
+
+
 def value(penalty, critic, real=REAL, fake=FAKE):
     return jax.jit(lambda real, fake, bits: penalty.value(critic, real, fake, bits))(real, fake, random_bits(penalty))
 
@@ -73,14 +76,27 @@ def test_the_gradient_is_finite_where_the_critic_is_flat(penalty):
     assert np.isfinite(jax.grad(flat)(0.0))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
+def test_penalties_and_gradients_are_finite_for_huge_logits(penalty, dtype):
+    real, fake, bits = REAL.astype(dtype), FAKE.astype(dtype), random_bits(penalty)
+
+    @jax.jit
+    @jax.value_and_grad
+    def of(scale):
+        critic = lambda images: scale * jnp.sum(images * SLOPE.astype(dtype), axis=(1, 2, 3))
+        return penalty.value(critic, real, fake, bits)
+
+    for scale in (1e4, -1e4, 1e-4):
+        assert np.all(np.isfinite(np.asarray(of(jnp.asarray(scale, dtype)), np.float32)))
+
+
 def test_the_norm_runs_over_all_pixels_of_one_example():
     gradients = jnp.stack([jnp.full(SHAPE, 1.0), jnp.full(SHAPE, 2.0)])
     np.testing.assert_allclose(penalties.norms(gradients), [12**0.5, 48**0.5], rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "penalty", [penalties.r1(2.0), penalties.r2(2.0), penalties.gradient_penalty(3.0), penalties.dragan(3.0)]
-)
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
 def test_the_gradient_of_a_penalty_is_the_numerical_one(penalty):
     with jax.enable_x64(True):
         real, fake, w = (jnp.asarray(x, jnp.float64) for x in (REAL, FAKE, SLOPE))

@@ -12,6 +12,7 @@ from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.runs import launch, tracking
+from jaxgan.runs.flags import read_flags
 from jaxgan.runs.workdir import Workdir
 from tests.training import with_run
 
@@ -84,7 +85,7 @@ def test_an_unknown_data_set_is_told_the_nearest_name(toy_config, capsys):
 
 @pytest.mark.parametrize("flags", [("--latent-law", "normal"), ("--latent-law=normal",), ("--prior", "normal")])
 def test_a_flag_is_known_by_its_earlier_name_too(toy_config, flags):
-    assert launch.read_flags(toy_config, flags).method.prior == "normal"
+    assert read_flags(toy_config, flags).method.prior == "normal"
 
 
 def test_a_run_without_an_intact_checkpoint_is_refused_and_stays(start, finished, capfd, snapshot):

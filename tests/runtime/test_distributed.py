@@ -9,8 +9,8 @@ from jax.experimental import multihost_utils
 from jaxgan.config import Run
 from jaxgan.errors import UserError
 from jaxgan.runs import checkpoints
-from jaxgan.runtime import distributed, jax_internals
-from jaxgan.runtime.distributed import Process, find_process
+from jaxgan.runtime import cluster, distributed, jax_internals
+from jaxgan.runtime.cluster import Process, find_process
 from jaxgan.runtime.program import Carry
 
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "node[001-002]", "SLURM_NTASKS": "2"}
@@ -80,7 +80,7 @@ def test_flags_that_say_too_little_or_too_much_are_refused(flags, words, environ
 
 def test_processes_that_jax_cannot_tell_apart_are_refused(environment, monkeypatch):
     environment({"OMPI_COMM_WORLD_SIZE": "2"})
-    monkeypatch.setattr(distributed.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="mpirun started 2 processes"):
         find_process(Run())
 

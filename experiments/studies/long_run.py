@@ -1,0 +1,131 @@
+"""Trains for very many steps with a checkpoint every thousand, and watches memory, open files and the log.
+
+Run:       python experiments/studies/long_run.py                  (--help lists every flag)
+Time:      12 min on two CPU cores
+Expect:    memory and open files that stay level, and a row of metrics for each checkpoint
+Writes:    runs/long_run/ (or --out) with long_run.md
+Read:      jaxgan/runs/train.py, jaxgan/runs/checkpoints.py
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
+
+from studies import machine, markdown, training
+
+from jaxgan.errors import UserError
+from jaxgan.fields import number
+from jaxgan.runs import tracking
+from jaxgan.runs.workdir import Workdir
+
+RECIPE = Path(__file__).resolve().parents[1] / "vanilla_gan.py"
+BATCH = 60  # a thousand steps per epoch of MNIST
+EPOCH = 60_000 // BATCH
+SETTLED = 0.1  # share of the run after which memory should stay level
+
+
+@dataclass(frozen=True)
+class Options:
+    """Trains for very many steps, and watches what the process holds."""
+
+    steps: int = number(200_000, low=2 * EPOCH)  # a multiple of 1,000
+    out: Path = Path("runs/long_run")  # folder for the report
+
+
+class Look(NamedTuple):
+    """What the process held at a moment."""
+
+    step: int
+    megabytes: float  # resident memory
+    files: int  # that are open
+
+
+def study(options: Options) -> Path:
+    """Trains, and writes the report."""
+    if options.steps % EPOCH:
+        raise UserError(f"--steps: {options.steps} is not allowed, it must be a multiple of {EPOCH}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        looks, rows = watched(options.steps, Workdir(Path(name) / "run"))
+    path = options.out / "long_run.md"
+    path.write_text(report(options.steps, looks, rows))
+    return path
+
+
+def watched(steps: int, folder: Workdir) -> tuple[list[Look], list[tracking.Row]]:
+    """Trains the vanilla GAN with a checkpoint every epoch; looks at the process every second (Linux).
+
+    Args:
+      steps: how many.
+      folder: where to train.
+
+    Returns:
+      What was seen, and the rows of metrics.
+    """
+    flags = ("--batch-size", BATCH, "--epochs", steps // EPOCH, "--checkpoint-every", 1, "--workdir", folder.root)
+    looks = []
+    with (folder.root.parent / "log.txt").open("w") as log:
+        process = subprocess.Popen([sys.executable, RECIPE, *map(str, flags)], stdout=log, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            time.sleep(1)
+            if folder.metrics.exists() and (rows := tracking.read_rows(folder.metrics)):
+                looks += look(process.pid, rows[-1]["step"])
+    if process.returncode:
+        raise RuntimeError((folder.root.parent / "log.txt").read_text()[-2000:])
+    return looks, tracking.read_rows(folder.metrics)
+
+
+def look(pid: int, step: int) -> list[Look]:
+    """Looks at a process; finds nothing if it has just ended."""
+    try:
+        status = (Path("/proc") / str(pid) / "status").read_text()
+        files = sum(1 for _ in (Path("/proc") / str(pid) / "fd").iterdir())
+        kilobytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    except (OSError, StopIteration):
+        return []
+    return [Look(step, kilobytes / 1024, files)]
+
+
+def slope(looks: Sequence[Look]) -> float:
+    """By how many megabytes memory grows in 10,000 steps, by least squares."""
+    steps, megabytes = np.array([(seen.step, seen.megabytes) for seen in looks], float).T
+    return float(np.polyfit(steps / 1e4, megabytes, 1)[0])
+
+
+def report(steps: int, looks: Sequence[Look], rows: Sequence[tracking.Row]) -> str:
+    """What was seen, as Markdown."""
+    settled = [seen for seen in looks if SETTLED * steps <= seen.step < steps]
+    memory, files = ([getattr(seen, name) for seen in settled] for name in ("megabytes", "files"))
+    complete = [row["step"] for row in rows] == list(range(EPOCH, steps + 1, EPOCH))
+    found = [
+        ("steps", f"{steps:,}"),
+        ("checkpoints", steps // EPOCH),
+        ("rows of metrics", f"{len(rows)}, {'complete and in order' if complete else 'NOT complete'}"),
+        ("resident memory after the first tenth", f"{min(memory):.0f} to {max(memory):.0f} MB"),
+        ("its growth in 10,000 steps", f"{slope(settled):+.2f} MB"),
+        ("open files", f"{min(files)} to {max(files)}"),
+    ]
+    return markdown.document(
+        "# A long run",
+        f"The vanilla GAN with batches of {BATCH}, and a checkpoint after every {EPOCH:,} steps.",
+        markdown.table(("what", "found"), found),
+        machine.describe("jax", "orbax-checkpoint"),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the study as a command."""
+    training.command("long_run", Options, study, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The command line of a run: a flag for each field of its method's config and of the run."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from jaxgan.config import RENAMED_FIELDS, Config, Run
+from jaxgan.errors import parse
+
+OWN_FIELDS = {"process_index", "coordinator", "data_dir"}  # of a run; all others are the same in all processes
+
+
+def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
+    """Reads a config from command-line flags.
+
+    Args:
+      default: what holds for every flag that is not given.
+      argv: the flags; None for those of the process.
+
+    Returns:
+      The config, of the right types but not yet validated.
+
+    Raises:
+      UserError: if a flag is unknown or its value is no such thing.
+    """
+    argv = [_renamed(flag) for flag in (sys.argv[1:] if argv is None else argv)]
+    fields = [("method", type(default.method), default.method), ("run", Run, default.run)]
+    flags = dataclasses.make_dataclass("Flags", [(name, kind) for name, kind, _ in fields])
+    start = flags(**{name: value for name, _, value in fields})
+    options = (tyro.conf.OmitArgPrefixes,)
+    names = [f"--{field.name.replace('_', '-')}" for _, kind, _ in fields for field in dataclasses.fields(kind)]
+    read = parse(
+        lambda: tyro.cli(flags, args=argv, default=start, config=options, prog=default.kind),
+        flags=names,
+    )
+    return Config(read.method, read.run)
+
+
+def _renamed(flag: str) -> str:
+    """The present name of a flag that an earlier version called otherwise."""
+    name, equals, value = flag.partition("=")
+    old = name.removeprefix("--").replace("-", "_")
+    if not name.startswith("--") or old not in RENAMED_FIELDS:
+        return flag
+    return f"--{RENAMED_FIELDS[old].replace('_', '-')}{equals}{value}"
+
+
+def flags_of(config: Config) -> dict[str, str]:
+    """The fields of a config that must be the same in all processes, as text."""
+    parts = {"kind": config.kind, **vars(config.method), **vars(config.run)}
+    return {name: str(value) for name, value in parts.items() if name not in OWN_FIELDS}

@@ -1,0 +1,165 @@
+"""Samples of a run: those that evaluation measures, of the classes asked for, in every form of file."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgan import cli
+from jaxgan.config import Config, Run
+from jaxgan.errors import UserError
+from jaxgan.evaluation import sample_files
+from jaxgan.methods import METHODS, build
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.runs.evaluate import make_sampler, requested_labels
+from jaxgan.runs.load import load_run
+from jaxgan.runs.sample import draw, write
+from tests.random_states import random_like
+from tests.test_every_method import a_run, tiny
+from tests.training import save_run
+
+GENERATIVE = [kind for kind in METHODS if kind != "digit_classifier"]
+CONDITIONAL = [kind for kind in GENERATIVE if "conditional" in METHODS[kind].config.__dataclass_fields__]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folder of a run whose state is of random numbers."""
+    root = tmp_path_factory.mktemp("runs") / "run"
+    config = Config(VanillaGAN(latent_size=3, hidden_units=4, ema_decay=0.9), Run(workdir=root))
+    method = build(config.method, image_shape=(28, 28, 1))
+    state = random_like(jax.eval_shape(method.init, jax.random.key(0)), dtype=np.float32, seed=1)
+    save_run(config, method, states={5: state})
+    return root
+
+
+def conditional(kind):
+    return a_run(tiny(kind, conditional=True))
+
+
+@pytest.mark.parametrize("kind", GENERATIVE)
+def test_samples_are_those_that_evaluation_measures(kind):
+    run = a_run(tiny(kind))
+    images, labels = draw(run, count=503, seed=4)
+    expected = make_sampler(run.method)(run.state, 4, 503)
+    assert np.max(np.abs(images.astype(int) - expected)) <= 1  # of two programs
+    assert labels is None
+    np.testing.assert_array_equal(run.sample(7, seed=4), images[:7])
+    assert np.any(run.sample(7, seed=5) != images[:7])
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+def test_labels_are_drawn_in_turn(kind):
+    run = conditional(kind)
+    images, labels = draw(run, count=12)
+    np.testing.assert_array_equal(labels, requested_labels(run.method, 12))
+    assert np.max(np.abs(images.astype(int) - make_sampler(run.method)(run.state, 0, 12))) <= 1
+    sevens, chosen = draw(run, count=12, labels=[7, 3])
+    assert chosen.tolist() == [7, 3] * 6
+    np.testing.assert_array_equal(sevens[3], images[3])  # the same latents, and the same class
+    assert np.any(sevens[0] != images[0])
+
+
+def test_truncation_shrinks_the_latents_until_samples_are_alike():
+    run = a_run(tiny("vanilla_gan"))
+    spread = [np.ptp(run.sample(20, truncation=factor).astype(int), axis=0).mean() for factor in (0.0, 0.3, 1.0)]
+    assert spread[0] == 0 < spread[1] < spread[2]
+    np.testing.assert_array_equal(run.sample(5, truncation=1.0), run.sample(5))
+
+
+def test_the_last_parameters_are_not_the_averaged_ones():
+    run = a_run(tiny("dcgan", ema_decay=0.5))
+    last = run._replace(state=run.state.replace(averaged=run.state.generator.params))
+    assert np.any(run.sample(4) != run.sample(4, averaged=False))
+    np.testing.assert_array_equal(run.sample(4, averaged=False), last.sample(4))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"count": 0}, "--count: 0 is not allowed, it must be at least 1"),
+        ({"seed": -1}, "--seed: -1 is not allowed"),
+        ({"truncation": 1.5}, "--truncation: 1.5 is not allowed"),
+        ({"labels": [3]}, "--labels: this run is unconditional"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(options, words):
+    with pytest.raises(UserError, match=words):
+        draw(a_run(tiny("vanilla_gan")), **{"count": 4, **options})
+
+
+def test_a_class_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match="--labels: 10 is not allowed, the classes are 0 to 9"):
+        draw(conditional("dcgan"), count=4, labels=[1, 10])
+    with pytest.raises(UserError, match="a run of digit_classifier draws no images"):
+        draw(a_run(tiny("digit_classifier")), count=4)
+
+
+def test_files_hold_the_samples_of_the_run(folder, tmp_path):
+    expected = load_run(folder).sample(7, seed=2)
+    paths = [tmp_path / name for name in ("grid.png", "all.npy", "all.npz", "folder")]
+    for path in paths:
+        cli.main(["sample", str(folder), "--out", str(path), "--count", "7", "--seed", "2"])
+    grid = np.asarray(Image.open(paths[0]))
+    assert grid.dtype == np.uint8
+    for number, image in enumerate(expected[..., 0]):
+        row, column = divmod(number, 3)
+        height, width = image.shape
+        step = (grid.shape[0] + 2) // 3, (grid.shape[1] + 2) // 3
+        found = grid[row * step[0] :, column * step[1] :][:height, :width]
+        np.testing.assert_array_equal(found, image)
+    for path in paths[1:3]:
+        np.testing.assert_array_equal(sample_files.read(path, image_shape=(28, 28, 1)), expected)
+    pictures = sorted(paths[3].iterdir())
+    assert [path.name for path in pictures] == [f"{i:06d}.png" for i in range(7)]
+    np.testing.assert_array_equal([np.asarray(Image.open(path)) for path in pictures], expected[..., 0])
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_colours_and_labels_are_written(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
+    write(images, np.array([2, 0, 2], np.int32), tmp_path / "some.npz")
+    with np.load(tmp_path / "some.npz") as arrays:
+        assert arrays["labels"].tolist() == [2, 0, 2]
+        np.testing.assert_array_equal(arrays["images"], images)
+    write(images, None, tmp_path / "folder")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "folder" / "000001.png")), images[1])
+
+
+def test_without_out_a_picture_is_drawn_beside_the_run(folder, tmp_path, capsys):
+    run = shutil.copytree(folder, tmp_path / "run")
+    cli.main(["sample", str(run)])
+    assert capsys.readouterr().out.split() == [str(run / "drawn.png")]
+    assert np.ptp(np.asarray(Image.open(run / "drawn.png"))) > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--out", "there"], "'there' exists already; give another name"),
+        (["--out", "some.gif"], "has the suffix '.gif', choose from .png, .npy, .npz, or a folder"),
+        (["--out", "nowhere/a.png"], "'nowhere' is not a folder"),
+        (["--labels", "seven"], "--labels: 'seven' is not allowed, give numbers of classes, or all"),
+        (["--labels", "7"], "--labels: this run is unconditional"),
+        (["--best"], "kept no best checkpoint"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(folder, flags, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["sample", str(folder), "--out", "new.png", *flags])
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_folder_that_cannot_be_filled_leaves_nothing(tmp_path, monkeypatch):
+    images = np.zeros((3, 4, 4, 1), np.uint8)
+    monkeypatch.setattr("jaxgan.runs.sample._png", lambda image: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space"):
+        write(images, None, tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []
