@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -58,6 +59,8 @@ def initialize(run: Run, *, program: str) -> Process | None:
     process = find_process(run)
     if process is None:
         return None
+    if process.index == 0:
+        _require_free_port(process.coordinator)
     with _give_up_after(START_SECONDS, program, process):
         try:
             jax.distributed.initialize(
@@ -74,6 +77,18 @@ def initialize(run: Run, *, program: str) -> Process | None:
             where = f"--coordinator: {process.coordinator!r}"
             raise UserError(f"{where} cannot be set up as process 0 ({reason})") from error
     return process
+
+
+def _require_free_port(coordinator: str) -> None:
+    """Refuses a port on which another run meets: gRPC would share it, and their processes would mix."""
+    try:
+        socket.create_server(("", int(coordinator.rpartition(":")[2]))).close()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise UserError(
+            f"--coordinator: {coordinator!r} is not allowed, its port cannot be opened ({reason}); "
+            "give each run a port of its own"
+        ) from error
 
 
 @contextlib.contextmanager
