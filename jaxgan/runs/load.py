@@ -1,22 +1,33 @@
-"""A run read back from its folder: its config, its method and the state of a checkpoint."""
+"""A run read back from its folder: its config, its method, the state of a checkpoint, and samples of that."""
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int, UInt8
 
 from jaxgan import methods
 from jaxgan.config import Config
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.methods import Method
+from jaxgan.nn import noise
 from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, restore
 from jaxgan.runs.workdir import Workdir, load_config, require_readable
 from jaxgan.runtime.devices import replicated, select_devices
-from jaxgan.runtime.program import initial_carry
+from jaxgan.runtime.numerics import fixed_numerics
+from jaxgan.runtime.program import ASSESS_STREAM, initial_carry, stream_key, to_bytes
+
+BATCH = 500  # samples drawn together
+MOST = 1_000_000  # samples: beyond it a number is a slip of the keyboard
+
+Images = UInt8[np.ndarray, "count height width channels"]
+Labels = Int[np.ndarray, " count"]
 
 
 class LoadedRun(NamedTuple):
@@ -29,10 +40,8 @@ class LoadedRun(NamedTuple):
     image_shape: tuple[int, int, int]
     classes: int
 
-    def sample(self, count: int, **options: Any) -> np.ndarray:
-        """Draws samples as bytes; for the options see :func:`jaxgan.runs.sample.draw`."""
-        from jaxgan.runs.sample import draw
-
+    def sample(self, count: int, **options: Any) -> Images:
+        """Draws samples as bytes; for the options see :func:`draw`."""
         return draw(self, count=count, **options)[0]
 
 
@@ -74,3 +83,67 @@ def _load(folder: Workdir, *, best: bool) -> LoadedRun:
     with checkpoint_manager(saved, read_only=True) as manager:
         carry = restore(manager, abstract, step=step, sharding=sharding)
     return LoadedRun(config, method, carry.state, step, image_shape, classes)
+
+
+@fixed_numerics()
+def draw(
+    run: LoadedRun,
+    *,
+    count: int,
+    seed: int = 0,
+    labels: Sequence[int] | None = None,
+    truncation: float | None = None,
+    averaged: bool = True,
+) -> tuple[Images, Labels | None]:
+    """Draws samples: without labels and truncation those that ``jaxgan evaluate`` measures for the same seed.
+
+    Args:
+      run: whose.
+      count: how many.
+      seed: what they follow from; sample i depends on the seed and i alone.
+      labels: the classes to draw, in turn; None for all of them. For conditional runs.
+      truncation: factor on the latents, in [0, 1]; None for that of the run.
+      averaged: whether to take the averaged parameters, where the run keeps any.
+
+    Returns:
+      The samples, and their labels; None if the run is unconditional.
+
+    Raises:
+      UserError: if the run draws no images, or none of these.
+    """
+    if run.method.generator is None:
+        raise UserError(f"a run of {run.config.kind} draws no images")
+    if not 1 <= count <= MOST:
+        raise UserError(f"--count: {count} is not allowed, it must be at least 1 and at most {MOST}")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed: {seed} is not allowed, it must be at least 0 and below {2**32}")
+    if truncation is not None and not 0 <= truncation <= 1:
+        raise UserError(f"--truncation: {truncation:g} is not allowed, it must be at least 0 and at most 1")
+    generator = run.method.generator(run.state if averaged else run.state.replace(averaged=None))
+    in_turn = _labels(labels, generator.classes, run)
+    factor = generator.truncation if truncation is None else truncation
+
+    @jax.jit
+    def batch(number: jax.Array, classes: tuple[jax.Array, ...]) -> jax.Array:
+        key = jax.random.fold_in(stream_key(seed, ASSESS_STREAM), number)
+        bits = noise.random_bits(key, jnp.arange(BATCH), count=generator.latent_size)
+        latents = noise.truncate(generator.prior.draw(bits), generator.prior, factor)
+        return to_bytes(generator.images(latents, *classes))
+
+    numbers = range(-(-count // BATCH))
+    given = None if in_turn is None else np.resize(in_turn, BATCH)  # each batch begins anew
+    images = np.concatenate([batch(np.int32(n), () if given is None else (given,)) for n in numbers])[:count]
+    return images, None if given is None else np.tile(given, len(numbers))[:count]
+
+
+def _labels(chosen: Sequence[int] | None, classes: int, run: LoadedRun) -> Labels | None:
+    if not classes:
+        if chosen is not None:
+            raise UserError("--labels: this run is unconditional, it draws any class; train one with --conditional")
+        return None
+    if chosen is None:
+        return np.arange(classes, dtype=np.int32)
+    for label in chosen:
+        if not 0 <= label < classes:
+            raise UserError(f"--labels: {label} is not allowed, the classes are 0 to {classes - 1}")
+    return np.asarray(chosen, np.int32)

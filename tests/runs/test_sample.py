@@ -14,8 +14,8 @@ from jaxgan.evaluation import sample_files
 from jaxgan.methods import METHODS, build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.evaluate import make_sampler, requested_labels
-from jaxgan.runs.load import load_run
-from jaxgan.runs.sample import draw, write
+from jaxgan.runs.load import draw, load_run
+from jaxgan.runs.sample import write
 from tests.random_states import random_like
 from tests.test_every_method import a_run, tiny
 from tests.training import save_run
