@@ -34,7 +34,7 @@ def test_a_failure_halfway_through_writing_leaves_nothing_behind(small, tmp_path
         return encode(image)
 
     monkeypatch.setattr(tfds_directory, "_encode_png", fail_at_row_30)
-    with pytest.raises(UserError, match=r"--data-dir: .* cannot be written \(No space left on device\)"):
+    with pytest.raises(OSError, match=r"--data-dir: .* cannot be written \(No space left on device\)"):
         pipeline.prepare(small.spec, data_dir=tmp_path / "data", source=source)
     assert not (tmp_path / "data").exists()
 
