@@ -1,6 +1,7 @@
 """The experiment as a user types it, on the real MNIST, and killed on the way."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +20,10 @@ FLAGS = ["--epochs", "3", "--checkpoint-every", "1", "--log-every", "300", "--hi
 pytestmark = pytest.mark.slow
 
 
-def start(folder, mnist_dir, **how):
-    command = [sys.executable, str(SCRIPT), *FLAGS, "--workdir", str(folder), "--data-dir", str(mnist_dir)]
+def start(folder, mnist_dir, *, prefix=()):
+    command = [*prefix, sys.executable, str(SCRIPT), *FLAGS, "--workdir", str(folder), "--data-dir", str(mnist_dir)]
     environment = {**os.environ, "XLA_FLAGS": ""}  # as a user has it: one device, and optimized
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **how)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def wait_for(condition, process):
@@ -62,10 +63,10 @@ def test_a_run_stopped_by_a_signal_says_how_to_go_on_to_the_same_bytes(signum, m
     assert_same(content(folder.root), content(unbroken[0]))
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity on this system")
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="no command to confine a process to a core")
 def test_one_core_computes_what_all_cores_do(mnist_dir, tmp_path, unbroken):
     one = min(os.sched_getaffinity(0))
-    process = start(tmp_path / "run", mnist_dir, preexec_fn=lambda: os.sched_setaffinity(0, {one}))
+    process = start(tmp_path / "run", mnist_dir, prefix=["taskset", "-c", str(one)])
     assert process.communicate()[1] == ""
     found, expected = (tracking.read_rows(Workdir(folder).metrics) for folder in (tmp_path / "run", unbroken[0]))
     for row, same in zip(found, expected, strict=True):
