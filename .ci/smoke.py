@@ -3,15 +3,11 @@
 import sys
 from pathlib import Path
 
-import jax
-
 import jaxgan
-from jaxgan.runs.load import load_run
 
 clone, installed = Path(sys.argv[1]).resolve(), Path(jaxgan.__file__).resolve()
 assert clone not in installed.parents, installed
 config = jaxgan.Config(jaxgan.VAE(hidden_units=32), jaxgan.Run(workdir=Path("run"), epochs=1, batch_size=600))
 folder = jaxgan.run(config)
-trained = load_run(folder)
-images = trained.method.sample(trained.state, jax.random.key(0), 4)
+images = jaxgan.load_run(folder).sample(4)
 assert images.shape == (4, 28, 28, 1), images.shape

@@ -245,9 +245,8 @@ def sample(
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.runs.sample import sample_run
 
-    for label in labels if labels != ("all",) else ():
-        if not label.isdecimal():
-            raise UserError(f"--labels: {label!r} is not allowed, give numbers of classes, or all")
+    if labels != ("all",) and (wrong := [label for label in labels if not label.isdecimal()]):
+        raise UserError(f"--labels: {wrong[0]!r} is not allowed, give numbers of classes, or all")
     chosen = None if labels == ("all",) else [int(label) for label in labels]
     how = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last}
     print(sample_run(workdir, out=out, best=best, **how))

@@ -28,6 +28,19 @@ class UserError(Exception):
     """
 
 
+def of_disk(message: str, error: Exception) -> Exception:
+    """Makes the error for what cannot be written: a fault of the machine if the disk is full or broken.
+
+    Args:
+      message: one line that names the place.
+      error: what the system answered.
+
+    Returns:
+      An OSError, or a UserError where another place would do.
+    """
+    return OSError(message) if getattr(error, "errno", None) in MACHINE_FAULTS else UserError(message)
+
+
 def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
     """Makes the error for a value that is not among the allowed names.
 

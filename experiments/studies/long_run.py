@@ -1,7 +1,7 @@
 """Trains for very many steps with a checkpoint every thousand, and watches memory, open files and the log.
 
 Run:       python experiments/studies/long_run.py                  (--help lists every flag)
-Time:      12 min on two CPU cores
+Time:      some 10 min on two CPU cores (an estimate)
 Expect:    memory and open files that stay level, and a row of metrics for each checkpoint
 Writes:    runs/long_run/ (or --out) with long_run.md
 Read:      jaxgan/runs/train.py, jaxgan/runs/checkpoints.py

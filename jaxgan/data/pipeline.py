@@ -15,7 +15,7 @@ from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset, Stream
 from jaxgan.data.order import tfds_order
 from jaxgan.data.prepared import Prepared, completed, directory_of, inspect, unprepared
-from jaxgan.errors import MACHINE_FAULTS, NO_LOCKS, UserError, unknown_choice
+from jaxgan.errors import NO_LOCKS, UserError, of_disk, unknown_choice
 
 _log = logging.getLogger("jaxgan.data")
 
@@ -115,8 +115,7 @@ def _locked(data_dir: Path) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:  # the latter by FileLock, for want of locks
         number, reason = getattr(error, "errno", errno.ENOSYS), getattr(error, "strerror", None) or error
         fault = "cannot be locked" if number in NO_LOCKS else "cannot be written"
-        message = f"--data-dir: {str(data_dir)!r} {fault} ({reason}), name another"
-        raise OSError(message) if number in MACHINE_FAULTS else UserError(message) from error
+        raise of_disk(f"--data-dir: {str(data_dir)!r} {fault} ({reason}), name another", error) from error
     finally:
         for folder in created:  # deepest first; those in use stay
             with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ EARLY = 1000  # steps in which a discriminator may be far ahead and samples alik
 SURE = 0.99  # mean probability of the right answer, from which a discriminator has nothing left to tell
 ALIKE = 0.1  # distance between samples, as a share of that between real images
 FALLEN = 0.5  # the same, as a share of what it was
-GROWN = 100.0  # times a metric's size in the first row, or 1 if that is more
+GROWN = 100.0  # times a metric's size in the first epoch, or 1 if that is more
 
 
 def signs_in_metrics(row: Mapping[str, float], first: Mapping[str, float]) -> dict[str, str]:
@@ -19,7 +19,7 @@ def signs_in_metrics(row: Mapping[str, float], first: Mapping[str, float]) -> di
 
     Args:
       row: the metrics of an epoch.
-      first: those of the first one.
+      first: those of the first epoch that was seen; a run that goes on has earlier ones.
 
     Returns:
       Words with advice, by sign; empty if there is none.
@@ -39,7 +39,7 @@ def signs_in_metrics(row: Mapping[str, float], first: Mapping[str, float]) -> di
     for name, value in row.items():
         if name not in ("step", "epoch") and abs(value) > GROWN * max(abs(first.get(name, value)), 1.0):
             found[name] = (
-                f"{name} is {value:.3g}, after {first[name]:.3g} in the first row: training may diverge; in a new "
+                f"{name} is {value:.3g}, after {first[name]:.3g} in an earlier epoch: training may diverge; in a new "
                 "run, try smaller learning rates"
             )
     return found

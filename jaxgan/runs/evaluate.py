@@ -21,12 +21,11 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network, protocol, sample_files
 from jaxgan.evaluation.report import Evaluation, Protocol
 from jaxgan.methods import Batch, Method
-from jaxgan.runs.load import LoadedRun, load_run
+from jaxgan.runs.load import SAMPLE_BATCH, LoadedRun, batch_key, load_run
 from jaxgan.runtime.devices import enable_compilation_cache
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import ASSESS_STREAM, held_out_means, stream_key, to_bytes, to_unit_range
 
-SAMPLE_BATCH = 500  # samples drawn together
 LIKELIHOOD_BATCH = 500  # images whose likelihood is estimated together
 IN_ROWS = (
     *("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"),
@@ -49,8 +48,7 @@ def make_sampler(method: Method) -> Callable[[Any, int, int], Images]:
     @jax.jit
     def batch(state: Any, seed: jax.Array, number: jax.Array) -> jax.Array:
         assert method.sample is not None
-        key = jax.random.fold_in(stream_key(seed, ASSESS_STREAM), number)
-        return to_bytes(method.sample(state, key, SAMPLE_BATCH))
+        return to_bytes(method.sample(state, batch_key(seed, number), SAMPLE_BATCH))
 
     def sample(state: Any, seed: int, count: int) -> Images:
         numbers = range(-(-count // SAMPLE_BATCH))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Array, Int, Key, UInt8
 
 from jaxgan import methods
 from jaxgan.config import Config
@@ -23,7 +23,7 @@ from jaxgan.runtime.devices import replicated, select_devices
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import ASSESS_STREAM, initial_carry, stream_key, to_bytes
 
-BATCH = 500  # samples drawn together
+SAMPLE_BATCH = 500  # samples drawn together
 MOST = 1_000_000  # samples: beyond it a number is a slip of the keyboard
 
 Images = UInt8[np.ndarray, "count height width channels"]
@@ -124,16 +124,20 @@ def draw(
     factor = generator.truncation if truncation is None else truncation
 
     @jax.jit
-    def batch(number: jax.Array, classes: tuple[jax.Array, ...]) -> jax.Array:
-        key = jax.random.fold_in(stream_key(seed, ASSESS_STREAM), number)
-        bits = noise.random_bits(key, jnp.arange(BATCH), count=generator.latent_size)
+    def batch(number: Array, classes: tuple[Array, ...]) -> Array:
+        bits = noise.random_bits(batch_key(seed, number), jnp.arange(SAMPLE_BATCH), count=generator.latent_size)
         latents = noise.truncate(generator.prior.draw(bits), generator.prior, factor)
         return to_bytes(generator.images(latents, *classes))
 
-    numbers = range(-(-count // BATCH))
-    given = None if in_turn is None else np.resize(in_turn, BATCH)  # each batch begins anew
+    numbers = range(-(-count // SAMPLE_BATCH))
+    given = None if in_turn is None else np.resize(in_turn, SAMPLE_BATCH)  # each batch begins anew
     images = np.concatenate([batch(np.int32(n), () if given is None else (given,)) for n in numbers])[:count]
     return images, None if given is None else np.tile(given, len(numbers))[:count]
+
+
+def batch_key(seed: int | Array, number: Array) -> Key[Array, ""]:
+    """The key of a batch of samples, whether they are evaluated or written."""
+    return jax.random.fold_in(stream_key(seed, ASSESS_STREAM), number)
 
 
 def _labels(chosen: Sequence[int] | None, classes: int, run: LoadedRun) -> Labels | None:

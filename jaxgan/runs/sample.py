@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, of_disk
 from jaxgan.runs.load import Images, Labels, draw, load_run
 from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.numerics import fixed_numerics
+
+FILES = (".png", ".npy", ".npz")
 
 
 @fixed_numerics()
@@ -22,8 +24,8 @@ def sample_run(folder: Path, *, out: Path | None = None, best: bool = False, **o
 
     Args:
       folder: the run's.
-      out: a file .png for one picture, .npy or .npz for arrays; any other name for a folder of pictures, which must not
-        exist. None for ``drawn.png`` in the run's folder.
+      out: a file .png for one picture, .npy or .npz for arrays; a name without a suffix for a folder of pictures, which
+        must not exist. None for ``drawn.png`` in the run's folder.
       best: whether to take the checkpoint that ``--keep-best`` kept.
       **options: see :func:`draw`.
 
@@ -39,7 +41,7 @@ def sample_run(folder: Path, *, out: Path | None = None, best: bool = False, **o
     try:
         write(images, labels, out)
     except OSError as error:
-        raise UserError(f"--out: {str(out)!r} cannot be written ({error.strerror or error})") from error
+        raise of_disk(f"--out: {str(out)!r} cannot be written ({error.strerror or error})", error) from error
     return out
 
 
@@ -47,10 +49,11 @@ def require_target(out: Path) -> None:
     """Refuses what samples cannot be written to, before any work."""
     if not os.path.isdir(out.parent):
         raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
-    if os.path.isdir(out) if out.suffix in (".png", ".npy", ".npz") else os.path.lexists(out):
-        raise UserError(f"--out: {str(out)!r} exists already; give another name")
-    if out.suffix not in (".png", ".npy", ".npz", ""):
+    if out.suffix not in (*FILES, ""):
         raise UserError(f"--out: {str(out)!r} has the suffix {out.suffix!r}, choose from .png, .npy, .npz, or a folder")
+    in_the_way = os.path.isdir(out) if out.suffix else os.path.lexists(out)  # a file is replaced
+    if in_the_way:
+        raise UserError(f"--out: {str(out)!r} exists already; give another name")
 
 
 def write(images: Images, labels: Labels | None, out: Path) -> None:

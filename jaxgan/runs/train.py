@@ -135,6 +135,8 @@ def train(
                 with profiled(start, step), _explained(explain):
                     carry = program.train_steps(carry, inputs)
                     means = _means(carry)
+                    if run.debug_nans:
+                        _require_finite(carry.state, step)
                 clock.called(step)
                 checkpoints.require_saved(manager)
                 report(Progress(step, schedule, clock.steps_per_second, means))
@@ -168,8 +170,7 @@ def train(
 
                 # Save.
                 if (signum := stop()) or schedule.saves(step):
-                    with _explained(explain):
-                        _require_finite(carry.state, step)
+                    _require_finite(carry.state, step)
                     checkpoints.save(manager, carry, step=step)
                 if signum and step < schedule.total_steps:
                     raise Interrupted(signum, step)

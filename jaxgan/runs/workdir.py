@@ -14,7 +14,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from jaxgan.config import Config, changed_fields, from_json, to_json
-from jaxgan.errors import MACHINE_FAULTS, NO_LOCKS, UserError
+from jaxgan.errors import NO_LOCKS, UserError, of_disk
 from jaxgan.fields import require_local
 from jaxgan.runtime import distributed
 
@@ -190,7 +190,7 @@ def _unwritable(root: Path, error: OSError | NotImplementedError) -> Exception:
         way_out = "mount it with locks, or give a folder on another disk"
         return UserError(f"--workdir: the file system of {str(root)!r} takes no locks ({reason}); {way_out}")
     message = f"--workdir: {str(root)!r} cannot be written ({reason})"
-    return OSError(message) if number in MACHINE_FAULTS else UserError(message)
+    return of_disk(message, error)
 
 
 def _clear(path: Path) -> None:

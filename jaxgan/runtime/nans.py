@@ -1,5 +1,6 @@
 """Numbers that are not finite: the first array that has one, and the operation that made the first NaN."""
 
+import os
 from pathlib import Path
 
 import flax
@@ -13,14 +14,15 @@ from jaxtyping import Array, Bool, PyTree
 from jaxgan.methods import Method
 from jaxgan.runtime.program import Carry, Inputs, steps
 
-LIBRARIES = tuple(str(Path(str(package.__file__)).parent) for package in (jax, flax, optax))
+# Their folders, with the separator: this package may lie beside them, and its name begins with JAX's.
+LIBRARIES = tuple(f"{Path(str(package.__file__)).parent}{os.sep}" for package in (jax, flax, optax))
 
 
 def first_nan(method: Method, carry: Carry, inputs: Inputs, *, batch_size: int) -> str:
     """Repeats a call and names the operation whose result is the first NaN.
 
     Random numbers follow from seed and step, so the repetition is exact but for rounding. It compiles a far larger
-    program, which takes from ten seconds to minutes.
+    program, which takes its time.
 
     Args:
       method: what is trained, built for one device.
@@ -36,17 +38,17 @@ def first_nan(method: Method, carry: Carry, inputs: Inputs, *, batch_size: int) 
     found = error.get_exception()
     if found is None:
         return "no operation made a NaN: a number became infinite"
-    places = [line for line in str(getattr(found, "traceback_info", "")).splitlines() if not line.startswith(LIBRARIES)]
-    ours = [_short(place) for place in places]
+    ours = _our_places(str(getattr(found, "traceback_info", "")))  # neither this nor its form is promised by JAX
     asked = next((place for place in ours if "/methods/" in place), None)
     words = [f"the first NaN is a result of {getattr(found, 'prim', 'an operation')}", *ours[:1]]
     return ", ".join(words) + (f", for {asked}" if asked and asked != ours[0] else "")
 
 
-def _short(place: str) -> str:
-    """A place in the code as ``package/file.py:LINE (function)``, from the package's folder on."""
-    root = str(Path(__file__).parents[2])
-    return place.removeprefix(root).lstrip("/\\")
+def _our_places(traceback: str) -> list[str]:
+    """The lines of a traceback outside of the libraries, innermost first, from the package's folder on."""
+    root = f"{Path(__file__).parents[2]}{os.sep}"
+    places = [line for line in traceback.splitlines() if not line.startswith(LIBRARIES)]
+    return [place.removeprefix(root).replace(os.sep, "/") for place in places]
 
 
 def not_finite(state: PyTree) -> str | None:

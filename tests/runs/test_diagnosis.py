@@ -69,9 +69,21 @@ def test_training_images_without_contrast_are_no_measure():
     assert told == []
 
 
-def test_a_run_whose_samples_are_alike_says_so(toy_config, toy_dataset, monkeypatch, caplog):
+def test_a_run_tells_the_signs_in_its_rows_and_its_samples(toy_config, toy_dataset, monkeypatch, caplog):
     monkeypatch.setattr(diagnosis, "EARLY", 0)
+    certain = {"real_probability": jnp.array(1.0), "fake_probability": jnp.array(0.0)}
     grey = lambda state, key, count: jnp.zeros((count, *toy_dataset.image_shape))
-    train_config(toy_config, toy_dataset, change=lambda method: method._replace(sample=grey))
-    (line,) = [record.message for record in caplog.records if "samples differ" in record.message]
-    assert line.startswith("step 3: samples differ by 0%")
+
+    def change(method):
+        def step(*given):
+            state, metrics = method.step(*given)
+            return state, metrics | certain
+
+        return method._replace(step=step, sample=grey)
+
+    train_config(toy_config, toy_dataset, change=change)
+    told = [record.message for record in caplog.records if record.message.startswith("step ")]
+    assert [line.partition(" (")[0] for line in told] == [
+        "step 3: the discriminator tells real from generated images",
+        "step 3: samples differ by 0% of what real images do: this is how mode collapse begins; look at the samples",
+    ]

@@ -1,5 +1,7 @@
 """Samples of a run: those that evaluation measures, of the classes asked for, in every form of file."""
 
+import errno
+import os
 import shutil
 
 import jax
@@ -14,8 +16,8 @@ from jaxgan.evaluation import sample_files
 from jaxgan.methods import METHODS, build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.evaluate import make_sampler, requested_labels
-from jaxgan.runs.load import draw, load_run
-from jaxgan.runs.sample import write
+from jaxgan.runs.load import batch_key, draw, load_run
+from jaxgan.runs.sample import sample_run, write
 from tests.random_states import random_like
 from tests.test_every_method import a_run, tiny
 from tests.training import save_run
@@ -48,6 +50,12 @@ def test_samples_are_those_that_evaluation_measures(kind):
     assert labels is None
     np.testing.assert_array_equal(run.sample(7, seed=4), images[:7])
     assert np.any(run.sample(7, seed=5) != images[:7])
+
+
+def test_a_batch_of_samples_has_the_key_that_published_numbers_have():
+    key = jax.random.key(4, impl="threefry2x32")
+    expected = jax.random.fold_in(jax.random.fold_in(key, 5), 1)  # the sixth stream, the second batch
+    assert np.all(jax.random.key_data(batch_key(4, np.int32(1))) == jax.random.key_data(expected))
 
 
 @pytest.mark.parametrize("kind", CONDITIONAL)
@@ -163,3 +171,13 @@ def test_a_folder_that_cannot_be_filled_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         write(images, None, tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, OSError), (errno.EACCES, UserError)])
+def test_a_full_disk_is_a_fault_of_the_machine(folder, tmp_path, monkeypatch, number, kind):
+    def fails(*given):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("jaxgan.runs.sample.write_atomically", fails)
+    with pytest.raises(kind, match=rf"--out: .* cannot be written \({os.strerror(number)}\)"):
+        sample_run(folder, out=tmp_path / "new.png", count=1)
