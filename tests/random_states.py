@@ -1,8 +1,10 @@
 """Small methods of every kind, and states of theirs that hold random numbers."""
 
+import math
 from functools import cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.methods import GANState, build
@@ -36,6 +38,21 @@ def random_like(tree, *, dtype, seed):
         return (rng.uniform(0.2, 1, leaf.shape) / 3).astype(dtype)
 
     return jax.tree.map(fill, tree)
+
+
+def fresh_state(method):
+    """A state as at step 0, whose parameters NumPy draws: to compile ``init`` takes longer than most tests."""
+    rng = np.random.default_rng(0)
+
+    def first(path, leaf):
+        name = jax.tree_util.keystr(path)
+        if ".params" in name or name.endswith(("['u']", "['v']")):  # those two are of power iteration
+            bound = 1 / math.sqrt(max(10, math.prod(leaf.shape[:-1])))
+            return jnp.asarray(rng.uniform(-bound, bound, leaf.shape), leaf.dtype)
+        return jnp.full(leaf.shape, name.endswith("['var']"), leaf.dtype)
+
+    state = jax.tree_util.tree_map_with_path(first, jax.eval_shape(method.init, jax.random.key(0)))
+    return state.with_variables(*state.variables(averaged=False))  # the average starts from the parameters
 
 
 def random_state(config, *, dtype=np.float64, seed=0):

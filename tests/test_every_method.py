@@ -141,7 +141,7 @@ class Fold(NamedTuple):
     method: Method
     states: list[Any]  # of the first seed, before each step and after the last
     rows: list[dict[str, float]]  # the metrics of its steps
-    last: Any  # the last states of both seeds
+    last: Any  # the states of both seeds after a further step, on black images: nothing in them varies
     drawn: jax.Array | None  # samples of both seeds
     fewer: jax.Array | None  # of the same keys
     held_out: dict[str, jax.Array]  # metrics of both seeds
@@ -151,9 +151,11 @@ class Fold(NamedTuple):
 def fold(request):
     method = made(tiny(request.param), optimizer=SGD)
     pixels, labels, order = training_data(SHAPE, batch_size=BATCH, steps=STEPS)
-    chosen = order.reshape(STEPS, BATCH)
+    chosen = np.concatenate([order.reshape(STEPS, BATCH), [[0] * BATCH]])
+    taken = pixels[chosen]
+    taken[STEPS] = 0
     index = jnp.broadcast_to(jnp.arange(BATCH), chosen.shape)
-    batches = Batch(to_unit_range(jnp.asarray(pixels[chosen])), jnp.asarray(labels[chosen]), index)
+    batches = Batch(to_unit_range(jnp.asarray(taken)), jnp.asarray(labels[chosen]), index)
 
     @jax.jit
     @jax.vmap
@@ -164,14 +166,14 @@ def fold(request):
             return state, (state, metrics)
 
         start = method.init(stream_key(seed, INIT_STREAM))
-        last, (states, metrics) = jax.lax.scan(body, start, (jnp.arange(STEPS), batches))
+        last, (states, metrics) = jax.lax.scan(body, start, (jnp.arange(STEPS + 1), batches))
         drawn, fewer = (method.sample(last, KEY, count) if method.sample else None for count in (3, 2))
         held_out = method.evaluate(last, a_batch(BATCH), KEY) if method.evaluate else {}
         return start, states, metrics, last, drawn, fewer, held_out
 
     start, states, metrics, *rest = jax.device_get(run(np.array([SEED, SEED + 1], np.uint32)))
     first = lambda tree, *place: jax.tree.map(lambda x: x[(0, *place)], tree)
-    rows = [{name: float(value[0, i]) for name, value in metrics.items()} for i in range(STEPS)]
+    rows = [{name: float(value[0, i]) for name, value in metrics.items()} for i in range(STEPS + 1)]
     return Fold(request.param, method, [first(start), *(first(states, i) for i in range(STEPS))], rows, *rest)
 
 
@@ -235,7 +237,7 @@ def test_the_compiled_program_takes_the_steps_of_a_plain_fold(fold, devices, par
     how = {"image_shape": SHAPE, "batch_size": BATCH, "steps": STEPS, "seed": SEED, "optimizer": SGD}
     program = stepper(tiny(fold.kind), devices=devices, parallel=parallel, **how)
     rows, carries = program.rows(program.start(fold.states[0]), steps=STEPS)
-    for found, expected in zip(rows, fold.rows, strict=True):
+    for found, expected in zip(rows, fold.rows[:STEPS], strict=True):
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
     for found, expected in zip(carries, fold.states[1:], strict=True):
         assert_close(found.state, expected, fold.states[0])

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import prdc as published
 import pytest
 import scipy.linalg
 from sklearn.metrics import pairwise
@@ -77,6 +76,8 @@ def test_subsets_are_halved_where_images_are_few():
 
 @pytest.mark.parametrize("k", [3, 5])
 def test_fidelity_and_diversity_are_those_of_the_published_code(k, capsys, monkeypatch):
+    import prdc as published  # brings scikit-learn, which only one of the workers needs
+
     expected = published.compute_prdc(REAL.astype(np.float64), FAKE.astype(np.float64), nearest_k=k)
     monkeypatch.setattr(prdc, "AT_ONCE", 7 * len(REAL))  # several parts, the last one shorter
     found = prdc.support(REAL, FAKE, k=k, wide_k=k)._asdict()

@@ -117,6 +117,7 @@ def test_a_disk_that_is_full_at_the_start_is_a_fault_of_the_machine(start, disk,
     assert "No space left on device" in one_line(capfd)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_with_prepared_data_is_a_fault_of_the_machine(disk, capfd):
     folder = disk("size=1m")
     with pytest.raises(SystemExit, match="1"):

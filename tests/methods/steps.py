@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.methods import Batch, build
+from tests.random_states import fresh_state
 
 KEY = jax.random.key(0)
 SHAPE = (6, 5, 1)
@@ -22,8 +23,8 @@ def a_batch(size=8, *, labels=None, shape=SHAPE):
 
 @cache
 def initial(config, shape=SHAPE, **options):
-    """The state in which a config's method starts."""
-    return jax.jit(build(config, image_shape=shape, **options).init)(KEY)
+    """A state of a config's method before its first step."""
+    return fresh_state(build(config, image_shape=shape, **options))
 
 
 @cache

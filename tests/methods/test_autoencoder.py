@@ -15,6 +15,7 @@ from jaxgan.methods.method import Plane, Rows
 from jaxgan.nn.mlp import Decoder, Encoder
 from jaxgan.runtime.program import to_unit_range
 from tests.methods.steps import first_update
+from tests.random_states import fresh_state
 
 SHAPE, KEY = (6, 5, 1), jax.random.key(0)
 SMALL = Autoencoder(latent_size=3, hidden_units=16)
@@ -71,7 +72,7 @@ def test_a_linear_autoencoder_approaches_pca_from_above():
     images = bytes_of(2000)
     bound = pca_squared_error(images, images, components=8)  # on its own images no linear code can do better
     method = build(Autoencoder(encoder="linear", latent_size=8, learning_rate=1e-2), image_shape=SHAPE)
-    state, train, errors = jax.jit(method.init)(KEY), trainer(method, images, size=100), []
+    state, train, errors = fresh_state(method), trainer(method, images, size=100), []
     for steps in (100, 200, 2700):
         state = train(state, steps)
         errors.append(squared_error(method, state, images) / bound)
@@ -92,7 +93,7 @@ def test_a_linear_autoencoder_approaches_pca_from_above():
 def test_deep_encoders_beat_pca_at_32_numbers_an_image(config, steps, mnist_dir):
     train, held_out = (data.load("mnist", split=split, data_dir=mnist_dir).images for split in ("train", "test"))
     method = build(config, image_shape=(28, 28, 1))
-    state = trainer(method, train[:16_000], size=64)(jax.jit(method.init)(KEY), steps)
+    state = trainer(method, train[:16_000], size=64)(fresh_state(method), steps)
     assert config.latent_size == 32
     known = pca_squared_error(train[:10_000], held_out, components=32)
     assert known == pytest.approx(0.0169, abs=0.0002)
@@ -117,7 +118,7 @@ def test_errors_are_means_over_pixels_and_cross_entropy_is_in_nats():
         method = autoencoder(
             Encoder(3), Decoder(SHAPE), image_shape=SHAPE, latent_size=3, optimizer=optax.sgd(0.0), bernoulli=bernoulli
         )
-        state = jax.jit(method.init)(KEY)
+        state = fresh_state(method)
         params = jax.tree.map(np.zeros_like, jax.device_get(state.network.params))
         params["decoder"]["output"]["bias"] = jnp.full(30, value)  # restores every pixel as 3/4
         state = state.replace(network=state.network.replace(params=params))
@@ -135,7 +136,7 @@ def test_errors_are_means_over_pixels_and_cross_entropy_is_in_nats():
 def test_samples_decode_normal_codes_into_the_range_of_images(encoder, loss):
     config = Autoencoder(encoder=encoder, loss=loss, latent_size=3, hidden_units=16, width=4)
     method = build(config, image_shape=SHAPE)
-    state = jax.jit(method.init)(KEY)
+    state = fresh_state(method)
     far = state.replace(
         network=state.network.replace(params=jax.tree.map(lambda w: 9 * w, jax.device_get(state.network.params)))
     )
@@ -159,7 +160,7 @@ def test_match_moments_gives_normal_latents_the_moments_of_codes():
 def test_visualizations_are_reconstructions_noise_and_the_plane(latent_size):
     config = Autoencoder(latent_size=latent_size, hidden_units=16)
     method = build(config, image_shape=SHAPE)
-    state, batch = jax.jit(method.init)(KEY), a_batch(40)
+    state, batch = fresh_state(method), a_batch(40)
     shown = method.visualize(state, batch, KEY)
     kinds = {"reconstructions": Rows, "decoded_noise": Rows} | ({"latent_plane": Plane} if latent_size == 2 else {})
     assert {name: type(each) for name, each in shown.items()} == kinds
@@ -178,6 +179,6 @@ def test_visualizations_are_reconstructions_noise_and_the_plane(latent_size):
 
 def test_the_first_update_has_the_learning_rate_of_the_config():
     method = build(Autoencoder(latent_size=3, hidden_units=16, learning_rate=0.125), image_shape=SHAPE)
-    before = jax.jit(method.init)(KEY)
+    before = fresh_state(method)
     after, _ = jax.jit(method.step)(before, a_batch(), KEY)
     assert first_update(before.network, after.network) == pytest.approx(0.125, rel=1e-3)

@@ -9,6 +9,7 @@ from jaxgan.methods import METHODS, Batch
 from tests.test_every_method import SHAPE, made, tiny
 
 
+@pytest.mark.slow  # four black images are a batch of every method in the fast tests
 @pytest.mark.parametrize("kind", METHODS)
 def test_a_black_image_alone_is_trained_on_and_measured(kind):
     method = made(tiny(kind))

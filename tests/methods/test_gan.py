@@ -16,6 +16,7 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import mlp, noise
 from jaxgan.nn.layers import BatchNorm
 from tests.methods.steps import KEY, SHAPE, a_batch, assert_close, changed, compiled_step, initial, one_step
+from tests.random_states import fresh_state
 
 CONFIG = VanillaGAN(hidden_units=12, latent_size=5, ema_decay=0.75)
 CONVOLUTIONAL = DCGAN(width=2, latent_size=5)
@@ -172,7 +173,7 @@ def test_a_discriminator_without_logits_of_pair_takes_the_same_step():
         )
         for discriminator in (Own(), mlp.Discriminator((12,), dropout_rate=0.0))
     )
-    state = jax.jit(ours.init)(KEY)
+    state = fresh_state(ours)
     assert jax.tree.map(jnp.shape, state) == jax.tree.map(jnp.shape, jax.eval_shape(own.init, KEY))
     (after, metrics), expected = (jax.jit(method.step)(state, a_batch(), KEY) for method in (own, ours))
     assert all(changed(state.discriminator.params, after.discriminator.params))
@@ -201,7 +202,7 @@ class Drawn(nn.Module):
 def test_conditional_modules_of_a_user_record_their_batch_statistics():
     options = {"image_shape": SHAPE, "latent_size": 5, "generator_optimizer": SGD, "discriminator_optimizer": SGD}
     method = gan(Drawn(), Conditional(), classes=3, **options)
-    before = jax.jit(method.init)(KEY)
+    before = fresh_state(method)
     after, metrics = jax.jit(method.step)(before, a_batch(labels=[0, 1, 2, 1]), KEY)
     assert np.all(np.isfinite(list(metrics.values())))
     assert all(changed(before.discriminator.batch_stats, after.discriminator.batch_stats))

@@ -18,6 +18,7 @@ from jaxgan.nn import noise
 from jaxgan.nn.mlp import Decoder, Encoder
 from jaxgan.runtime.program import to_unit_range
 from tests.methods.steps import first_update
+from tests.random_states import fresh_state
 
 SHAPE, KEY = (6, 5, 1), jax.random.key(0)
 SMALL = VAE(latent_size=3, hidden_units=16)
@@ -26,7 +27,7 @@ SMALL = VAE(latent_size=3, hidden_units=16)
 @pytest.fixture(scope="module")
 def start():
     """The state in which the small method starts, whatever its beta and its rates."""
-    return jax.jit(build(SMALL, image_shape=SHAPE).init)(KEY)
+    return fresh_state(build(SMALL, image_shape=SHAPE))
 
 
 def a_batch(size=16, seed=0):
@@ -82,7 +83,7 @@ def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta, start)
 
 def test_the_gradient_is_that_of_the_loss_written_out():
     method = build(VAE(latent_size=3, hidden_units=16, beta=2.0), image_shape=SHAPE, optimizer=optax.sgd(0.01))
-    state, batch = jax.jit(method.init)(KEY), a_batch()
+    state, batch = fresh_state(method), a_batch()
     (encoder, _), (decoder, _) = method.networks.values()
     epsilon = noise.normal(noise.random_bits(KEY, batch.index, count=3))
 
@@ -136,7 +137,7 @@ def test_encoder_and_loss_see_one_set_of_targets_per_key(targets):
         Encoder(2), Decoder(SHAPE), image_shape=SHAPE, latent_size=1, optimizer=optax.sgd(0.0),
         binarized=targets == "binarized",
     )  # fmt: skip
-    state = with_zeros(jax.jit(method.init)(KEY), decoder=jnp.ones(30))
+    state = with_zeros(fresh_state(method), decoder=jnp.ones(30))
     params = state.network.params
     params["encoder"]["output"]["kernel"] = jnp.ones((30, 2)) * jnp.array([1.0, 0.0])
     state = state.replace(averaged=None)
@@ -158,7 +159,7 @@ def test_encoder_and_loss_see_one_set_of_targets_per_key(targets):
 @pytest.mark.slow
 def test_visualizations_show_reconstructions_paths_and_the_plane():
     method = build(VAE(latent_size=2, hidden_units=8), image_shape=SHAPE)
-    state, batch = jax.jit(method.init)(KEY), a_batch(40)
+    state, batch = fresh_state(method), a_batch(40)
     shown = method.visualize(state, batch, KEY)
     assert {name: type(each) for name, each in shown.items()} == {
         "reconstructions": Rows,
@@ -202,7 +203,7 @@ def test_a_few_steps_on_digits_beat_the_elbo_of_independent_pixels(mnist_dir):
         )
         return method.step(state, batch, jax.random.fold_in(KEY, i))[0]
 
-    state = jax.jit(lambda state: jax.lax.fori_loop(0, 150, body, state))(jax.jit(method.init)(KEY))
+    state = jax.jit(lambda state: jax.lax.fori_loop(0, 150, body, state))(fresh_state(method))
     test = jnp.asarray(held_out.images[:1000])
     metrics = jax.jit(method.evaluate)(state, Batch(to_unit_range(test), jnp.arange(1000), jnp.arange(1000)), KEY)
     mean = np.clip(train.images.mean(axis=0) / 255, 1e-6, 1 - 1e-6)
@@ -282,7 +283,7 @@ def test_importance_weighting_rises_from_the_elbo_with_samples():
     counts = (1, 2, 5, 50)
     estimates = [estimator(encoder, decoder, samples=k)(params, images, index) for k in counts]
     method = vae(encoder, decoder, image_shape=(2, 2, 1), latent_size=1, optimizer=optax.sgd(0.0))
-    state = jax.jit(method.init)(KEY)
+    state = fresh_state(method)
     state = state.replace(network=state.network.replace(params=params))
     elbo = -jax.jit(method.evaluate)(state, Batch(2 * images - 1, index, index), jax.random.key(1))["negative_elbo"]
     error = np.std(estimates[0]) / math.sqrt(repeats)

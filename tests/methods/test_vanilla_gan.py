@@ -12,6 +12,7 @@ from jaxgan.methods import build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import noise
 from tests.methods.steps import KEY, SHAPE, a_batch, first_update, one_step
+from tests.random_states import fresh_state
 
 DIGITS = (28, 28, 1)
 
@@ -41,7 +42,9 @@ def test_depth_and_width_are_config_fields():
 
 @pytest.mark.parametrize("prior", ["uniform", "normal"])
 def test_an_untrained_gan_has_losses_near_ln_2_and_2_ln_2(prior):
-    _, _, metrics = one_step(VanillaGAN(prior=prior), batch=a_batch(64, shape=DIGITS), shape=DIGITS)
+    config = VanillaGAN(prior=prior)
+    state = jax.jit(build(config, image_shape=DIGITS).init)(KEY)
+    _, _, metrics = one_step(config, state, batch=a_batch(64, shape=DIGITS), shape=DIGITS)
     assert metrics["generator_loss"] == pytest.approx(math.log(2), abs=0.25)
     assert metrics["discriminator_loss"] == pytest.approx(2 * math.log(2), abs=0.25)
     assert metrics["discriminator_loss"] == pytest.approx(
@@ -79,7 +82,7 @@ def test_two_keys_give_two_initial_states():
 @pytest.mark.parametrize("prior", ["uniform", "normal"])
 def test_samples_are_generated_from_the_prior_of_the_config(prior):
     method = build(VanillaGAN(prior=prior, latent_size=7, hidden_units=8), image_shape=SHAPE)
-    state = jax.jit(method.init)(KEY)
+    state = fresh_state(method)
     latents = noise.PRIORS[prior].draw(noise.random_bits(KEY, jnp.arange(4), count=7))
     expected = method.networks["generator"].module.apply({"params": state.generator.params}, latents)
     np.testing.assert_allclose(method.sample(state, KEY, 4), expected, rtol=1e-5, atol=1e-6)

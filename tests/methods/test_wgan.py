@@ -12,12 +12,13 @@ from jaxgan.methods.gan import gan
 from jaxgan.methods.wgan import WGAN
 from jaxgan.nn import mlp, noise
 from tests.methods.steps import KEY, SHAPE, a_batch, changed, first_update, one_step
+from tests.random_states import fresh_state
 
 
 def test_the_generator_is_updated_on_every_fifth_critic_step_only():
     config = WGAN(width=2, latent_size=5, ema_decay=0.5)
     method = build(config, image_shape=SHAPE)
-    state, step = jax.jit(method.init)(KEY), jax.jit(method.step)
+    state, step = fresh_state(method), jax.jit(method.step)
     moved = []
     for i in range(10):
         before = state
@@ -31,7 +32,7 @@ def test_the_generator_is_updated_on_every_fifth_critic_step_only():
 
 def test_each_critic_step_has_latents_of_its_own():
     method = build(WGAN(width=2, latent_size=5), image_shape=SHAPE, optimizer=optax.sgd(0.0))
-    state, step = jax.jit(method.init)(KEY), jax.jit(method.step)
+    state, step = fresh_state(method), jax.jit(method.step)
     estimates = set()
     for i in range(5):  # nothing learns and the images stay the same, so only latents can make a difference
         state, metrics = step(state, a_batch(), jax.random.fold_in(KEY, i))
@@ -41,7 +42,7 @@ def test_each_critic_step_has_latents_of_its_own():
 
 def test_a_critic_has_no_sigmoid_and_no_batch_statistics():
     method = build(WGAN(width=2), image_shape=SHAPE)
-    state = jax.jit(method.init)(KEY)
+    state = fresh_state(method)
     assert state.discriminator.batch_stats == {}
     large = jax.tree.map(lambda p: 100 * p, state.discriminator.params)
     values = jax.jit(method.networks["discriminator"].module.apply)({"params": large}, a_batch().images)
@@ -113,5 +114,5 @@ def test_the_critic_estimates_the_distance_of_two_normal_distributions(shift, we
         index = jnp.arange(256)
         return method.step(state, Batch(images, index, index), jax.random.fold_in(KEY, i))
 
-    _, metrics = jax.jit(lambda state: jax.lax.scan(body, state, jnp.arange(600)))(jax.jit(method.init)(KEY))
+    _, metrics = jax.jit(lambda state: jax.lax.scan(body, state, jnp.arange(600)))(fresh_state(method))
     assert np.mean(metrics["wasserstein_estimate"][-200:]) == pytest.approx(distance, rel=0.1)

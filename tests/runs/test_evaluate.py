@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import jax
 import numpy as np
 import pytest
 
@@ -19,6 +18,7 @@ from jaxgan.methods.vae import IMPORTANCE_SAMPLES, VAE
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import evaluate, tracking
 from jaxgan.runs.workdir import Workdir
+from tests.random_states import fresh_state
 from tests.training import train_config
 
 COUNT = 120
@@ -97,7 +97,7 @@ def test_a_sample_depends_on_the_seed_and_its_place_alone(conditional):
     norms = {"generator_norm": "none", "discriminator_norm": "none"}  # the fewest operations to compile
     config = DCGAN(latent_size=3, width=1, conditional=True, **norms) if conditional else VanillaGAN(hidden_units=8)
     method = build(config, image_shape=(28, 28, 1))
-    state, sample = jax.jit(method.init)(jax.random.key(0)), evaluate.make_sampler(method)
+    state, sample = fresh_state(method), evaluate.make_sampler(method)
     few, many = sample(state, 0, 130), sample(state, 0, evaluate.SAMPLE_BATCH + 130)
     assert few.dtype == np.uint8
     assert (len(few), len(many)) == (130, evaluate.SAMPLE_BATCH + 130)

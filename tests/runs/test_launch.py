@@ -3,8 +3,6 @@
 import dataclasses
 import json
 
-import jax
-import numpy as np
 import pytest
 
 from jaxgan import data
@@ -14,6 +12,7 @@ from jaxgan.methods.dcgan import DCGAN
 from jaxgan.runs import launch, tracking
 from jaxgan.runs.flags import read_flags
 from jaxgan.runs.workdir import Workdir
+from tests.random_states import fresh_state
 from tests.training import with_run
 
 
@@ -112,14 +111,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_unsaved(start, toy_config, caps
     assert not list(Workdir(config.run.workdir).checkpoints.glob("[0-9]*"))
 
 
-def test_the_public_api_trains_and_samples(toy_config, toy_loaded, undrawn):
+def test_the_public_api_trains(toy_config, toy_loaded, undrawn):
     import jaxgan
 
     one_device = dataclasses.replace(toy_config.run, devices=1, epochs=1)
     assert jaxgan.run(jaxgan.Config(toy_config.method, one_device)) == one_device.workdir
-    method = jaxgan.build(toy_config.method, image_shape=(6, 5, 1))
-    images = method.sample(jax.jit(method.init)(jax.random.key(0)), jax.random.key(1), 4)
-    assert np.shape(images) == (4, 6, 5, 1)
     assert all(getattr(jaxgan, name) is not None for name in jaxgan.__all__)
     assert isinstance(Run(), jaxgan.Run)
 
@@ -138,7 +134,7 @@ def of_classes(dataset, *names):
 def test_networks_embed_the_classes_of_the_data_and_show_them(conditional, toy_dataset, monkeypatch):
     monkeypatch.setattr(data, "load", of_classes(toy_dataset, "circle", "square", "line"))
     task = launch.prepare(conditional)
-    state = jax.jit(task.method.init)(jax.random.key(0))
+    state = fresh_state(task.method)
     assert state.generator.params["embedding"]["kernel"].shape == (3, 2)
     assert state.discriminator.params["output"]["kernel"].shape[-1] == 1 + 3
     shown = launch.visualizations(task.method, state, task.held_out, seed=0)

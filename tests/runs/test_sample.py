@@ -19,7 +19,7 @@ from jaxgan.runs.evaluate import make_sampler, requested_labels
 from jaxgan.runs.load import batch_key, draw, load_run
 from jaxgan.runs.sample import sample_run, write
 from tests.random_states import random_like
-from tests.test_every_method import a_run, tiny
+from tests.test_every_method import QUICK, a_run, tiny
 from tests.training import save_run
 
 GENERATIVE = [kind for kind in METHODS if kind != "digit_classifier"]
@@ -41,7 +41,9 @@ def conditional(kind):
     return a_run(tiny(kind, conditional=True))
 
 
-@pytest.mark.parametrize("kind", GENERATIVE)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in GENERATIVE]
+)
 def test_samples_are_those_that_evaluation_measures(kind):
     run = a_run(tiny(kind))
     images, labels = draw(run, count=503, seed=4)

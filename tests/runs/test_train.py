@@ -58,7 +58,7 @@ def test_seconds_add_up_over_attempts_and_metrics_hold_no_times(toy_config, toy_
     assert not any("seconds" in row for row in rows)
 
 
-@pytest.mark.parametrize("debug_nans", [False, True])
+@pytest.mark.parametrize("debug_nans", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_ruined_state_is_not_saved(toy_config, toy_dataset, debug_nans):
     def ruin(method):
         def step(state, batch, key):
@@ -92,7 +92,7 @@ def test_a_loss_that_is_not_finite_is_named_with_the_array(toy_config, toy_datas
     ("above", "words"),
     [
         (1.5, r"the first NaN is a result of log, tests.runs.test_train\.py:\d+ \(.*step\)$"),
-        (2.0, "no operation made a NaN: a number became infinite$"),
+        pytest.param(2.0, "no operation made a NaN: a number became infinite$", marks=pytest.mark.slow),
     ],
 )
 def test_the_operation_that_made_the_first_nan_is_named(toy_config, toy_dataset, above, words):
