@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxgan.data import is_path
 from jaxgan.errors import UserError, unknown_choice
 from jaxgan.fields import number, steps_between
 from jaxgan.methods import METHODS, MethodConfig, kind_of
@@ -22,12 +23,16 @@ class Run:
     """Where the images come from, how long and on what the method trains, and what is written on the way."""
 
     workdir: Path = Path("runs/unnamed")  # folder for everything the run writes
-    data: str = "mnist"  # data set: see `jaxgan data list`
+    data: str = (
+        "mnist"  # data set: see `jaxgan data list`; or the path of your pictures: folder, zip, .npy, .npz or IDX
+    )
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     epochs: int = number(100)  # passes over the training images
     batch_size: int = number(64)  # images per step, over all devices
     input: Literal["memory", "stream"] = "memory"  # all images on the devices, or read ahead of the steps
-    image_size: int | None = number(None)  # height and width to resize to, of a stream; None: as in the catalog
+    image_size: int | None = number(
+        None
+    )  # height and width to resize to, of your pictures or a stream; None: as they are
     accumulate: int = number(1)  # parts of a device's batch, one after the other; batch norm is by part
     seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
     devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
@@ -53,6 +58,9 @@ class Run:
                 with contextlib.suppress(RuntimeError):  # no such home: the path is taken as it stands
                     object.__setattr__(self, name, Path(path))
                     object.__setattr__(self, name, Path(path).expanduser())
+        if isinstance(self.data, str) and is_path(self.data):  # to be found again from another folder
+            with contextlib.suppress(RuntimeError):
+                object.__setattr__(self, "data", str(Path(self.data).expanduser().absolute()))
         object.__setattr__(self, "sample_epochs", tuple(self.sample_epochs))
 
     @property

@@ -101,7 +101,7 @@ def toy_config(tmp_path):
 @pytest.fixture
 def toy_data(monkeypatch, toy_dataset):
     """Puts the toy data in the place of every data set that is loaded."""
-    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: toy_dataset)
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
     return toy_dataset
 
 
@@ -110,7 +110,7 @@ def finished_toy_run(toy_dataset, tmp_path_factory):
     """The folder that the command leaves behind with the toy config, on one device; only to be read."""
     config = toy(tmp_path_factory.mktemp("finished") / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", lambda name, split="train", data_dir=None: toy_dataset)
+        patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
         launch.main(config, ["--devices", "1"])
     return config.run.workdir
 

@@ -157,7 +157,7 @@ def test_a_documented_hazard_prints_both_outcomes(command):
 def test_python_blocks_run(page, number, monkeypatch):
     digits = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), dtype=np.uint8)
     dataset = Dataset("mnist", digits, np.zeros(64, np.int32), tuple("0123456789"))
-    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: dataset)
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: dataset)
     monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
     names = {"__name__": "readme"}
     exec(compile(blocks(page, "python")[number], f"{page}, Python block {number}", "exec"), names)

@@ -1,20 +1,22 @@
 """Data sets of images.
 
 ``load`` decodes a directory that TFDS prepared, once, into a cache of plain arrays. Later runs map the cache into
-memory and do not import TFDS. ``stream`` reads the same directory during a run.
+memory and do not import TFDS. ``stream`` reads the same directory during a run. Both also take the path of one's own
+pictures.
 """
 
 import dataclasses
 import os
 from pathlib import Path
 
-from jaxgan.data import pipeline, stacking
+from jaxgan.data import pictures, pipeline, stacking
 from jaxgan.data.catalog import Spec, find, names
 from jaxgan.data.dataset import Dataset, Stream
+from jaxgan.data.pictures import is_path, key
 from jaxgan.data.prepared import default_data_dir, directory_of, expand, inspect, require_reachable
 from jaxgan.errors import UserError
 
-__all__ = ["Dataset", "Description", "Stream", "describe", "load", "names", "prepare", "stream"]
+__all__ = ["Dataset", "Description", "Stream", "describe", "is_path", "key", "load", "names", "prepare", "stream"]
 
 PathLike = str | os.PathLike[str]
 
@@ -36,13 +38,16 @@ class Description:
     sources: tuple[str, ...]
 
 
-def load(name: str, *, split: str = "train", data_dir: PathLike | None = None) -> Dataset:
+def load(
+    name: str, *, split: str = "train", data_dir: PathLike | None = None, image_size: int | None = None
+) -> Dataset:
     """Loads one split of a data set as whole arrays, and prepares the data set first if it is not prepared.
 
     Args:
-      name: one of ``names()``.
+      name: one of ``names()``, or the path of one's own pictures; see :mod:`jaxgan.data.pictures`.
       split: ``"train"`` or ``"test"``.
       data_dir: the root of prepared data sets; default: ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
+      image_size: height and width to crop and resize one's own pictures to; None for their own.
 
     Returns:
       The split in the order of its TFDS records, its arrays mapped read-only from the cache, or stacked from those.
@@ -50,6 +55,10 @@ def load(name: str, *, split: str = "train", data_dir: PathLike | None = None) -
     Raises:
       UserError: if the name or split is unknown, the directory is damaged or unwritable, or no source can be reached.
     """
+    if is_path(name):
+        return pictures.load(name, split, data_dir=_root(data_dir), image_size=image_size)
+    if image_size is not None:
+        raise UserError(f"--image-size: {image_size} is not allowed with images in memory, add --input stream")
     spec = find(name)
     found = pipeline.load(_on_disk(spec), split, data_dir=_root(data_dir))
     return found if spec.parts is None else stacking.stack(spec, found)
@@ -61,7 +70,8 @@ def stream(
     """Opens one split of a data set to be read in any order, and prepares the data set first if it is not prepared.
 
     Args:
-      name: one of ``names()``; with ``image_size``, any data set of images that TFDS has prepared.
+      name: one of ``names()``, or the path of one's own pictures; with ``image_size``, any data set of images that
+        TFDS has prepared.
       split: the name of a split, such as ``"train"``.
       data_dir: the root of prepared data sets; default: that of TFDS.
       image_size: height and width to crop and resize images to; default: those of the catalog.
@@ -72,6 +82,8 @@ def stream(
     Raises:
       UserError: as ``load``.
     """
+    if is_path(name):
+        return pictures.stream(name, split, image_size=image_size)
     spec = find(name, image_size=image_size)
     if spec.parts:
         raise UserError(f"--input: 'stream' is not for {name}, which is stacked in memory; use --input memory")

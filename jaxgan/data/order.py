@@ -1,10 +1,11 @@
 """The order in which an epoch visits the examples, and that in which TFDS stores them."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Bool, Int32
 
 EPOCH_STREAM = 1  # separates these random numbers from others of the same seed
 
@@ -44,3 +45,17 @@ def permutation(size: int, entropy: Sequence[int]) -> Int32[np.ndarray, " {size}
     """Draws a permutation of 0..size-1 from a Philox generator, as a function of its entropy."""
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
     return generator.permutation(size).astype(np.int32)
+
+
+def held_out(names: Sequence[str], *, share: float = 0.1) -> Bool[np.ndarray, " n"]:
+    """Chooses images by a hash of their names, so that new ones move no old one to the other split.
+
+    Args:
+      names: of all images, at least two.
+      share: of them that is chosen, about.
+
+    Returns:
+      Whether each is chosen: one at least, and not all.
+    """
+    places = np.array([int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) for name in names]) / 2**64
+    return places < min(max(share, np.partition(places, 1)[:2].mean()), places.max())

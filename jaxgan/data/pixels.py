@@ -1,7 +1,10 @@
 """Decoded images of every kind as bytes of one channel or three, without guessing what their numbers mean."""
 
+import io
+
 import numpy as np
-from PIL import Image
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
 from jaxgan.errors import UserError
 
@@ -38,6 +41,31 @@ def to_bytes(image: Image.Image, *, channels: int) -> Image.Image:
         return image.convert(mode)
     except ValueError as error:
         raise UserError(f"an image is of Pillow's mode {image.mode!r}, which cannot be read as {mode}") from error
+
+
+def decode(
+    content: bytes, *, shape: tuple[int, int, int], resized: bool, upright: bool = False
+) -> UInt8[np.ndarray, "height width channels"]:
+    """Decodes a picture in a format that Pillow reads, of any mode; see :func:`to_bytes`.
+
+    Args:
+      content: the file.
+      shape: height, width and channels of the result.
+      resized: whether the image is cropped around its middle to the aspect of ``shape``, and resized.
+      upright: whether to turn it as its EXIF says.
+
+    Returns:
+      The pixels.
+    """
+    image = Image.open(io.BytesIO(content))
+    height, width, channels = shape
+    if resized:  # a JPEG is decoded at a half or a quarter of its size, if that is large enough
+        least = (max(height, width), max(height, width)) if upright else (width, height)
+        image.draft("L" if channels == 1 else "RGB", least)
+    image = to_bytes(ImageOps.exif_transpose(image) if upright else image, channels=channels)
+    if resized:
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(shape)
 
 
 def _from_sixteen_bits(image: Image.Image) -> Image.Image:

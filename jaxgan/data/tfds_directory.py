@@ -13,12 +13,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset, Records, Stream
-from jaxgan.data.pixels import to_bytes
+from jaxgan.data.pixels import decode
 from jaxgan.data.prepared import directory_of
 from jaxgan.errors import MACHINE_FAULTS, UserError
 
@@ -181,27 +180,6 @@ def _encode_png(image: np.ndarray) -> io.BytesIO:
     Image.fromarray(image.squeeze(-1)).save(stream, format="png")
     stream.seek(0)
     return stream
-
-
-def decode(content: bytes, *, shape: tuple[int, int, int], resized: bool) -> UInt8[np.ndarray, "height width channels"]:
-    """Decodes a PNG or JPEG image, of any mode; see :func:`jaxgan.data.pixels.to_bytes`.
-
-    Args:
-      content: the file.
-      shape: height, width and channels of the result.
-      resized: whether the image is cropped around its middle to the aspect of ``shape``, and resized.
-
-    Returns:
-      The pixels.
-    """
-    image = Image.open(io.BytesIO(content))
-    height, width, channels = shape
-    if resized:  # a JPEG is decoded at a half or a quarter of its size, if that is large enough
-        image.draft("L" if channels == 1 else "RGB", (width, height))
-    image = to_bytes(image, channels=channels)
-    if resized:
-        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(shape)
 
 
 def require_features(spec: Spec, wanted: Sequence[str], features: Mapping[str, Any]) -> None:

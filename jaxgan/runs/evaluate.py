@@ -136,7 +136,8 @@ def evaluate_run(
     network = feature_network.load(run.config.run.data)
     _require_samples(run.method, run.config)
     enable_compilation_cache()
-    train, test = _splits(run.config.run.data, data_dir or run.config.run.data_dir)
+    where = run.config.run
+    train, test = _splits(where.data, data_dir or where.data_dir, image_size=where.image_size)
     protocol.check_count(count, most=len(train.images))
     averaged = averaged and run.state.averaged is not None
     state = run.state if averaged else run.state.replace(averaged=None)
@@ -254,8 +255,11 @@ def _evaluation(
     )
 
 
-def _splits(name: str, data_dir: Path | None) -> tuple[Dataset, Dataset]:
-    return data.load(name, split="train", data_dir=data_dir), data.load(name, split="test", data_dir=data_dir)
+def _splits(name: str, data_dir: Path | None, *, image_size: int | None = None) -> tuple[Dataset, Dataset]:
+    train, test = (
+        data.load(name, split=split, data_dir=data_dir, image_size=image_size) for split in ("train", "test")
+    )
+    return train, test
 
 
 def _require_samples(method: Method, config: Config) -> None:

@@ -18,7 +18,7 @@ from jaxgan.config import Config, Run
 from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors
 from jaxgan.methods import Batch, Method
 from jaxgan.methods.method import Visualization
-from jaxgan.runs import checkpoints, tracking, workdir
+from jaxgan.runs import checkpoints, pictures, tracking, workdir
 from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
 from jaxgan.runs.train import Diverged, EvaluateSamples, Progress, train
@@ -187,6 +187,8 @@ def prepare(config: Config) -> Task:
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
     dataset = training_images(run)
+    if resume:
+        pictures.require_same(folder, dataset, name=run.data)
     if run.batch_size > (size := dataset.size):
         raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
     schedule = Schedule(size // run.batch_size, run)
@@ -225,15 +227,13 @@ def training_images(run: Run) -> data.Dataset | data.Stream:
     """
     if run.input == "stream":
         return data.stream(run.data, data_dir=run.data_dir, image_size=run.image_size)
-    if run.image_size is not None:
-        raise UserError(f"--image-size: {run.image_size} is not allowed with images in memory, add --input stream")
-    return data.load(run.data, data_dir=run.data_dir)
+    return data.load(run.data, data_dir=run.data_dir, image_size=run.image_size)
 
 
 def held_out_images(run: Run, method: Method) -> data.Dataset:
     """Loads the test images of a run; of a stream the first 10,000, and none if the method uses none."""
     if run.input == "memory":
-        return data.load(run.data, split="test", data_dir=run.data_dir)
+        return data.load(run.data, split="test", data_dir=run.data_dir, image_size=run.image_size)
     used = method.evaluate or method.visualize or run.evaluate_every
     test = data.stream(run.data, split="test" if used else "train", data_dir=run.data_dir, image_size=run.image_size)
     return test.everything(most=HELD_OUT if used else 0)

@@ -17,6 +17,7 @@ from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.methods import Method
 from jaxgan.nn import noise
+from jaxgan.runs import pictures
 from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, restore
 from jaxgan.runs.workdir import Workdir, load_config, require_readable
 from jaxgan.runtime.devices import replicated, select_devices
@@ -75,8 +76,8 @@ def _load(folder: Workdir, *, best: bool) -> LoadedRun:
     if (step := latest_step(saved)) is None:
         kept = "kept no best checkpoint, train it with --keep-best" if best else "has no checkpoint yet"
         raise UserError(f"{root!r}: this run of {config.kind} {kept}")
-    spec = find(config.run.data, image_size=config.run.image_size)
-    image_shape, classes = spec.image_shape, len(spec.class_names)
+    about = pictures.recall(folder) or find(config.run.data, image_size=config.run.image_size)
+    image_shape, classes = about.image_shape, len(about.class_names)
     method = methods.build(config.method, image_shape=image_shape, classes=classes)
     abstract = jax.eval_shape(partial(initial_carry, method, image_shape=image_shape), np.uint32(config.run.seed))
     sharding = replicated(select_devices(count=1))

@@ -19,6 +19,7 @@ from jaxgan.methods import Method
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs.best import keep_best
 from jaxgan.runs.diagnosis import Watch
+from jaxgan.runs.pictures import remember
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Device, Sharding, replicate, replicated
@@ -100,13 +101,18 @@ def train(
         parallel=run.parallel,
         own_images=isinstance(dataset, Stream),
     )
+
+    def begin() -> None:
+        workdir.begin(folder, config, resume=resume)
+        remember(folder, dataset)
+
     if not resume:
-        distributed.on_all_processes("begin", lambda: is_main and workdir.begin(folder, config, resume=False))
+        distributed.on_all_processes("begin", lambda: is_main and begin())
     with checkpoints.checkpoint_manager(folder.checkpoints) as manager, _end_all_processes(config):
         # Restore.
         if resume:
             step, carry = _restore(manager, program, seed, schedule, sharding=everywhere)
-            distributed.on_all_processes("begin", lambda: is_main and workdir.begin(folder, config, resume=True))
+            distributed.on_all_processes("begin", lambda: is_main and begin())
         else:
             step, carry = 0, program.init(seed)
         if step == schedule.total_steps:

@@ -71,9 +71,14 @@ class Workdir(NamedTuple):
         """Traces of some steps, for TensorBoard and Perfetto."""
         return self.root / "profile"
 
+    @property
+    def data(self) -> Path:
+        """Shape, classes and fingerprint of one's own pictures that the run trains on."""
+        return self.root / "data.json"
+
     def written(self) -> list[Path]:
         """What a run writes besides its config."""
-        logs = [self.metrics, self.timings, self.tensorboard, self.profile]
+        logs = [self.data, self.metrics, self.timings, self.tensorboard, self.profile]
         return [*logs, self.checkpoints, self.best, self.figures, self.samples]
 
     def files(self) -> list[Path]:
@@ -81,7 +86,7 @@ class Workdir(NamedTuple):
         folders = (self.tensorboard, self.profile, self.figures, self.samples)
         inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
         saved = [p for folder in (self.checkpoints, self.best) for p in folder.glob("*") if p.name.isdigit()]
-        return sorted([p for p in (self.config, self.metrics, self.timings, *inside, *saved) if p.exists()])
+        return sorted([p for p in (self.config, self.data, self.metrics, self.timings, *inside, *saved) if p.exists()])
 
 
 def require_readable(root: Path) -> None:

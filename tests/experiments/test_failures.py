@@ -29,7 +29,7 @@ def test_a_case_trains_and_draws_a_curve_and_a_row_for_each_run(name, tmp_path, 
     rng, case = np.random.default_rng(0), failures.CASES[name]
     images = rng.integers(0, 256, (64, 28, 28, 1), dtype=np.uint8)
     dataset = Dataset("mnist", images, np.zeros(64, np.int32), tuple("0123456789"))
-    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: dataset)
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: dataset)
     folders = failures.train(case, out=tmp_path, flags=f"{SMALL} {NARROW[name]} --log-every 1")
     *curves, shown = failures.draw(case, folders).axes
     assert [axes.get_title() for axes in curves] == [panel.title for panel in case.panels]

@@ -51,7 +51,7 @@ FIGURES = {
 @pytest.fixture
 def small(toy_dataset, monkeypatch, tmp_path):
     """Makes the recipes small, and their data the toy data."""
-    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: toy_dataset)
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
     for name, module in RECIPES.items():
         method = dataclasses.replace(module.CONFIG.method, **SMALL[name])
         run = dataclasses.replace(

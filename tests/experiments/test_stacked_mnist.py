@@ -37,7 +37,7 @@ def grey(monkeypatch):
     images = np.broadcast_to((25.6 * labels + 12).astype(np.uint8)[:, None, None, None], (150, 28, 28, 1))
     stacked = stack(find("stacked_mnist"), Dataset("mnist", images, labels, tuple("0123456789")))
     monkeypatch.setattr(feature_network, "load", lambda name: NETWORK)
-    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: stacked)
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: stacked)
     monkeypatch.setattr(tracking, "draw", lambda *args, **how: [])  # takes longer than training
     recipe = Config(VanillaGAN(hidden_units=4), Run(sample_epochs=(1,)))
     monkeypatch.setattr(stacked_mnist, "RECIPES", {"dcgan": recipe, "wgan": recipe})

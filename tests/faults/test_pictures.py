@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgan.data.pixels import to_bytes
-from jaxgan.data.tfds_directory import decode
+from jaxgan.data.pixels import decode, to_bytes
 from jaxgan.errors import UserError
 from jaxgan.evaluation import sample_files
 

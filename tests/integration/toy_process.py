@@ -14,7 +14,7 @@ from jaxgan.runs.train import train
 from jaxgan.runtime import distributed, inputs
 
 
-def toy(name, split="train", data_dir=None):
+def toy(name, split="train", data_dir=None, image_size=None):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (70, 6, 5, 1), dtype=np.uint8)
     return Dataset("toy", images, rng.integers(0, 10, 70).astype(np.int32), tuple("0123456789"))

@@ -7,7 +7,7 @@ from jaxgan.runs import launch
 @pytest.fixture
 def toy_loaded(toy_dataset, monkeypatch):
     """Makes every data set the toy one."""
-    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None: toy_dataset)
+    monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
 
 
 @pytest.fixture

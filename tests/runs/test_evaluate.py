@@ -43,7 +43,7 @@ def stand_ins():
     network = feature_network.FeatureNetwork("pixels-1", extract)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feature_network, "load", lambda data="mnist": network)
-        patch.setattr(data, "load", lambda name, split="train", data_dir=None: split_of(split))
+        patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: split_of(split))
         yield
 
 

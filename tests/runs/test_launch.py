@@ -128,7 +128,7 @@ def conditional(toy_config):
 
 def of_classes(dataset, *names):
     dataset = dataset._replace(labels=dataset.labels % len(names), class_names=names)
-    return lambda name, split="train", data_dir=None: dataset
+    return lambda name, split="train", data_dir=None, image_size=None: dataset
 
 
 def test_networks_embed_the_classes_of_the_data_and_show_them(conditional, toy_dataset, monkeypatch):

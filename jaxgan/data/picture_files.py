@@ -1,0 +1,153 @@
+"""Pictures in the files of a folder, or of a zip of one: their classes, their common shape, their pixels."""
+
+import contextlib
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from jaxgan.data.dataset import Collection, Records
+from jaxgan.data.order import held_out
+from jaxgan.data.pixels import decode
+from jaxgan.errors import UserError
+
+KINDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+SPLITS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}  # of folders
+ORIENTATION = 0x0112  # in EXIF; from 5 on width and height are exchanged
+
+Pixels = UInt8[np.ndarray, "n height width channels"]
+
+
+class Files(NamedTuple):
+    """Pictures in a folder or a zip: what changes when they do, by name, and how to open one."""
+
+    facts: dict[str, str]
+    open: Callable[[str], IO[bytes]]
+
+
+def in_folder(path: Path) -> Files:
+    """Lists the pictures of a folder and of those in it, but hidden ones."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    facts = {}
+    for root, folders, files in os.walk(path, onerror=fail):
+        folders[:] = [folder for folder in folders if not folder.startswith((".", "__"))]
+        for file in map(Path(root).joinpath, files):
+            if _is_picture(file.name):
+                facts[file.relative_to(path).as_posix()] = fact(file)
+    return Files(facts, lambda name: (path / name).open("rb"))
+
+
+def in_zip(path: Path) -> Files:
+    """Lists the pictures of a zip; if that is of one folder, its name is left out."""
+    archive = zipfile.ZipFile(path)
+    members = {info.filename: info for info in archive.infolist() if _is_picture(info.filename)}
+    members = {name: info for name, info in members.items() if not name.startswith(("__", "."))}
+    if len(tops := {name.split("/")[0] for name in members}) == 1 and all("/" in name for name in members):
+        top = tops.pop()  # what was zipped is one folder
+        members = {name.removeprefix(f"{top}/"): info for name, info in members.items()}
+    facts = {name: f"{info.file_size} {info.CRC}" for name, info in members.items()}
+    return Files(facts, lambda name: archive.open(members[name]))
+
+
+def _is_picture(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in KINDS and not path.name.startswith(".")
+
+
+def fact(file: Path) -> str:
+    """Size and time of a file, which change with its content."""
+    status = file.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def collect(path: str, files: Files, image_size: int | None) -> Collection:
+    """Sorts pictures into classes and splits by their names.
+
+    Args:
+      path: what holds them, as the user wrote it.
+      files: the pictures.
+      image_size: height and width to crop and resize to; None where all have one size.
+
+    Returns:
+      The collection; no picture is decoded yet.
+
+    Raises:
+      UserError: if there are none, or one stands beside folders that are classes.
+    """
+    names = sorted(files.facts)
+    if not names:
+        raise UserError(f"--data: {path!r} holds no pictures ({', '.join(KINDS)})")
+    parts = [PurePosixPath(name).parts for name in names]
+    tops = {part[0] for part in parts if len(part) > 1}
+    in_test = None
+    if len(tops) > 1 and "train" in tops and tops <= SPLITS.keys() and all(len(part) > 1 for part in parts):
+        in_test = np.array([SPLITS[part[0]] == "test" for part in parts])
+        parts = [part[1:] for part in parts]
+    classes = sorted({part[0] for part in parts if len(part) > 1})
+    if classes and (alone := next((name for name, part in zip(names, parts, strict=True) if len(part) == 1), None)):
+        raise UserError(f"--data: {path!r} has classes such as {classes[0]!r}, and {alone!r} is in none; move it")
+    labels = np.array([classes.index(part[0]) if classes else 0 for part in parts], np.int32)
+
+    def shape() -> tuple[int, int, int]:
+        return _common_shape(files, names, image_size)
+
+    def read(rows: Records, shape: tuple[int, int, int]) -> Pixels:
+        found = np.empty((len(rows), *shape), np.uint8)
+        for i, row in enumerate(rows):
+            with _picture_named(names[row]), files.open(names[row]) as file:
+                found[i] = decode(file.read(), shape=shape, resized=image_size is not None, upright=True)
+        return found
+
+    if in_test is None and len(names) < 2:
+        raise UserError(f"--data: {path!r} holds one picture, it takes two: one to train on and one to test")
+    facts = "\n".join(f"{name} {files.facts[name]}" for name in names)
+    in_test = held_out(names) if in_test is None else in_test
+    return Collection(labels, tuple(classes) or ("image",), in_test, facts, shape, read)
+
+
+def _common_shape(files: Files, names: Sequence[str], image_size: int | None) -> tuple[int, int, int]:
+    """The shape of all pictures by their headers: grey if all are, else in colours."""
+    grey, sizes = True, {}
+    for name in names:
+        # Huge pictures are refused below, in one line.
+        with _picture_named(name), warnings.catch_warnings(action="ignore"), files.open(name) as file:
+            image = Image.open(file)
+            if getattr(image, "n_frames", 1) > 1:
+                raise UserError("it is animated, give its frames as files")
+            if image.width * image.height > (most := Image.MAX_IMAGE_PIXELS or 2**27):
+                raise UserError(f"it has {image.width} x {image.height} pixels, more than {most:,}")
+            grey &= image.mode[0] in "1LIF" and image.mode != "LAB"
+            turned = image.getexif().get(ORIENTATION, 1) >= 5
+            sizes.setdefault(image.size[::-1] if turned else image.size, name)
+    channels = 1 if grey else 3
+    if image_size is not None:
+        return image_size, image_size, channels
+    if len(sizes) > 1:
+        (first, one), (second, other) = list(sizes.items())[:2]
+        raise UserError(
+            f"--data: {one!r} is of {first[0]} x {first[1]} pixels and {other!r} of {second[0]} x {second[1]}; add "
+            f"--image-size {min(*first, *second)} to crop and resize them"
+        )
+    ((width, height),) = sizes
+    return height, width, channels
+
+
+@contextlib.contextmanager
+def _picture_named(name: str):
+    """Names the picture that cannot be read: Pillow raises all kinds of exceptions for damaged ones."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"--data: {name!r} cannot be read as a picture ({reason})") from error

@@ -1,0 +1,215 @@
+"""One's own pictures as a data set: a folder, a zip of one, a NumPy file, or IDX files.
+
+Folders in the folder are classes; folders called train and test are splits. Elsewhere a tenth of the images is the test
+split, by a hash of their names, so that new pictures move no old one to the other split.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int32
+from PIL import Image, ImageOps
+
+from jaxgan.data import arrays, cache, idx, picture_files
+from jaxgan.data.catalog import CATALOG, IDX_FILES, Spec
+from jaxgan.data.dataset import Collection, Dataset, Records, Stream
+from jaxgan.data.order import held_out
+from jaxgan.data.picture_files import Pixels
+from jaxgan.data.pixels import SIXTEEN_BITS
+from jaxgan.data.prepared import Prepared, expand
+from jaxgan.errors import UserError
+
+MOST_BYTES = 2**33  # of images in memory
+
+
+def is_path(name: str) -> bool:
+    """Whether the name of a data set is the path of one's own pictures."""
+    explicit = os.path.isabs(name) or name.startswith((".", "~")) or Path(name).suffix in (".zip", ".npy", ".npz")
+    return name not in CATALOG and (explicit or os.path.exists(name))  # names of TFDS may have a slash too
+
+
+def key(name: str) -> str:
+    """A name for files about a data set: its own in the catalog, one with a digest for a path."""
+    if not is_path(name):
+        return name
+    path = Path(name).expanduser().absolute()
+    return f"{path.stem}-{zlib.crc32(os.fsencode(path)):08x}"
+
+
+def load(name: str, split: str, *, data_dir: Path, image_size: int | None = None) -> Dataset:
+    """Loads one split of one's own pictures, from a cache that is made at the first time.
+
+    Args:
+      name: their path.
+      split: ``"train"`` or ``"test"``.
+      data_dir: the folder for the cache.
+      image_size: height and width to crop and resize to; None where all have one size.
+
+    Returns:
+      The images.
+
+    Raises:
+      UserError: if there are no such pictures, naming the first that is wrong.
+    """
+    found = _open(name, image_size)
+    rows, fingerprint = _rows(found, split), _fingerprint(found, image_size)
+    spec = Spec(key(name), "own" if image_size is None else f"{image_size}", name, "", class_names=found.class_names)
+    prepared = Prepared(data_dir / "own_pictures" / f"{spec.name}-{spec.version}", fingerprint)
+    if (data := cache.read(spec, split, prepared=prepared)) is None:
+        shape = found.shape()
+        if (size := len(rows) * math.prod(shape)) > MOST_BYTES:
+            raise UserError(f"--data: {name!r} takes {size / 2**30:.1f} GiB of memory; add --input stream")
+        data = Dataset(spec.name, found.read(rows, shape), found.labels[rows], found.class_names)
+        cache.write(spec, split, data, prepared=prepared)
+        data = cache.read(spec, split, prepared=prepared) or data
+    return data._replace(fingerprint=fingerprint)
+
+
+def stream(name: str, split: str, *, image_size: int | None = None) -> Stream:
+    """Opens one split of one's own pictures to be decoded in any order; see :func:`load`."""
+    found = _open(name, image_size)
+    rows, shape = _rows(found, split), found.shape()
+
+    def read(chosen: Records) -> tuple[Pixels, Int32[np.ndarray, " n"]]:
+        numbers = rows[np.asarray(chosen, dtype=np.int64)]
+        return found.read(numbers, shape), found.labels[numbers]
+
+    return Stream(key(name), len(rows), shape, found.class_names, read, _fingerprint(found, image_size))
+
+
+def _rows(found: Collection, split: str) -> np.ndarray:
+    rows = np.flatnonzero(found.in_test == (split == "test"))
+    if split not in ("train", "test") or not len(rows):
+        raise UserError(f"--data: there is no {split!r} split of one's own pictures, choose 'train' or 'test'")
+    return rows
+
+
+def _fingerprint(found: Collection, image_size: int | None) -> str:
+    return hashlib.sha256(os.fsencode(f"{found.facts}\n{image_size}")).hexdigest()
+
+
+def _open(name: str, image_size: int | None) -> Collection:
+    """Finds out what a path holds; reads arrays, and of pictures the names alone."""
+    path = expand(name, field="--data").absolute()
+    with _named(name):
+        if path.is_dir() and _gzipped_or_not(path / IDX_FILES["train"][0]):
+            return _of_idx(
+                name, [[path / file for file in IDX_FILES[split]] for split in ("train", "test")], image_size
+            )
+        if path.is_dir():
+            return picture_files.collect(name, picture_files.in_folder(path), image_size)
+        if path.suffix in (".npy", ".npz"):
+            return _of_numpy(name, path, image_size)
+        if "images-idx3" in path.name:
+            return _of_idx(name, [[path, path.with_name(path.name.replace("images-idx3", "labels-idx1"))]], image_size)
+        if zipfile.is_zipfile(path):
+            return picture_files.collect(name, picture_files.in_zip(path), image_size)
+        path.stat()  # names what is missing
+    raise UserError(
+        f"--data: {name!r} holds no images, it must be a folder or a zip of pictures, an .npy or .npz file, or an IDX "
+        "file called ...images-idx3..."
+    )
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Says of a failure of the disk or of an archive where it was."""
+    try:
+        yield
+    except (OSError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        known = f", or one of {', '.join(CATALOG)}" if isinstance(error, FileNotFoundError) else ""
+        raise UserError(f"--data: {name!r} cannot be read ({reason}); give a path of pictures{known}") from error
+
+
+def _of_numpy(name: str, path: Path, image_size: int | None) -> Collection:
+    found = arrays.read(path, flag="--data", usual=("images", "samples", "arr_0"), also=("labels",))
+    images, file = found["images"], f"--data: {name!r}"
+    if images.dtype == bool:
+        images = images * np.uint8(255)
+    elif images.dtype == np.uint16 and images.size:
+        if images.max() <= 255:
+            raise UserError(f"{file} has numbers of 16 bits up to {images.max()}, black to the eye; give uint8")
+        images = np.round(images / SIXTEEN_BITS).astype(np.uint8)
+    elif np.issubdtype(images.dtype, np.integer) and images.size and images.min() >= 0 and images.max() <= 255:
+        images = images.astype(np.uint8)
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
+        images = np.moveaxis(images, 1, -1)
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+        raise UserError(f"{file} is of shape {images.shape}, it must be (n, height, width) with 1 or 3 channels")
+    images = arrays.to_bytes(images, file=file)
+    return _of_arrays(name, images, found.get("labels"), None, picture_files.fact(path), image_size)
+
+
+def _gzipped_or_not(path: Path) -> Path | None:
+    return next((file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()), None)
+
+
+def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Collection:
+    """Reads pairs of images and labels: one to be divided, or one for each split."""
+    images, labels, facts = [], [], ""
+    for pair in pairs:
+        for path, read in zip(pair, (images, labels), strict=True):
+            if (file := _gzipped_or_not(path)) is not None:
+                content = file.read_bytes()
+                try:
+                    content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+                except (EOFError, zlib.error) as error:
+                    raise UserError(f"--data: {str(file)!r} is truncated or damaged ({error})") from error
+                read.append(idx.decode(content, file=f"--data: {str(file)!r}"))
+                facts += picture_files.fact(file)
+    if len(images) != len(pairs) or len(labels) not in (0, len(pairs)):
+        raise UserError(f"--data: {name!r} lacks some of {', '.join(path.name for pair in pairs for path in pair)}")
+    if len({part.shape[1:] for part in images}) > 1:
+        raise UserError(f"--data: {name!r} has images of {' and '.join(str(part.shape[1:]) for part in images)}")
+    in_test = np.arange(sum(map(len, images))) >= len(images[0]) if len(pairs) > 1 else None
+    joined = np.concatenate(labels) if labels else None
+    return _of_arrays(name, np.concatenate(images), joined, in_test, facts, image_size)
+
+
+def _of_arrays(
+    name: str,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    in_test: Bool[np.ndarray, " n"] | None,
+    facts: str,
+    image_size: int | None,
+) -> Collection:
+    if images.ndim not in (3, 4) or len(images) < 2 or not images.size:
+        raise UserError(f"--data: {name!r} has images of shape {images.shape}, it must be (n, height, width), n from 2")
+    if labels is not None and (labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer)):
+        raise UserError(
+            f"--data: {name!r} has labels of shape {labels.shape} and type {labels.dtype} for {len(images)} images, "
+            "they must be one whole number each"
+        )
+    height, width, channels = images.reshape(*images.shape[:3], -1).shape[1:]
+    shape = (height, width, channels) if image_size is None else (image_size, image_size, channels)
+    values, numbers = np.unique(np.zeros(len(images), int) if labels is None else labels, return_inverse=True)
+
+    def read(rows: Records, shape: tuple[int, int, int]) -> Pixels:
+        chosen = images[np.asarray(rows)]
+        if image_size is not None:
+            chosen = np.stack([_fit(image.reshape(height, width, channels), image_size) for image in chosen])
+        return chosen.reshape(-1, *shape)
+
+    return Collection(
+        numbers.astype(np.int32),
+        ("image",) if labels is None else tuple(map(str, values)),
+        held_out(list(map(str, range(len(images))))) if in_test is None else in_test,
+        facts,
+        lambda: shape,
+        read,
+    )
+
+
+def _fit(image: np.ndarray, size: int) -> np.ndarray:
+    picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+    return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR))

@@ -1,0 +1,282 @@
+"""One's own pictures: folders, zips, arrays and IDX files are data sets, or refused in a line that names the file."""
+
+import gzip
+import io
+import os
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgan import data
+from jaxgan.data.order import held_out
+from jaxgan.errors import UserError
+
+GREY = np.add.outer(np.arange(8), np.arange(6)).astype(np.uint8) * 19  # 8 high, 6 wide
+
+
+def save(path, pixels=GREY, **how):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(path, **how)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for label, name in enumerate(("cat", "dog")):
+        for i in range(15):
+            save(tmp_path / "pictures" / name / f"{i}.png", GREY // (label + 1) + np.uint8(i))
+    return tmp_path / "pictures"
+
+
+def load(path, tmp_path, split="train", **how):
+    return data.load(str(path), split=split, data_dir=tmp_path / "cache", **how)
+
+
+def both(path, tmp_path, **how):
+    return [load(path, tmp_path, split, **how) for split in ("train", "test")]
+
+
+def test_folders_are_classes_and_a_tenth_is_the_test_split(folder, tmp_path):
+    splits = both(folder, tmp_path)
+    assert sum(split.size for split in splits) == 30
+    assert 0 < splits[1].size < 10
+    for split in splits:
+        assert split.class_names == ("cat", "dog")
+        assert split.image_shape == (8, 6, 1)
+        assert (split.images.max(axis=(1, 2, 3)) > 150).tolist() == (split.labels == 0).tolist()
+    seen = {image.tobytes() for split in splits for image in split.images}
+    assert len(seen) == 30
+
+
+def test_a_new_picture_moves_no_old_one_to_the_other_split(folder, tmp_path):
+    before = {image.tobytes() for image in load(folder, tmp_path, "test").images}
+    save(folder / "cat" / "new.png", 255 - GREY)
+    after = load(folder, tmp_path, "test")
+    assert before <= {image.tobytes() for image in after.images}
+    assert after.fingerprint != load(folder.parent / "pictures", tmp_path, image_size=6).fingerprint
+
+
+def test_a_second_load_maps_the_cache_until_a_picture_changes(folder, tmp_path):
+    first = load(folder, tmp_path)
+    again = load(folder, tmp_path)
+    assert isinstance(again.images, np.memmap)
+    np.testing.assert_array_equal(again.images, first.images)
+    save(folder / "dog" / "3.png", np.full((8, 6), 254, np.uint8))
+    changed = both(folder, tmp_path)
+    assert any((split.images == 254).all(axis=(1, 2, 3)).any() for split in changed)
+    assert changed[0].fingerprint != first.fingerprint
+
+
+def test_a_stream_has_the_images_and_the_order_of_memory(folder, tmp_path):
+    whole, stream = load(folder, tmp_path, image_size=5), data.stream(str(folder), image_size=5)
+    assert (stream.size, stream.image_shape, stream.fingerprint) == (whole.size, whole.image_shape, whole.fingerprint)
+    images, labels = stream.read([3, 0, 7])
+    np.testing.assert_array_equal(images, whole.images[[3, 0, 7]])
+    np.testing.assert_array_equal(labels, whole.labels[[3, 0, 7]])
+
+
+def test_folders_called_train_and_test_are_splits(tmp_path):
+    for split, count in (("train", 3), ("val", 2)):
+        for name in ("a", "b"):
+            for i in range(count):
+                save(tmp_path / "set" / split / name / f"{i}.jpg")
+    train, test = both(tmp_path / "set", tmp_path)
+    assert (train.size, test.size, train.class_names) == (6, 4, ("a", "b"))
+
+
+def test_a_zip_of_a_folder_is_that_folder(folder, tmp_path):
+    path = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*.png"):
+            archive.write(file, f"pictures/{file.relative_to(folder)}")
+            archive.writestr(f"__MACOSX/{file.relative_to(folder)}", b"no picture")
+    for zipped, plain in zip(both(path, tmp_path), both(folder, tmp_path), strict=True):
+        np.testing.assert_array_equal(zipped.images, plain.images)
+        assert zipped.class_names == plain.class_names
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    return {"exif": exif}
+
+
+def colours(pixels=GREY):
+    return Image.fromarray(np.stack([pixels, 255 - pixels, pixels // 2], axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("picture", "how", "shape", "expected"),
+    [
+        (colours(), {}, (8, 6, 3), np.asarray(colours())),
+        (Image.fromarray(np.dstack([np.asarray(colours()), np.zeros_like(GREY)])), {}, (8, 6, 3), 255),
+        (Image.fromarray(GREY.astype(np.uint16) * 257), {}, (8, 6, 1), GREY[..., None]),
+        (Image.fromarray(GREY > 99), {}, (8, 6, 1), np.uint8(255) * (GREY > 99)[..., None]),
+        (colours().convert("P"), {}, (8, 6, 3), np.asarray(colours().convert("P").convert("RGB"))),
+        (Image.fromarray(GREY), turned(), (6, 8, 1), np.rot90(GREY, -1)[..., None]),
+    ],
+    ids=["colours", "transparent", "sixteen bits", "one bit", "palette", "turned"],
+)
+def test_pictures_of_every_mode_are_read_as_they_look(tmp_path, picture, how, shape, expected):
+    for i in range(2):
+        save(tmp_path / "set" / f"{i}.png", picture, **how)
+    found = load(tmp_path / "set", tmp_path)
+    assert (found.image_shape, found.class_names) == (shape, ("image",))
+    np.testing.assert_array_equal(found.images[0], np.broadcast_to(expected, shape))
+
+
+def test_cmyk_pictures_are_colours(tmp_path):
+    for i in range(2):
+        save(tmp_path / "set" / f"{i}.jpg", Image.new("CMYK", (6, 8), (255, 0, 0, 0)))
+    assert load(tmp_path / "set", tmp_path).images[0, 4, 3].tolist() == pytest.approx([0, 255, 255], abs=3)
+
+
+def test_pictures_of_many_sizes_are_cropped_around_the_middle(tmp_path):
+    wide = np.zeros((10, 30), np.uint8)
+    wide[:, 8:22] = 255
+    save(tmp_path / "set" / "wide.png", wide)
+    save(tmp_path / "set" / "tiny.png", np.full((1, 1), 7, np.uint8))
+    found = np.concatenate([split.images for split in both(tmp_path / "set", tmp_path, image_size=5)])
+    assert sorted(np.unique(found).tolist()) == [7, 255]
+    with pytest.raises(UserError, match=r"'tiny.png' is of 1 x 1 pixels and 'wide.png' of 30 x 10; add --image-size 1"):
+        load(tmp_path / "set", tmp_path)
+
+
+def animated():
+    content = io.BytesIO()
+    Image.new("RGB", (6, 8)).save(content, "webp", save_all=True, append_images=[Image.new("RGB", (6, 8), "red")])
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", r"'bad.webp' cannot be read as a picture \(cannot identify image file"),
+        (b"GIF89a" + b"\0" * 40, "'bad.webp' cannot be read as a picture"),
+        (animated(), r"'bad.webp' cannot be read as a picture \(it is animated"),
+    ],
+    ids=["empty", "garbage", "animated"],
+)
+def test_a_bad_picture_is_named(folder, tmp_path, content, words):
+    (folder / "dog" / "bad.webp").write_bytes(content)
+    with pytest.raises(UserError, match=words.replace("'bad", "'dog/bad")):
+        load(folder, tmp_path)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_truncated_picture_is_named(folder, tmp_path):
+    path = folder / "cat" / "0.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UserError, match=r"'cat/0.png' cannot be read as a picture"):
+        both(folder, tmp_path)
+
+
+def test_a_huge_picture_is_refused_before_it_is_decoded(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    with pytest.raises(UserError, match=r"'cat/0.png' cannot be read as a picture .* 6 x 8 pixels, more than 40"):
+        load(folder, tmp_path)
+
+
+def test_a_picture_beside_folders_of_classes_is_named(folder, tmp_path):
+    save(folder / "stray.png")
+    with pytest.raises(UserError, match=r"has classes such as 'cat', and 'stray.png' is in none"):
+        load(folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "holds no pictures"),
+        (lambda path: save(path / "one.png"), "holds one picture, it takes two"),
+        (lambda path: path.write_text("text"), "holds no images, it must be a folder or a zip"),
+        (lambda path: None, r"cannot be read \(No such file or directory\); give a path of pictures, or one of mnist"),
+    ],
+    ids=["empty", "one", "text", "missing"],
+)
+def test_a_path_without_pictures_is_refused(tmp_path, make, words):
+    make(tmp_path / "set")
+    with pytest.raises(UserError, match=words) as error:
+        load(tmp_path / "set", tmp_path)
+    assert str(error.value).startswith("--data: ")
+
+
+STACK = np.stack([GREY + np.uint8(i) for i in range(30)])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [STACK, STACK[..., None], STACK[:, None], STACK.astype(np.int64), STACK.astype(np.uint16) * 257, STACK / 255],
+    ids=["bytes", "channels last", "channels first", "whole numbers", "sixteen bits", "floats"],
+)
+def test_arrays_of_every_type_are_the_images_that_they_look(tmp_path, array):
+    np.savez(tmp_path / "set.npz", images=array, labels=np.arange(30) % 3 + 5)
+    train, test = both(tmp_path / "set.npz", tmp_path)
+    assert train.class_names == ("5", "6", "7")
+    assert train.size + test.size == 30
+    chosen = held_out([str(i) for i in range(30)])
+    np.testing.assert_array_equal(train.images[..., 0], STACK[~chosen])
+    np.testing.assert_array_equal(test.labels, (np.arange(30) % 3)[chosen])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"images": STACK, "labels": np.arange(29)}, "labels of shape"),
+        ({"images": STACK, "labels": np.linspace(0, 1, 30)}, "they must be one whole number each"),
+        ({"images": STACK.astype(np.uint16)}, "numbers of 16 bits up to .*, black to the eye"),
+        ({"images": STACK[..., None].repeat(4, -1)}, "with 1 or 3 channels"),
+        ({"images": STACK.astype(float)}, "clearly neither in"),
+        ({"images": STACK[0]}, r"it must be \(n, height, width\)"),
+        ({"images": STACK[:1]}, "n from 2"),
+        ({"images": np.array([{"a": 1}], object)}, "no file of NumPy arrays"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(tmp_path, arrays, words):
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(UserError, match=f"^--data: .*{words}"):
+        load(tmp_path / "set.npz", tmp_path)
+
+
+def write_idx(path, array):
+    content = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def test_idx_files_are_a_pair_to_divide_or_a_folder_of_both_splits(tmp_path):
+    labels = (np.arange(30) % 2).astype(np.uint8)
+    for name, part in (("train", slice(20)), ("t10k", slice(20, 30))):
+        write_idx(tmp_path / f"{name}-images-idx3-ubyte.gz", STACK[part])
+        write_idx(tmp_path / f"{name}-labels-idx1-ubyte", labels[part])
+    train, test = both(tmp_path, tmp_path)
+    assert (train.size, test.size) == (20, 10)
+    np.testing.assert_array_equal(test.labels, labels[20:])
+    pair = both(tmp_path / "train-images-idx3-ubyte.gz", tmp_path)
+    assert sum(split.size for split in pair) == 20
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(UserError, match=r"lacks some of .*t10k-labels"):
+        load(tmp_path, tmp_path)
+
+
+def test_resized_arrays_are_resized_as_pictures_are(tmp_path):
+    np.save(tmp_path / "set.npy", STACK)
+    for i, image in enumerate(STACK):
+        save(tmp_path / "set" / f"{i}.png", image)
+    assert load(tmp_path / "set.npy", tmp_path, image_size=4).image_shape == (4, 4, 1)
+    chosen = {image.tobytes() for split in both(tmp_path / "set", tmp_path, image_size=4) for image in split.images}
+    found = {image.tobytes() for split in both(tmp_path / "set.npy", tmp_path, image_size=4) for image in split.images}
+    assert found == chosen
+
+
+def test_names_of_the_catalog_and_of_tfds_are_no_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("mnist")
+    os.mkdir("mine")
+    assert [data.is_path(name) for name in ("mnist", "imagenette/160px", "mine", "./mnist", "a.zip")] == [
+        False, False, True, True, True,
+    ]  # fmt: skip
+    assert data.key("mnist") == "mnist"
+    assert data.key("mine").startswith("mine-")
+    assert data.key("mine") != data.key("./mnist")
