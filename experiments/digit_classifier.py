@@ -1,7 +1,7 @@
 """The classifier whose features measure the quality of samples, trained like every method.
 
 Run:       python experiments/digit_classifier.py                        (--help lists every flag)
-           python experiments/digit_classifier.py --data fashion_mnist   (for runs on that data set)
+           python experiments/digit_classifier.py --data fashion_mnist   (for runs on that data set, or a path)
 Time:      about 6 min on two CPU cores, 10 epochs
 Expect:    99.5 % of the test digits right, also with the weights in half precision
 Figures:   training (loss and accuracy, held out too), hardest (held-out digits with the least probable labels)
@@ -38,10 +38,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         with stopped_in_words("digit_classifier", config):
             folder = run(config)
         if not config.run.dry_run:
-            variables, path = jaxgan.load_run(folder).state.network.variables, folder / "classifier.safetensors"
-            print(feature_network.keep(path, variables, data=config.run.data, width=config.method.width))
-            if config.run.data not in feature_network.PINNED:
-                target = feature_network.cached(config.run.data)
+            trained, data = jaxgan.load_run(folder), config.run.data
+            path = folder / "classifier.safetensors"
+            about = {"data": data, "width": config.method.width, "classes": trained.classes}
+            print(feature_network.keep(path, trained.state.network.variables, **about))
+            if data not in feature_network.PINNED:
+                target = feature_network.cached(data, config.run.image_size)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 print(shutil.copyfile(path, target))
 

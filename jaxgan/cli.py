@@ -86,31 +86,38 @@ def show_data(
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     split: Literal["train", "test"] = "train",
     columns: int = 12,
+    image_size: int | None = None,
     data_dir: Folder = None,
 ) -> None:
     """Draw samples of every class.
 
     Args:
-        name: The data set; see `jaxgan data list`.
+        name: The data set; see `jaxgan data list`; or the path of pictures.
         out: The figure to write, as .png, .pdf, .eps or .ps; default: NAME-SPLIT.png.
         split: The split to draw from.
         columns: Samples per class.
+        image_size: Height and width to crop and resize pictures to.
         data_dir: Root of prepared data sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     if out is not None:
         _require_picture(out)
-    if parts := data.describe(name, data_dir=data_dir).spec.parts:
-        raise UserError(f"NAME: {name!r} has too many classes for a row each, choose {parts!r}, which it is made of")
-    samples = data.load(name, split=split, data_dir=data_dir)
+    title = Path(name).name
+    if not data.is_path(name):
+        spec = data.describe(name, data_dir=data_dir).spec
+        if spec.parts:
+            way_out = f"choose {spec.parts!r}, which it is made of"
+            raise UserError(f"NAME: {name!r} has too many classes for a row each, {way_out}")
+        title = spec.title
+    samples = data.load(name, split=split, data_dir=data_dir, image_size=image_size)
     # Matplotlib is slow to import, and no other command needs it.
     from jaxgan import figures
 
     figure = figures.class_samples(
         first_of_each_class(samples, columns=columns),
         class_names=samples.class_names,
-        title=f"{data.describe(name, data_dir=data_dir).spec.title}, {split} split",
+        title=f"{title}, {split} split",
     )
-    out = Path(f"{name}-{split}.png") if out is None else out
+    out = Path(f"{data.key(name)}-{split}.png") if out is None else out
     try:
         figures.save(figure, out)
     except OSError as error:
@@ -152,7 +159,7 @@ def evaluate(
     Args:
         workdir: The run's folder.
         samples: Instead of a run, a file of images, .npy or .npz: uint8, or floats in [0, 1] or [-1, 1].
-        count: Number of samples; default: 10,000, or fewer if the file has fewer.
+        count: Number of samples; default: 10,000, or fewer if the file or the training images are fewer.
         seeds: Number of seeds to draw with, one after the other; from two on, mean and deviation are shown.
         seed: The first seed.
         out: The JSON file to write; default: evaluation.json in WORKDIR, or none for a file of samples.

@@ -23,9 +23,7 @@ class Run:
     """Where the images come from, how long and on what the method trains, and what is written on the way."""
 
     workdir: Path = Path("runs/unnamed")  # folder for everything the run writes
-    data: str = (
-        "mnist"  # data set: see `jaxgan data list`; or the path of your pictures: folder, zip, .npy, .npz or IDX
-    )
+    data: str = "mnist"  # data set: see `jaxgan data list`; or the path of pictures of your own
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     epochs: int = number(100)  # passes over the training images
     batch_size: int = number(64)  # images per step, over all devices

@@ -36,12 +36,12 @@ def is_path(name: str) -> bool:
     return name not in CATALOG and (explicit or os.path.exists(name))  # names of TFDS may have a slash too
 
 
-def key(name: str) -> str:
-    """A name for files about a data set: its own in the catalog, one with a digest for a path."""
+def key(name: str, image_size: int | None = None) -> str:
+    """A name for files about a data set: its own in the catalog, one with a digest of the path and the size else."""
     if not is_path(name):
         return name
     path = Path(name).expanduser().absolute()
-    return f"{path.stem}-{zlib.crc32(os.fsencode(path)):08x}"
+    return f"{path.stem}-{zlib.crc32(os.fsencode(f'{path} {image_size}')):08x}"
 
 
 def load(name: str, split: str, *, data_dir: Path, image_size: int | None = None) -> Dataset:
@@ -61,8 +61,8 @@ def load(name: str, split: str, *, data_dir: Path, image_size: int | None = None
     """
     found = _open(name, image_size)
     rows, fingerprint = _rows(found, split), _fingerprint(found, image_size)
-    spec = Spec(key(name), "own" if image_size is None else f"{image_size}", name, "", class_names=found.class_names)
-    prepared = Prepared(data_dir / "own_pictures" / f"{spec.name}-{spec.version}", fingerprint)
+    spec = Spec(key(name, image_size), "own", name, "", class_names=found.class_names)
+    prepared = Prepared(data_dir / "own_pictures" / spec.name, fingerprint)
     if (data := cache.read(spec, split, prepared=prepared)) is None:
         shape = found.shape()
         if (size := len(rows) * math.prod(shape)) > MOST_BYTES:
@@ -82,7 +82,7 @@ def stream(name: str, split: str, *, image_size: int | None = None) -> Stream:
         numbers = rows[np.asarray(chosen, dtype=np.int64)]
         return found.read(numbers, shape), found.labels[numbers]
 
-    return Stream(key(name), len(rows), shape, found.class_names, read, _fingerprint(found, image_size))
+    return Stream(key(name, image_size), len(rows), shape, found.class_names, read, _fingerprint(found, image_size))
 
 
 def _rows(found: Collection, split: str) -> np.ndarray:

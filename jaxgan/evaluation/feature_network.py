@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as parse
 from safetensors.numpy import save
 
-from jaxgan.data.catalog import find
+from jaxgan.data import key
 from jaxgan.errors import UserError
 from jaxgan.nn.classifier import ConvClassifier
 
@@ -41,18 +41,19 @@ class FeatureNetwork(NamedTuple):
 
     Attributes:
       version: its name, which every result shows.
-      extract: from images to features, which are not negative, and to class probabilities.
+      extract: from images to features, which are not negative, and to class probabilities; None if it has no classes.
     """
 
     version: str
-    extract: Callable[[Images], tuple[Features, Probabilities]]
+    extract: Callable[[Images], tuple[Features, Probabilities | None]]
 
 
-def load(data: str = "mnist") -> FeatureNetwork:
+def load(data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwork:
     """Loads the classifier of a data set, from the package or from the user's cache.
 
     Args:
-      data: the data set's name in the catalog.
+      data: the data set's name in the catalog, or the path of one's own pictures.
+      image_size: the size that these are resized to.
 
     Returns:
       The network.
@@ -60,13 +61,14 @@ def load(data: str = "mnist") -> FeatureNetwork:
     Raises:
       UserError: if there is none, or its file is damaged.
     """
-    path = Path(str(SHIPPED / f"{data}.safetensors")) if data in PINNED else cached(data)
+    path = Path(str(SHIPPED / f"{data}.safetensors")) if data in PINNED else cached(data, image_size)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(
             f"--data: no classifier of {data!r} to evaluate with; train one by "
-            f"'python experiments/digit_classifier.py --data {data}'"
+            f"'python experiments/digit_classifier.py --data {data}"
+            + (f" --image-size {image_size}'" if image_size else "'")
         ) from error
     digest = hashlib.sha256(content).hexdigest()
     if data in PINNED and digest != PINNED[data]:
@@ -79,11 +81,17 @@ def load(data: str = "mnist") -> FeatureNetwork:
         raise UserError(f"{path}: damaged ({error}); remove it, and train the classifier again") from error
     network = ConvClassifier(classes=classes, width=width)
     return FeatureNetwork(
-        VERSIONS.get(data, f"jaxgan-{data}-{digest[:8]}"), partial(_extract, network, unflatten_dict(tensors, sep="/"))
+        VERSIONS.get(data, f"jaxgan-{key(data, image_size)}-{digest[:8]}"),
+        partial(_extract, network, unflatten_dict(tensors, sep="/")),
     )
 
 
-def keep(path: Path, variables: PyTree, *, data: str, width: int) -> Path:
+def pixels() -> FeatureNetwork:
+    """What measures pictures without labels, which train no classifier: their pixels in [0, 1] are the features."""
+    return FeatureNetwork("pixels", lambda images: (images.reshape(len(images), -1).astype(np.float32) / 255, None))
+
+
+def keep(path: Path, variables: PyTree, *, data: str, width: int, classes: int) -> Path:
     """Writes the weights of a classifier in half precision.
 
     Args:
@@ -91,21 +99,22 @@ def keep(path: Path, variables: PyTree, *, data: str, width: int) -> Path:
       variables: parameters and batch statistics.
       data: its training data.
       width: its width.
+      classes: how many it tells apart.
 
     Returns:
       The path.
     """
     tensors = {name: np.asarray(leaf, np.float16) for name, leaf in sorted(flatten_dict(variables, sep="/").items())}
-    metadata = {"data": data, "width": str(width), "classes": str(len(find(data).class_names))}
+    metadata = {"data": data, "width": str(width), "classes": str(classes)}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(save(tensors, metadata))
     return path
 
 
-def cached(data: str) -> Path:
+def cached(data: str, image_size: int | None = None) -> Path:
     """The file of the user's own classifier of a data set."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    return home / "jaxgan" / "classifiers" / f"{data}.safetensors"
+    return home / "jaxgan" / "classifiers" / f"{key(data, image_size)}.safetensors"
 
 
 def _extract(network: ConvClassifier, variables: Any, images: Images) -> tuple[Features, Probabilities]:

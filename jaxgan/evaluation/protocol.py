@@ -25,7 +25,7 @@ class Reference(NamedTuple):
 
     network: FeatureNetwork
     features: Float[np.ndarray, "n features"]
-    moments: metrics.Moments
+    moments: metrics.Moments | None  # None of pixels
     radii: Float[np.ndarray, "n 2"]
     shares: Float[np.ndarray, " classes"]
     class_names: tuple[str, ...]
@@ -41,10 +41,11 @@ def reference(network: FeatureNetwork, real: Dataset) -> Reference:
     Returns:
       The reference.
     """
-    features, _ = network.extract(real.images)
+    features, probabilities = network.extract(real.images)
     shares = metrics.class_shares(real.labels, classes=len(real.class_names))
     radii = prdc.squared_radii(features, NEIGHBOURS)
-    return Reference(network, features, metrics.moments(features), radii, shares, real.class_names)
+    moments = None if probabilities is None else metrics.moments(features)
+    return Reference(network, features, moments, radii, shares, real.class_names)
 
 
 def measure(
@@ -60,14 +61,19 @@ def measure(
 
     Returns:
       The metrics by name. ``share_`` and a class name is the share of images predicted as that class;
-      ``largest_share_error`` is the largest relative difference of a share from that of the data.
+      ``largest_share_error`` is the largest relative difference of a share from that of the data. Without classes
+      precision, recall, density and coverage alone.
     """
     features, probabilities = against.network.extract(images)
+    near, wide = NEIGHBOURS
+    support = prdc.support(against.features, features, real_radii=against.radii, k=near, wide_k=wide)
+    if (
+        probabilities is None or against.moments is None
+    ):  # distances of pixels say little, and their covariance is large
+        return support._asdict()
     labels = np.argmax(probabilities, axis=1)
     kernel = metrics.kernel_distance(against.features, features, seed=seed)
     shares = metrics.class_shares(labels, classes=len(against.shares))
-    near, wide = NEIGHBOURS
-    support = prdc.support(against.features, features, real_radii=against.radii, k=near, wide_k=wide)
     found = {
         "frechet_distance": metrics.frechet_distance(against.moments, metrics.moments(features)),
         "kernel_distance": kernel.mean,

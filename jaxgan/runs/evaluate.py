@@ -83,7 +83,7 @@ def during_training(
     Raises:
       UserError: if there is no classifier for the data set, or the method draws no images.
     """
-    network = feature_network.load(config.run.data)
+    network = feature_network.load(config.run.data, image_size=config.run.image_size)
     _require_samples(method, config)
     sample = make_sampler(method)
     count = min(count, dataset.size)
@@ -119,7 +119,7 @@ def evaluate_run(
 
     Args:
       folder: the run's.
-      count: samples; None for 10,000.
+      count: samples; None for 10,000, or as many as there are training images.
       seeds: what the samples are drawn by, once for each.
       averaged: whether to take the averaged parameters, where the run keeps any.
       best: whether to take the checkpoint that ``--keep-best`` kept.
@@ -131,14 +131,16 @@ def evaluate_run(
     Raises:
       UserError: if there is no such run, no classifier for its data, or the count is not allowed.
     """
-    count = protocol.check_count(protocol.COUNT if count is None else count)
+    if count is not None:
+        protocol.check_count(count)
     run = load_run(folder, best=best)
-    network = feature_network.load(run.config.run.data)
+    where = run.config.run
+    network = _network(where.data, image_size=where.image_size, classes=run.classes)
     _require_samples(run.method, run.config)
     enable_compilation_cache()
-    where = run.config.run
     train, test = _splits(where.data, data_dir or where.data_dir, image_size=where.image_size)
-    protocol.check_count(count, most=len(train.images))
+    count = min(protocol.COUNT, train.size) if count is None else count
+    protocol.check_count(count, most=train.size)
     averaged = averaged and run.state.averaged is not None
     state = run.state if averaged else run.state.replace(averaged=None)
     sample, requested = make_sampler(run.method), requested_labels(run.method, count)
@@ -179,9 +181,9 @@ def evaluate_file(
     Raises:
       UserError: if the file holds no such images or too few, or there is no classifier for the data set.
     """
-    spec = find(data_name)
-    network = feature_network.load(data_name)
-    images = sample_files.read(path, image_shape=spec.image_shape)
+    about = data.load(data_name, data_dir=data_dir) if data.is_path(data_name) else find(data_name)
+    network = _network(data_name, image_size=None, classes=len(about.class_names))
+    images = sample_files.read(path, image_shape=about.image_shape)
     protocol.check_count(len(images), most=len(images), flag=f"--samples: {str(path)!r}")
     count = protocol.check_count(
         min(len(images), protocol.COUNT) if count is None else count, most=min(len(images), protocol.MOST)
@@ -253,6 +255,13 @@ def _evaluation(
         protocol.summarize(found, floors),
         {"python": platform.python_version()} | {name: version(name) for name in ("jaxgan", "jax", "numpy")},
     )
+
+
+def _network(name: str, *, image_size: int | None, classes: int) -> feature_network.FeatureNetwork:
+    """The classifier of a data set; pixels for one's own pictures without labels, which can train none."""
+    if data.is_path(name) and classes == 1:
+        return feature_network.pixels()
+    return feature_network.load(name, image_size=image_size)
 
 
 def _splits(name: str, data_dir: Path | None, *, image_size: int | None = None) -> tuple[Dataset, Dataset]:

@@ -47,7 +47,7 @@ def test_a_user_s_classifier_is_found_in_the_cache_and_named_by_content(monkeypa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(UserError, match=r"--data: no classifier of 'kmnist'.*digit_classifier\.py --data kmnist"):
         feature_network.load("kmnist")
-    path = feature_network.keep(feature_network.cached("kmnist"), small_variables(), data="kmnist", width=2)
+    path = feature_network.keep(feature_network.cached("kmnist"), small_variables(), data="kmnist", width=2, classes=10)
     network = feature_network.load("kmnist")
     assert network.version == f"jaxgan-kmnist-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
     features, probabilities = network.extract(np.zeros((3, 28, 28, 1), np.uint8))
@@ -59,7 +59,7 @@ def test_a_user_s_classifier_is_found_in_the_cache_and_named_by_content(monkeypa
 
 
 def test_other_weights_than_the_pinned_ones_are_refused(monkeypatch, tmp_path):
-    feature_network.keep(tmp_path / "mnist.safetensors", small_variables(), data="mnist", width=2)
+    feature_network.keep(tmp_path / "mnist.safetensors", small_variables(), data="mnist", width=2, classes=10)
     monkeypatch.setattr(feature_network, "SHIPPED", tmp_path)
     with pytest.raises(UserError, match="not the classifier of this version"):
         feature_network.load("mnist")

@@ -40,7 +40,7 @@ def shrink(patch):
     images = rng.integers(0, 256, (SAMPLES, 28, 28, 1), dtype=np.uint8)
     digits = Dataset("mnist", images, np.arange(SAMPLES, dtype=np.int32) % 10, tuple("0123456789"))
     patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: digits)
-    patch.setattr(feature_network, "load", lambda name: FeatureNetwork("test-1", extract))
+    patch.setattr(feature_network, "load", lambda name, image_size=None: FeatureNetwork("test-1", extract))
     patch.setattr(tracking, "draw", lambda *args, **how: [])  # takes longer than training
     patch.setattr(quality, "RECIPES", RECIPES)
 

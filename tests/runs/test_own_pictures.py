@@ -1,0 +1,66 @@
+"""Runs on one's own pictures: they go on, draw, and are evaluated as far as the pictures allow."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgan.config import Config, Run
+from jaxgan.errors import UserError
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.runs import launch
+from jaxgan.runs.evaluate import evaluate_run
+from jaxgan.runs.load import load_run
+from jaxgan.runs.workdir import Workdir
+
+
+def run_on(folder, workdir, **fields):
+    run = Run(workdir=workdir, data=str(folder), data_dir=workdir.parent / "cache", image_size=4, epochs=1)
+    fields = {"batch_size": 50, "checkpoint_every": 1, "sample_epochs": (), "devices": 1, **fields}
+    return Config(VanillaGAN(latent_size=2, hidden_units=3), Run(**{**vars(run), **fields}))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on 130 random pictures without labels, whose folder may be added to."""
+    root, rng = tmp_path_factory.mktemp("own"), np.random.default_rng(0)
+    (root / "pictures").mkdir()
+    for i in range(130):
+        Image.fromarray(rng.integers(0, 256, (5, 6), np.uint8)).save(root / "pictures" / f"{i}.png")
+    launch.run(run_on(root / "pictures", root / "run"))
+    return root
+
+
+def test_a_run_on_pictures_is_loaded_and_draws_without_them(trained):
+    (trained / "pictures").rename(trained / "away")
+    run = load_run(trained / "run")
+    (trained / "away").rename(trained / "pictures")
+    assert (run.image_shape, run.classes) == ((4, 4, 1), 1)
+    assert run.sample(3).shape == (3, 4, 4, 1)
+
+
+def test_pictures_without_labels_are_evaluated_by_their_pixels(trained):
+    found = evaluate_run(trained / "run")
+    assert found.protocol.features == "pixels"
+    assert found.protocol.n_fake + found.protocol.n_real == 130
+    assert set(found.metrics) == {"precision", "recall", "density", "coverage", "nearest_training_distance"}
+    assert found.metrics["precision"].floor > 0.5
+
+
+def test_a_stream_of_pictures_trains_the_same(trained, tmp_path):
+    launch.run(run_on(trained / "pictures", tmp_path / "run", input="stream"))
+    assert Workdir(tmp_path / "run").metrics.read_text() == Workdir(trained / "run").metrics.read_text()
+
+
+def test_a_run_does_not_go_on_with_other_pictures(trained):
+    Image.new("L", (6, 5)).save(trained / "pictures" / "new.png")
+    with pytest.raises(UserError, match=r"^--data: '.*pictures' has changed since the run in .* began"):
+        launch.run(run_on(trained / "pictures", trained / "run", epochs=2))
+    (trained / "pictures" / "new.png").unlink()
+
+
+def test_pictures_with_labels_ask_for_a_classifier(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    np.savez(tmp_path / "set.npz", images=np.arange(8 * 16).reshape(8, 4, 4) * 2, labels=np.arange(8) % 2)
+    launch.run(run_on(tmp_path / "set.npz", tmp_path / "run", batch_size=4))
+    with pytest.raises(UserError, match=r"train one by 'python .*digit_classifier.py --data .*set.npz --image-size 4'"):
+        evaluate_run(tmp_path / "run")
