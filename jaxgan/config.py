@@ -28,9 +28,7 @@ class Run:
     epochs: int = number(100)  # passes over the training images
     batch_size: int = number(64)  # images per step, over all devices
     input: Literal["memory", "stream"] = "memory"  # all images on the devices, or read ahead of the steps
-    image_size: int | None = number(
-        None
-    )  # height and width to resize to, of your pictures or a stream; None: as they are
+    image_size: int | None = number(None)  # height and width to resize your pictures or a stream to; None: as they are
     accumulate: int = number(1)  # parts of a device's batch, one after the other; batch norm is by part
     seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
     devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
