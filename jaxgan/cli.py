@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from jaxgan import data
-from jaxgan.errors import UserError, one_line_errors, parse
+from jaxgan.errors import UserError, one_line_errors, parse, writing
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
@@ -118,10 +118,8 @@ def show_data(
         title=f"{title}, {split} split",
     )
     out = Path(f"{data.key(name)}-{split}.png") if out is None else out
-    try:
+    with writing("--out", out):
         figures.save(figure, out)
-    except OSError as error:
-        raise UserError(f"--out: {str(out)!r} cannot be written ({error.strerror or error})") from error
     print(out)
 
 
@@ -189,9 +187,12 @@ def evaluate(
             raise UserError("--samples: a file holds one set of samples; --seeds, --best and --last are for WORKDIR")
         assert samples is not None
         found = evaluate.evaluate_file(samples, data_name=data_name, count=count, seed=seed, data_dir=data_dir)
-    if out is not None:  # before it is shown, since a terminal may be gone
-        write_atomically(out, found.to_json())
-    Console().print(table(found))
+    try:
+        if out is not None:  # before it is shown, since a terminal may be gone
+            with writing("--out", out):
+                write_atomically(out, found.to_json())
+    finally:
+        Console().print(table(found))
     if out is not None:
         print(out)
 

@@ -41,6 +41,24 @@ def of_disk(message: str, error: Exception) -> Exception:
     return OSError(message) if getattr(error, "errno", None) in MACHINE_FAULTS else UserError(message)
 
 
+@contextlib.contextmanager
+def writing(flag: str, path: os.PathLike[str]) -> Iterator[None]:
+    """Names what cannot be written inside, as :func:`of_disk` does.
+
+    Args:
+      flag: the flag that names the file.
+      path: the file.
+
+    Yields:
+      Nothing; write the file inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise of_disk(f"{flag}: {os.fspath(path)!r} cannot be written ({reason})", error) from error
+
+
 def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
     """Makes the error for a value that is not among the allowed names.
 

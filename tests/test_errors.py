@@ -1,11 +1,13 @@
 import dataclasses
+import errno
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 import tyro
 
-from jaxgan.errors import UserError, parse
+from jaxgan.errors import UserError, parse, writing
 
 
 @dataclasses.dataclass
@@ -66,3 +68,12 @@ def test_help_still_exits_with_0(capsys):
     with pytest.raises(SystemExit, match="0"):
         read("--help")
     assert "--image-size" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, OSError), (errno.EDQUOT, OSError), (errno.EACCES, UserError)]
+)
+def test_only_a_full_or_broken_disk_is_a_fault_of_the_machine(number, kind):
+    with pytest.raises(kind) as found, writing("--out", Path("new.png")):
+        raise OSError(number, os.strerror(number))
+    assert str(found.value) == f"--out: 'new.png' cannot be written ({os.strerror(number)})"

@@ -1,6 +1,8 @@
 """A run read back from its folder, and written to a file for PyTorch."""
 
+import errno
 import json
+import os
 import shutil
 
 import jax
@@ -187,3 +189,18 @@ def test_an_impossible_file_is_refused_before_the_run_is_read(name, words, tmp_p
 def test_a_folder_for_the_file_that_cannot_be_made_is_named(folder, capsys):
     (folder / "export").touch()
     assert "weights.safetensors' cannot be written (File exists)" in refused(capsys, folder, folder)
+
+
+def test_a_full_disk_leaves_the_former_file_and_its_manifest(folder, capsys, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    export(capsys, folder, "--last")
+    before = {path: path.read_bytes() for path in (folder / "export").iterdir()}
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(SystemExit, match="1"):
+        export(capsys, folder)
+    error = capsys.readouterr().err
+    assert "weights.safetensors' cannot be written (No space left on device)" in error
+    assert error.count("\n") == 1
+    assert {path: path.read_bytes() for path in (folder / "export").iterdir()} == before

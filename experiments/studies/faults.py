@@ -2,15 +2,18 @@
 
 Run:       python experiments/studies/faults.py                              (--help lists every flag)
            python experiments/studies/faults.py --recipes dcgan --kills 10
-Time:      about half a minute per kill on two CPU cores, so some four hours for all
+           python experiments/studies/faults.py --kills 0                    (what the digests of a save cost, alone)
+Time:      about half a minute per kill on two CPU cores, so some four hours for all; a minute without kills
 Expect:    a table of the recipes: what the runs were at when they were killed, and what differs at the end
-Writes:    runs/faults/ (or --out) with kills.md, anew after each recipe
+Writes:    runs/faults/ (or --out) with kills.md, anew after each recipe; without kills digests.md
 
 Each run begins with an empty home, so a kill also hits the preparation of the data and the caches.
 """
 
+import importlib
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,11 +31,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
 
 from studies import machine, markdown, training
 
+from jaxgan.config import Config
 from jaxgan.errors import unknown_choice
+from jaxgan.fields import number
+from jaxgan.methods import build
+from jaxgan.runs import checkpoints, digests
 from jaxgan.runs.load import load_run
 from jaxgan.runs.workdir import Workdir
+from jaxgan.runtime.program import Carry
 
 EXPERIMENTS = Path(__file__).resolve().parents[1]
+SAVES = 20  # of which the costs are medians
 EPOCHS, BATCH = 4, 6000  # ten steps per epoch
 COMMON = (
     *("--epochs", f"{EPOCHS}", "--batch-size", f"{BATCH}", "--log-every", "3", "--checkpoint-every", "1"),
@@ -58,7 +67,7 @@ class Options:
     """Kills runs at random moments, lets them go on, and compares them with unbroken ones."""
 
     recipes: tuple[str, ...] = tuple(SMALL)  # names of the recipes
-    kills: int = 50  # of each recipe
+    kills: int = number(50, low=0)  # of each recipe; 0: measures the digests of a save
     seed: int = 0  # of the moments
     out: Path = Path("runs/faults")  # folder for the report
 
@@ -79,6 +88,10 @@ def study(options: Options) -> Path:
         if name not in SMALL:
             raise unknown_choice("--recipes", name, SMALL)
     options.out.mkdir(parents=True, exist_ok=True)
+    if not options.kills:
+        costs = [cost(name, importlib.import_module(name).CONFIG) for name in options.recipes]
+        (options.out / "digests.md").write_text(report_costs(costs))
+        return options.out / "digests.md"
     drills = []
     for name in options.recipes:
         drills.append(drill(name, kills=options.kills, chance=random.Random(f"{name} {options.seed}")))
@@ -186,6 +199,52 @@ def report(drills: Sequence[Drill]) -> str:
         "\n".join(f"- {found.recipe}: {what}" for found in drills for what in found.differences),
         machine.describe("jax", "orbax-checkpoint"),
     )
+
+
+class Cost(NamedTuple):
+    """Seconds of the processor for a save, and for its digests."""
+
+    recipe: str
+    megabytes: float
+    save: float
+    digests: float
+
+
+def cost(recipe: str, config: Config, *, saves: int = SAVES) -> Cost:
+    """Saves random arrays of the shapes of a recipe's state, and measures the digests beside each save."""
+    abstract = jax.eval_shape(build(config.method, image_shape=(28, 28, 1)).init, jax.random.key(0))
+    noise = np.random.default_rng(0)  # of which nothing can be compressed, as of trained weights
+    state = jax.tree.map(lambda leaf: jax.device_put(noise.normal(size=leaf.shape).astype(leaf.dtype)), abstract)
+    carry, seconds = Carry(state, {}, np.int32(0)), []
+    with tempfile.TemporaryDirectory() as name, checkpoints.checkpoint_manager(Path(name)) as manager:
+        for step in range(1, saves + 1):
+            began = time.process_time()
+            digests.digest(state)
+            between = time.process_time()
+            checkpoints.save(manager, carry, step=step)
+            manager.wait_until_finished()
+            seconds.append((time.process_time() - between, between - began))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / 2**20
+    return Cost(recipe, size, *map(statistics.median, zip(*seconds, strict=True)))
+
+
+def report_costs(costs: Sequence[Cost]) -> str:
+    """What digests cost, as Markdown."""
+    rows = [
+        (each.recipe, f"{each.megabytes:.1f}", f"{1e3 * each.save:.0f}", f"{1e3 * each.digests:.2f}", share(each))
+        for each in costs
+    ]
+    return markdown.document(
+        "# What the digests of a checkpoint cost",
+        f"Each array of a checkpoint has a CRC-32. Times are the processor's, medians of {SAVES} saves.",
+        markdown.table(("recipe", "MB", "save, ms", "its digests, ms", "share"), rows),
+        machine.describe("jax", "orbax-checkpoint"),
+    )
+
+
+def share(each: Cost) -> str:
+    """The digests' share of a save, in percent."""
+    return f"{100 * each.digests / each.save:.1f} %"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from jaxgan.config import to_json
-from jaxgan.errors import UserError, unknown_choice
+from jaxgan.errors import UserError, unknown_choice, writing
 from jaxgan.export.formats import FORMATS, Encoded, parameters_taken
 from jaxgan.runs.load import LoadedRun, load_run
 from jaxgan.runs.workdir import write_atomically
@@ -30,6 +30,7 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
     Raises:
       UserError: if the format is unknown or its packages are missing, if there is no run of a generative method to
         read, or the file cannot be written.
+      OSError: if the disk is full or broken.
     """
     if format not in FORMATS:
         raise unknown_choice("--format", format, FORMATS)
@@ -45,16 +46,14 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
     if run.method.generator is None:
         raise UserError(f"{str(folder)!r}: a run of {run.config.kind} draws no images, so there is nothing to export")
     encoded = chosen.encode(run, averaged)
-    try:
+    made = out or folder / "export" / chosen.file_name
+    about = {"file": made.name, "format": format, "parameters": parameters_taken(run, averaged=averaged)}
+    with writing("--out", made):
         if out is None:
-            out = folder / "export" / chosen.file_name
-            out.parent.mkdir(exist_ok=True)
-        about = {"file": out.name, "format": format, "parameters": parameters_taken(run, averaged=averaged)}
-        write_atomically(_manifest_of(out), json.dumps(about | manifest(run, encoded), indent=2) + "\n")
-        write_atomically(out, encoded.content)
-    except OSError as error:
-        raise UserError(f"--out: {str(out)!r} cannot be written ({error.strerror or error})") from error
-    return out
+            made.parent.mkdir(exist_ok=True)
+        write_atomically(made, encoded.content)  # first: where there is no room for it, what was there stays
+        write_atomically(_manifest_of(made), json.dumps(about | manifest(run, encoded), indent=2) + "\n")
+    return made
 
 
 def manifest(run: LoadedRun, encoded: Encoded) -> dict[str, object]:

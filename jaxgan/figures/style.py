@@ -33,14 +33,15 @@ STYLE: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefau
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Writes a figure, without the version of matplotlib, so that equal figures are equal files."""
+    """Writes a figure whole or not at all, without the version of matplotlib: equal figures are equal files."""
+    part = path.with_name(f".{path.name}")
     try:
         with matplotlib.rc_context(STYLE):  # fonts are looked up here
-            figure.savefig(path, dpi=DPI, metadata={"Software": None})
-    except OSError:  # half a figure is none
-        path.unlink(missing_ok=True)
+            figure.savefig(part, dpi=DPI, metadata={"Software": None})
+        return part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
         raise
-    return path
 
 
 def bare(axes: Axes) -> None:

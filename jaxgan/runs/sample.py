@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgan.errors import UserError, of_disk
+from jaxgan.errors import UserError, writing
 from jaxgan.runs.load import Images, Labels, draw, load_run
 from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.numerics import fixed_numerics
@@ -38,10 +38,8 @@ def sample_run(folder: Path, *, out: Path | None = None, best: bool = False, **o
     out = folder / "drawn.png" if out is None else out
     require_target(out)
     images, labels = draw(load_run(folder, best=best), **options)
-    try:
+    with writing("--out", out):
         write(images, labels, out)
-    except OSError as error:
-        raise of_disk(f"--out: {str(out)!r} cannot be written ({error.strerror or error})", error) from error
     return out
 
 

@@ -61,6 +61,7 @@ def initialize(run: Run, *, program: str) -> Process | None:
         return None
     if process.index == 0:
         _require_free_port(process.coordinator)
+    _take_place(process)
     with _give_up_after(START_SECONDS, program, process):
         try:
             jax.distributed.initialize(
@@ -89,6 +90,25 @@ def _require_free_port(coordinator: str) -> None:
             f"--coordinator: {coordinator!r} is not allowed, its port cannot be opened ({reason}); "
             "give each run a port of its own"
         ) from error
+
+
+def _take_place(process: Process) -> None:
+    """Refuses a place that a process of another run on this machine has: JAX would end that run as if it restarted.
+
+    The place is a name of Linux's, which the process holds to its end. Elsewhere nobody looks.
+    """
+    if sys.platform != "linux":
+        return
+    name = f"\0jaxgan {process.coordinator[-80:]} {process.index}"
+    with socket.socket(socket.AF_UNIX) as place:
+        try:
+            place.bind(name)
+        except OSError as error:
+            raise UserError(
+                f"--coordinator: {process.coordinator!r} is not allowed, process {process.index} of another run "
+                "on this machine meets there; give each run a port of its own"
+            ) from error
+        place.detach()
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """Signals: stopping a run between steps when the user or the system asks for it."""
 
+import _thread
 import itertools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,14 +35,39 @@ class _EndCommand:
 
     def __init__(self, program: str) -> None:
         self._program = program
+        self._signum = 0
+        self._ending: BaseException | None = None
 
     def __call__(self, signum: int, _frame: object) -> None:
         for each in SIGNALS:
             if isinstance(signal.getsignal(each), _EndCommand):
                 signal.signal(each, signal.SIG_DFL)
-        if signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        fail(self._program, "terminated", code=128 + signum)
+        try:
+            if self._ending is not None:
+                raise self._ending
+            if signum == signal.SIGINT:
+                raise KeyboardInterrupt
+            fail(self._program, "terminated", code=128 + signum)
+        except BaseException as ending:
+            self._signum, self._ending = signum, ending
+            raise
+
+    @contextmanager
+    def raised_again(self) -> Iterator[None]:
+        """Raises an ending again where Python drops it: in a callback of garbage collection, as JAX has one."""
+        hook = sys.unraisablehook
+
+        def again(unraisable: Any) -> None:
+            if self._ending is None or unraisable.exc_value is not self._ending:
+                return hook(unraisable)
+            signal.signal(self._signum, self)
+            threading.Timer(0.01, _thread.interrupt_main, (self._signum,)).start()
+
+        sys.unraisablehook = again
+        try:
+            yield
+        finally:
+            sys.unraisablehook = hook
 
 
 @contextmanager
@@ -129,5 +156,6 @@ def exit_on_signals(program: str) -> Iterator[None]:
     Yields:
       Nothing; the command runs inside.
     """
-    with _handled(SIGNALS, _EndCommand(program)):
+    end = _EndCommand(program)
+    with _handled(SIGNALS, end), end.raised_again():
         yield

@@ -1,7 +1,9 @@
+import errno
 import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +17,10 @@ def small_catalog(small, monkeypatch):
     monkeypatch.setattr(catalog, "CATALOG", {"mnist": small.spec})
 
 
-def fails_with(capsys, *argv):
+def fails_with(capsys, *argv, code=2):
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
-    assert caught.value.code == 2
+    assert caught.value.code == code
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.startswith("jaxgan: error: ")
@@ -160,6 +162,21 @@ def test_a_picture_whose_writing_fails_is_told_in_one_line(prepared_dir, tmp_pat
     out = str(tmp_path / f"{'x' * 300}.png")
     flags = ("--columns", "2", "--out", out, "--data-dir", str(prepared_dir))
     assert f"--out: {out!r} cannot be written (" in fails_with(capsys, "data", "show", "mnist", *flags)
+
+
+@pytest.mark.usefixtures("small_catalog")
+def test_a_full_disk_leaves_the_former_picture(prepared_dir, tmp_path, capsys, monkeypatch):
+    def full(figure, path, **options):
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "digits.png"
+    out.write_bytes(b"former")
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    flags = ("--columns", "2", "--out", str(out), "--data-dir", str(prepared_dir))
+    error = fails_with(capsys, "data", "show", "mnist", *flags, code=1)
+    assert f"--out: {str(out)!r} cannot be written (No space left on device)" in error
+    assert [path.read_bytes() for path in tmp_path.glob("*png*")] == [b"former"]
 
 
 @pytest.mark.parametrize("suffix", cli.PICTURES)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from studies import faults, quality
 
-from jaxgan.config import validate
+from jaxgan.config import Config, validate
 from jaxgan.errors import UserError
+from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.flags import read_flags
 
 
@@ -32,6 +33,14 @@ def test_the_report_lists_each_recipe_and_each_difference():
     text = faults.report([drilled])
     assert "| dcgan | 3 | 0 | 0 | 2 | 1 | 0 | 2 | 1 |" in text
     assert "- dcgan: run 1: metrics" in text
+
+
+def test_the_cost_of_digests_is_their_share_of_a_save():
+    found = faults.cost("vanilla_gan", Config(VanillaGAN(hidden_units=2)), saves=2)
+    assert 0 < found.digests < found.save
+    assert "| vanilla_gan | 2.5 | 50 | 0.50 | 1.0 % |" in faults.report_costs(
+        [faults.Cost("vanilla_gan", 2.5, 0.05, 5e-4)]
+    )
 
 
 def test_an_unknown_recipe_is_refused():

@@ -21,7 +21,7 @@ def test_the_report_says_whether_rows_are_complete():
     rows = [{"step": step} for step in range(EPOCH, 20_001, EPOCH)]
     text = long_run.report(20_000, LEVEL, rows)
     assert "| 20, complete and in order |" in text.replace("rows of metrics ", "")
-    assert "| +0.00 MB |" in text.replace("-0.00", "+0.00")
+    assert "| +0.00, +0.00, +0.00, +0.00 MB |" in text.replace("-0.00", "+0.00")
     assert "NOT complete" in long_run.report(20_000, LEVEL, [*rows[:3], *rows[4:]])
     assert "NOT complete" in long_run.report(20_000, LEVEL, [*rows, rows[-1]])
 

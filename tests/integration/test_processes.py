@@ -198,10 +198,12 @@ def test_a_second_run_on_the_same_port_ends_and_leaves_the_first_alone(tmp_path)
     address = free_address()
     first = start(tmp_path / "first", 2, *FOREVER, address=address)
     wait_for_checkpoint(tmp_path / "first", first)
-    ((code, _, errors),) = finish(start(tmp_path / "second", 2, indices=[0], address=address))
-    assert code == 2
-    assert "its port cannot be opened (Address already in use); give each run a port of its own" in errors
-    assert errors.count("\n") == 1
+    reasons = ("its port cannot be opened (Address already in use)", "process 1 of another run on this machine meets")
+    for (code, _, errors), reason in zip(finish(start(tmp_path / "second", 2, address=address)), reasons, strict=True):
+        assert code == 2
+        assert reason in errors
+        assert "give each run a port of its own" in errors
+        assert errors.count("\n") == 1
     assert not (tmp_path / "second").exists()
     wait_for_checkpoint(tmp_path / "first", first, beyond=latest_step(Workdir(tmp_path / "first").checkpoints))
     first[0].terminate()

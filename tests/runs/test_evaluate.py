@@ -1,6 +1,8 @@
 """Evaluation of runs, while they train and afterwards, by features that are a few pixels."""
 
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
@@ -173,6 +175,19 @@ def test_several_seeds_give_the_mean_of_what_each_gives(folder, tmp_path, capsys
     assert both["deviation"] == pytest.approx(abs(first["mean"] - second["mean"]) / np.sqrt(2))
     assert first["deviation"] is None
     assert both["floor"] == first["floor"] == second["floor"]
+
+
+def test_what_a_full_disk_cannot_take_is_shown(folder, capsys, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(SystemExit, match="1"):
+        command(folder, *FLAGS)
+    output = capsys.readouterr()
+    assert "coverage" in output.out
+    assert "evaluation.json' cannot be written (No space left on device)" in output.err
+    assert output.err.count("\n") == 1
 
 
 def test_averaged_parameters_are_evaluated_unless_the_last_are_asked_for(folder, tmp_path, capsys):

@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import subprocess
@@ -92,3 +93,19 @@ def test_outside_of_the_main_thread_nothing_is_caught():
 
 def test_an_interruption_says_by_what_and_where():
     assert str(Interrupted(signal.SIGTERM, 937)) == "stopped by SIGTERM after step 937"
+
+
+@pytest.mark.parametrize(("signum", "ending"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_that_comes_during_garbage_collection_ends_a_command(signum, ending, capsys):
+    def collected(phase, info):  # Python drops what is raised here; JAX has such a callback
+        gc.callbacks.remove(collected)
+        signal.raise_signal(signum)
+
+    def collect():
+        gc.callbacks.append(collected)
+        gc.collect()
+        time.sleep(5)
+
+    with pytest.raises(ending), exit_on_signals("toy"):
+        collect()
+    assert capsys.readouterr().err == ("toy: error: terminated\n" if signum == signal.SIGTERM else "")
