@@ -15,16 +15,18 @@ Each measurement runs in a process of its own, so that a crash, a hang or a lack
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
 
 from studies.chip import fast, good, report, right, worker
+from studies.chip.fast import EAGER, TWINS
 from studies.chip.recipes import RECIPES, Setting
 from studies.chip.worker import Done, Failed, Row, Task
-from studies.speed.programs import COMPILED, EAGER, GRAPHED
 from studies.speed.programs import RECIPES as WITH_TWIN
 from studies.training import check, command
 
@@ -35,7 +37,7 @@ PARTS = {"right": 0.35, "fast": 0.4, "good": 0.25}  # with its share of the time
 METHODS = ("vanilla_gan", "dcgan", "wgan", "vae", "r3gan", "flow_matching")
 SHOWN = ("vanilla_gan", "dcgan")  # where two methods are enough
 CONVOLUTIONAL = ("dcgan", "wgan", "r3gan")
-REPEATABLE = "--xla_gpu_exclude_nondeterministic_ops=true"
+REPEATABLE = "--xla_gpu_deterministic_ops=true"
 GRAPHS = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"  # the loop over steps as one CUDA graph
 AT_MOST = 90.0  # seconds of a task in the parts right and fast
 GRACE = 15.0  # seconds that a task may go on after its part's time
@@ -99,61 +101,61 @@ def part_ends(parts: Sequence[str], began: float, seconds: float) -> dict[str, f
 
 def tasks(options: Options, platform: str) -> list[Task]:
     """Lists what is to be measured, within each part the most telling first."""
-    setting, listed = Setting(options.small, options.data_dir), {"right": right_tasks, "fast": fast_tasks}
-    made = listed | {"good": lambda *_: [("recipe", good.recipe, {"method": m}) for m in options.methods]}
-    return [
-        Task(part, name_of(part, measure, arguments), function, {"setting": setting, **arguments}, *more)
-        for part in options.parts
-        for measure, function, arguments, *more in made[part](options, platform)
-    ]
+    setting = Setting(options.small, options.data_dir)
+    listed = {"right": right_tasks, "fast": fast_tasks, "good": good_tasks}
+    return [task for part in options.parts for task in listed[part](options.methods, setting, platform == "gpu")]
 
 
-def name_of(part: str, measure: str, arguments: dict) -> str:
-    """The name of a task: its part, what it measures and of what."""
+def task_of(part: str, measure: Callable, xla_flags: str = "", *, fresh: bool = False, **arguments: Any) -> Task:
+    """A task that is named by its part, what it measures and of what."""
     words = [", ".join(value) if isinstance(value, tuple) else str(value) for value in arguments.values()]
-    return " ".join(filter(None, [part, measure, *words]))
+    name = " ".join([part, measure.__name__.replace("_", " "), *filter(None, words[1:])])  # all but the setting
+    return Task(part, name, measure, arguments, xla_flags, fresh)
 
 
-def right_tasks(options: Options, platform: str) -> list[tuple]:
+def right_tasks(methods: Sequence[str], setting: Setting, gpu: bool) -> Iterator[Task]:
     """Agreement with the CPU, and of repetitions with each other."""
-    listed = [("convolutions", right.convolutions, {})]
-    listed += [("agreement", right.agreement, {"method": m}) for m in options.methods]
-    shown = tuple(m for m in SHOWN if m in options.methods)
-    for flags in ("", REPEATABLE)[: 1 + (platform == "gpu")] if shown else ():
-        for process in (1, 2)[: 1 if options.small else 2]:
-            arguments = {"methods": shown, "flags": flags, "process": process}
-            listed.append(("same bytes", right.same_bytes, arguments, flags, True))
-    return listed + [("front ends", right.front_ends, {"method": m}) for m in shown]
+    task, shown = partial(task_of, "right", setting=setting), tuple(m for m in SHOWN if m in methods)
+    yield task(right.convolutions)
+    yield from (task(right.agreement, method=m) for m in methods)
+    for flags in ("", REPEATABLE) if gpu else ("",):
+        for process in (1, 2) if shown else ():
+            yield task(right.same_bytes, flags, fresh=True, methods=shown, flags=flags, process=process)
+    yield from (task(right.front_ends, method=m) for m in shown)
 
 
-def fast_tasks(options: Options, platform: str) -> list[tuple]:
+def fast_tasks(methods: Sequence[str], setting: Setting, gpu: bool) -> Iterator[Task]:
     """Ceilings, steps at the sizes that matter most, the loop and starts; then all other sizes and forms."""
-    small, large, between = (16, 64, ()) if options.small else (64, 8192, (1024, 256))
+    task, shown = partial(task_of, "fast", setting=setting), [m for m in SHOWN if m in methods]
+    first, *others = (16,) if setting.small else (64, 8192, 1024, 256)
 
-    def at(sizes: Sequence[int], precision: str, twin: str = EAGER) -> list[tuple]:
-        return [
-            ("steps", fast.steps, {"method": m, "batch_size": size, "precision": precision, "twins": twins})
-            for size in sizes
-            for m in options.methods
-            if (twins := (twin,) if m in WITH_TWIN else ()) or twin == EAGER
-        ]
+    def steps(size: int, precision: str, twin: str = EAGER) -> Iterator[Task]:
+        for m in methods:
+            if m in WITH_TWIN or twin == EAGER:
+                twins = (twin,) * (m in WITH_TWIN)
+                yield task(fast.steps, method=m, batch_size=size, precision=precision, twins=twins)
 
-    shown = [m for m in SHOWN if m in options.methods]
-    listed = [("ceilings", fast.ceilings, {}), *at([small], "default")]
-    listed += [("calls", fast.calls, {"method": m}, "", True) for m in shown[:1]]
-    listed += [("first steps", fast.first_steps, {"method": m}, "", True) for m in shown[: 1 if options.small else 2]]
-    listed += at([large], "default")
-    for twin in (COMPILED, GRAPHED) if platform == "gpu" else ():
-        listed += at([small], "default", twin)
-    if platform == "gpu":
-        for m in shown:
-            arguments = {"method": m, "batch_size": small, "precision": "default"}
-            listed.append(("steps", fast.steps, {**arguments, "flags": GRAPHS}, GRAPHS))
-            listed.append(("steps", fast.steps, {**arguments, "flags": "none"}))
-    convolutional = [m for m in options.methods if m in CONVOLUTIONAL]
-    listed += [("forms", fast.forms, {"method": m, "batch_size": small}) for m in convolutional]
-    listed += [*at([small, large], "bfloat16"), *at([small, large], "float32"), *at(between, "default")]
-    return listed
+    yield task(fast.ceilings)
+    yield from steps(first, "default")
+    yield from (task(fast.calls, fresh=True, method=m) for m in shown[:1])
+    yield from (task(fast.first_steps, fresh=True, method=m) for m in shown)
+    for size in others[:1]:
+        yield from steps(size, "default")
+    for twin in tuple(TWINS)[1:] if gpu else ():
+        yield from steps(first, "default", twin)
+    for flags in ("", GRAPHS) if gpu else ():
+        yield from (task(fast.flags, flags, method=m, batch_size=first, flags=flags) for m in shown)
+    yield from (task(fast.forms, method=m, batch_size=first) for m in methods if m in CONVOLUTIONAL)
+    for precision in ("bfloat16", "float32"):
+        for size in (first, *others[:1]):
+            yield from steps(size, precision)
+    for size in others[1:]:
+        yield from steps(size, "default")
+
+
+def good_tasks(methods: Sequence[str], setting: Setting, gpu: bool) -> Iterator[Task]:
+    """Recipes to their end."""
+    yield from (task_of("good", good.recipe, setting=setting, method=m) for m in methods)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -17,12 +17,15 @@ from studies.chip.recipes import Setting
 from studies.chip.right import PRECISIONS
 from studies.chip.worker import Row, in_words
 from studies.speed import loop, programs, starts
-from studies.speed.programs import COMPILED, GRAPHED, JAXGAN
+from studies.speed.programs import COMPILED, EAGER, JAXGAN
 from studies.speed.timing import Train, interleaved, ratio
 
 from jaxgan.nn import bilinear, convolution_kernels
 
 PAIR, AS_ON_CPU, OWN = "the adjoint pair", "the pair in its forms for CPU", "XLA's derivatives"
+GRAPHED = "PyTorch CUDA graphs"
+TWINS: dict[str, bool | str] = {EAGER: False, COMPILED: True, GRAPHED: "reduce-overhead"}  # what torch.compile is given
+AS_FAST = "jaxgan is times as fast"
 CALLS = (0.02, 0.1, 0.5, 2.0)  # seconds of a call of the compiled program
 DTYPES = {"float32": jnp.float32, "default": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -30,6 +33,11 @@ DTYPES = {"float32": jnp.float32, "default": jnp.float32, "bfloat16": jnp.bfloat
 def turns(setting: Setting, trains: dict[str, Train]) -> dict[str, list[float]]:
     """Times programs in turns."""
     return interleaved(trains, repeats=1 if setting.small else 5, seconds=0.01 if setting.small else 0.3)
+
+
+def median(numbers: Sequence[float]) -> float:
+    """The median."""
+    return float(np.median(numbers))
 
 
 def ceilings(setting: Setting) -> Iterator[Row]:
@@ -41,12 +49,12 @@ def ceilings(setting: Setting) -> Iterator[Row]:
         with jax.default_matmul_precision(matmul):
             product = jax.jit(jnp.matmul).lower(a, b).compile()
         rates = turns(setting, {"": partial(repeat, partial(product, a, b))})[""]
-        values = {"TFLOP/s": 2 * size**3 * float(np.median(rates)) / 1e12}
+        values = {"TFLOP/s": 2 * size**3 * median(rates) / 1e12}
         yield Row("ceilings", {"ceiling": f"matrix product, {name}"}, values)
     x = jnp.arange(length, dtype=jnp.float32)
     copy = jax.jit(lambda x: x + 1).lower(x).compile()
     rates = turns(setting, {"": partial(repeat, partial(copy, x))})[""]
-    yield Row("ceilings", {"ceiling": "copy"}, {"GB/s": 2 * x.nbytes * float(np.median(rates)) / 1e9})
+    yield Row("ceilings", {"ceiling": "copy"}, {"GB/s": 2 * x.nbytes * median(rates) / 1e9})
 
 
 def repeat(call: Any, times: int) -> None:
@@ -58,36 +66,19 @@ def repeat(call: Any, times: int) -> None:
 
 
 @contextlib.contextmanager
-def in_torch(precision: str, platform: str) -> Iterator[None]:
+def in_torch(precision: str, device: str) -> Iterator[None]:
     """Has PyTorch compute inside as JAX does: full float32; TF32, JAX's default on a card; or autocast to bfloat16."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
-    device = "cuda" if platform == "gpu" else platform
     with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
         yield
 
 
-def steps(
-    setting: Setting,
-    method: str,
-    batch_size: int,
-    precision: str,
-    twins: tuple[str, ...] = (),
-    flags: str | None = None,
-) -> Iterator[Row]:
+def steps(setting: Setting, method: str, batch_size: int, precision: str, twins: Sequence[str] = ()) -> Iterator[Row]:
     """Times a recipe's steps in turns with those of its PyTorch twins, and asks what its program costs.
 
-    Args:
-      setting: how large everything is.
-      method: the recipe.
-      batch_size: images per step.
-      precision: one of `PRECISIONS`.
-      twins: programs of PyTorch to try; those that fail give a row that says why.
-      flags: what the process has as flags of XLA, if rows are of the table of flags.
-
-    Yields:
-      A row for each program; jaxgan's is not repeated beside compiled twins.
+    A twin that fails gives a row that says why. Jaxgan's row is not repeated beside compiled twins.
     """
     matmul, dtype = PRECISIONS[precision]
     config = setting.recipe(method, run={"batch_size": batch_size}, compute_dtype=dtype)
@@ -96,31 +87,34 @@ def steps(
     began = time.perf_counter()
     with jax.default_matmul_precision(matmul):
         ours = programs.training(config, dataset, devices)
-    first = time.perf_counter() - began
-    if flags is not None:
-        rates = turns(setting, {JAXGAN: ours.train})[JAXGAN]
-        yield Row("flags", key | {"XLA_FLAGS": flags}, {"steps/s": float(np.median(rates)), "first step, s": first})
-        return
-    trains = {JAXGAN: ours.train}
-    platform = devices[0].platform
+    first, trains = time.perf_counter() - began, {JAXGAN: ours.train}
     has_torch = twins and find_spec("torch") is not None
-    with in_torch(precision, platform) if has_torch else contextlib.nullcontext():
+    device = {"gpu": "cuda"}.get(devices[0].platform, devices[0].platform)
+    with in_torch(precision, device) if has_torch else contextlib.nullcontext():
         for twin in twins if has_torch else ():
             try:
-                trains |= programs.programs(method, config, dataset, devices, chosen=(twin,))
+                trains[twin] = programs.pytorch(config, dataset, device, compiled=TWINS[twin])
             except Exception as error:  # of many types; jaxgan's own row still counts
                 yield Row("speed", key | {"program": twin}, {"steps/s": in_words(error)})
         rates = turns(setting, trains)
     for program, found in rates.items():
-        if program == JAXGAN and {COMPILED, GRAPHED} & {*twins}:
-            continue
-        rate = float(np.median(found))
-        values = {"steps/s": rate, "images/s": batch_size * rate}
-        if program == JAXGAN:
-            values |= cost(ours, rate) | {"first step, s": first}
-        else:
-            values |= {"jaxgan is times as fast": ratio(rates[JAXGAN], found)}
-        yield Row("speed", key | {"program": program}, values)
+        values = {"steps/s": median(found), "images/s": batch_size * median(found)}
+        if program != JAXGAN:
+            yield Row("speed", key | {"program": program}, values | {AS_FAST: ratio(rates[JAXGAN], found)})
+        elif not any(TWINS[twin] for twin in twins):
+            yield Row(
+                "speed", key | {"program": program}, values | cost(ours, median(found)) | {"first step, s": first}
+            )
+
+
+def flags(setting: Setting, method: str, batch_size: int, flags: str) -> Iterator[Row]:
+    """Times a recipe in a process that has flags of XLA."""
+    config = setting.recipe(method, run={"batch_size": batch_size})
+    ours = programs.training(config, setting.images(), jax.devices()[:1])
+    rate = median(turns(setting, {JAXGAN: ours.train})[JAXGAN])
+    yield Row(
+        "flags", {"method": method, "images per step": batch_size, "XLA_FLAGS": flags or "none"}, {"steps/s": rate}
+    )
 
 
 def cost(ours: programs.Training, rate: float) -> dict[str, float]:
@@ -147,8 +141,8 @@ def calls(setting: Setting, method: str) -> Iterator[Row]:
         inside, between = sum(found["calls"]), sum(found["between"])
         values = {
             "calls": len(found["calls"]),
-            "ms in a call": 1e3 * float(np.median(found["calls"])),
-            "ms between calls": 1e3 * float(np.median(found["between"])),
+            "ms in a call": 1e3 * median(found["calls"]),
+            "ms between calls": 1e3 * median(found["between"]),
             "time between calls, %": 100 * between / (inside + between),
         }
         stats = devices[0].memory_stats() or {}
@@ -176,7 +170,7 @@ def forms(setting: Setting, method: str, batch_size: int) -> Iterator[Row]:
             trains[name] = programs.training(config, dataset, devices).train
     rates = turns(setting, trains)
     for name, found in rates.items():
-        values = {"steps/s": float(np.median(found)), "the pair is times as fast": ratio(rates[PAIR], found)}
+        values = {"steps/s": median(found), "the pair is times as fast": ratio(rates[PAIR], found)}
         yield Row("forms", {"method": method, "images per step": batch_size, "convolutions": name}, values)
 
 

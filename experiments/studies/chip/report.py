@@ -150,7 +150,8 @@ def table_of(rows: list[dict[str, Any]]) -> str:
         [*(row["key"].get(key) for key in keys), *(cell(row["values"].get(name)) for name in names)] for row in rows
     ]
     header = [*keys, *(METRICS.get(name, name) for name in names)]
-    return table(header, cells, "l" * len(keys) + "r" * len(names))
+    words = {name for row in rows for name, value in row["values"].items() if isinstance(value, str)}
+    return table(header, cells, "l" * len(keys) + "".join("l" if name in words else "r" for name in names))
 
 
 def cell(value: Any) -> Any:

@@ -148,7 +148,7 @@ def metrics_apart(found: dict[str, float], expected: dict[str, float]) -> float:
 def convolutions(setting: Setting) -> Iterator[Row]:
     """Checks on the accelerator, in float32, that the three maps are adjoint, and their derivatives to second order."""
     batch = 2 if setting.small else 16
-    for name, (geometry, size, channels) in LAYERS.items():
+    for name, (geometry, size, channels) in tuple(LAYERS.items())[-1 if setting.small else 0 :]:
         rng, small = np.random.default_rng(0), geometry.down((size, size))
         shapes = (batch, size, size, channels[0]), (*geometry.kernel_size, *channels), (batch, *small, channels[1])
         x, w, y = (rng.normal(size=shape) for shape in shapes)

@@ -28,8 +28,8 @@ RECIPES = {
     "vae": Config(VAE(), Run(batch_size=128)),
 }
 JAXGAN, ALL_DEVICES, STOCK, NNX = "jaxgan", "jaxgan, all devices", "stock Flax layers", "Flax NNX"
-EAGER, COMPILED, GRAPHED = "PyTorch eager", "PyTorch compiled", "PyTorch CUDA graphs"
-PROGRAMS = (JAXGAN, ALL_DEVICES, EAGER, COMPILED, STOCK, NNX)  # GRAPHED is for studies on a card
+EAGER, COMPILED = "PyTorch eager", "PyTorch compiled"
+PROGRAMS = (JAXGAN, ALL_DEVICES, EAGER, COMPILED, STOCK, NNX)
 NNX_TWINS = ("vanilla_gan", "dcgan")
 WARM_UP = 3  # steps, enough for every compilation
 
@@ -56,8 +56,6 @@ def programs(
     if device and find_spec("torch"):
         makers[EAGER] = partial(pytorch, config, dataset, device)
         makers[COMPILED] = partial(pytorch, config, dataset, device, compiled=True)
-    if device == "cuda" and find_spec("torch"):
-        makers[GRAPHED] = partial(pytorch, config, dataset, device, compiled="reduce-overhead")
     if name == "dcgan":
         stock = stock_flax.dcgan(config.method, image_shape=dataset.images.shape[1:])
         makers[STOCK] = partial(jaxgan, config, dataset, devices[:1], method=stock)
@@ -68,7 +66,7 @@ def programs(
         try:
             found[kind] = makers[kind]()
         except Exception as error:  # of many types: no C++ compiler, no second derivative
-            if kind not in (COMPILED, GRAPHED):
+            if kind != COMPILED:
                 raise
             print(f"  no {kind}: {str(error).partition(chr(10))[0]}")
     return found
