@@ -34,7 +34,10 @@ __all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return importlib.metadata.version("jaxgan")
+        try:
+            return importlib.metadata.version("jaxgan")
+        except importlib.metadata.PackageNotFoundError:  # a clone on PYTHONPATH, not installed
+            return "unknown"
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
     if not name.startswith("_") and name in (configs := _configs()):

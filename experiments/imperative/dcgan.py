@@ -71,7 +71,7 @@ def dcgan(
     channels: int = 1,
     device: str = "cpu",
     tuned: bool = False,
-    compiled: bool = False,
+    compiled: bool | str = False,
 ) -> GAN:
     """Builds the DCGAN of the chapter, with its optimizers.
 
@@ -81,7 +81,7 @@ def dcgan(
       channels: of an image.
       device: where the tensors are.
       tuned: see :class:`GAN`.
-      compiled: whether the losses, with their gradients, pass through ``torch.compile``.
+      compiled: whether the losses, with their gradients, pass through ``torch.compile``; a text names its mode.
 
     Returns:
       The model.

@@ -48,7 +48,7 @@ class GAN(nn.Module):
         learning_rates: tuple[float, float],
         betas: tuple[float, float] = (0.9, 0.999),
         tuned: bool = False,
-        compiled: bool = False,
+        compiled: bool | str = False,
     ):
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
@@ -59,8 +59,9 @@ class GAN(nn.Module):
         )
         self.criterion = nn.BCEWithLogitsLoss()
         if compiled:
-            self.discriminator_loss = torch.compile(self.discriminator_loss)
-            self.generator_loss = torch.compile(self.generator_loss)
+            mode = compiled if isinstance(compiled, str) else None
+            self.discriminator_loss = torch.compile(self.discriminator_loss, mode=mode)
+            self.generator_loss = torch.compile(self.generator_loss, mode=mode)
 
     def discriminator_loss(self, images: Tensor, latents: Tensor) -> dict[str, Tensor]:
         """Binary cross-entropy of a real and a generated batch, in nats; it has no gradient in the generator."""

@@ -64,7 +64,7 @@ class VAE(nn.Module):
         image_shape: Sequence[int] = (1, 28, 28),
         device: str = "cpu",
         tuned: bool = False,
-        compiled: bool = False,
+        compiled: bool | str = False,
     ):
         super().__init__()
         self.encoder = Encoder(latent_size, hidden_units, image_shape).to(device)
@@ -72,7 +72,8 @@ class VAE(nn.Module):
         self.latent_size, self.beta, self.device = latent_size, beta, device
         self.optimizer = torch.optim.Adam(self.parameters(), 1e-3, fused=tuned)
         if compiled:
-            self.negative_elbo = torch.compile(self.negative_elbo)
+            mode = compiled if isinstance(compiled, str) else None
+            self.negative_elbo = torch.compile(self.negative_elbo, mode=mode)
 
     def draw_latents(self, count: int) -> Tensor:
         """Draws from N(0, I): latents of the prior, and the noise of the posterior."""

@@ -60,7 +60,7 @@ def vanilla_gan(
     image_shape: Sequence[int] = (1, 28, 28),
     device: str = "cpu",
     tuned: bool = False,
-    compiled: bool = False,
+    compiled: bool | str = False,
 ) -> GAN:
     """Builds the vanilla GAN of the chapter, with its optimizers.
 
@@ -70,7 +70,7 @@ def vanilla_gan(
       image_shape: channels, height and width.
       device: where the tensors are.
       tuned: see :class:`GAN`.
-      compiled: whether the losses, with their gradients, pass through ``torch.compile``.
+      compiled: whether the losses, with their gradients, pass through ``torch.compile``; a text names its mode.
 
     Returns:
       The model.

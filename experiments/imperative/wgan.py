@@ -40,7 +40,7 @@ class WGAN(nn.Module):
         penalty_weight: float = 10.0,
         device: str = "cpu",
         tuned: bool = False,
-        compiled: bool = False,
+        compiled: bool | str = False,
     ):
         super().__init__()
         if compiled:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+import jaxgan
 from jaxgan.config import to_json
 from jaxgan.errors import UserError, unknown_choice, writing
 from jaxgan.export.formats import FORMATS, Encoded, parameters_taken
@@ -67,7 +68,8 @@ def manifest(run: LoadedRun, encoded: Encoded) -> dict[str, object]:
       A tree for JSON: the file's checksum, its model with the latents it takes and the images it gives, and the
       config, the step and the versions that it comes from.
     """
-    versions = {name: version(name) for name in ("jaxgan", "jax", "flax")} | encoded.about.get("versions", {})
+    versions = {"jaxgan": jaxgan.__version__} | {name: version(name) for name in ("jax", "flax")}
+    versions |= encoded.about.get("versions", {})
     return {
         "sha256": hashlib.sha256(encoded.content).hexdigest(),
         "model": run.config.method.title,

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, UInt8
 
+import jaxgan
 from jaxgan import data
 from jaxgan.config import Config
 from jaxgan.data import Dataset, Stream
@@ -253,7 +254,9 @@ def _evaluation(
             importance_samples=importance_samples,
         ),
         protocol.summarize(found, floors),
-        {"python": platform.python_version()} | {name: version(name) for name in ("jaxgan", "jax", "numpy")},
+        {"python": platform.python_version()}
+        | {"jaxgan": jaxgan.__version__}
+        | {name: version(name) for name in ("jax", "numpy")},
     )
 
 

@@ -16,13 +16,19 @@ from jaxgan.config import Config
 from jaxgan.data import Dataset
 from jaxgan.methods import build
 from jaxgan.runs import console
-from jaxgan.runs.train import Progress, train
+from jaxgan.runs.train import SECONDS_PER_CALL, Progress, train
 
 WARM_UP = 2  # calls left out: the first compiles, the second is short
 
 
 def measure(
-    config: Config, dataset: Dataset, devices: Sequence[jax.Device], *, steps: int, memory_every: int = 1000
+    config: Config,
+    dataset: Dataset,
+    devices: Sequence[jax.Device],
+    *,
+    steps: int,
+    memory_every: int = 1000,
+    seconds_per_call: float = SECONDS_PER_CALL,
 ) -> dict[str, Any]:
     """Trains by the loop that every recipe runs, with its progress bar, rows, checkpoints and samples.
 
@@ -32,6 +38,7 @@ def measure(
       devices: one device.
       steps: how many at least; the last epoch is finished.
       memory_every: steps between two measurements of memory.
+      seconds_per_call: how long a call should take.
 
     Returns:
       ``steps``; ``calls`` and ``between``, the seconds inside each call of the compiled program and from there to the
@@ -60,7 +67,8 @@ def measure(
         console.progress_bar(Console(file=nowhere, force_terminal=True)) as show,
     ):
         run = dataclasses.replace(config.run, workdir=Path(folder, "run"), epochs=epochs)
-        train(dataclasses.replace(config, run=run), method, dataset, devices, resume=False, stop=stop, report=report)
+        how = {"stop": stop, "report": report, "seconds_per_call": seconds_per_call}
+        train(dataclasses.replace(config, run=run), method, dataset, devices, resume=False, **how)
     return {"steps": step, "calls": inside[WARM_UP:], "between": between[WARM_UP:], "memory": memory}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -83,6 +84,21 @@ def jaxgan(config: Config, dataset: Dataset, devices: Sequence[jax.Device], *, m
     Returns:
       The program.
     """
+    return training(config, dataset, devices, method=method).train
+
+
+class Training(NamedTuple):
+    """A run that goes on, and the program that it repeats."""
+
+    train: Train
+    lowered: jax.stages.Lowered
+    compiled: jax.stages.Compiled
+
+
+def training(
+    config: Config, dataset: Dataset, devices: Sequence[jax.Device], *, method: Method | None = None
+) -> Training:
+    """Compiles the program as `jaxgan` does, and keeps it for who asks what it costs."""
     image_shape, everywhere, seed = dataset.images.shape[1:], replicated(devices), config.run.seed
     method = method or build(config.method, image_shape=image_shape, axis_name=mapped_axis(devices))
     program = compile_program(
@@ -93,28 +109,36 @@ def jaxgan(config: Config, dataset: Dataset, devices: Sequence[jax.Device], *, m
     )
     carry, epoch = program.init(seeds), 0
 
+    def inputs(stop: int) -> Inputs:
+        order = jax.device_put(epoch_order(len(images), seed=seed, epoch=epoch), everywhere)
+        return Inputs(images, labels, order, seeds, np.int32(stop))
+
+    lowered = program.train_steps.lower(carry, inputs(1))
+    compiled = lowered.compile()
+
     def train(steps: int) -> None:
         nonlocal carry, epoch
-        order = jax.device_put(epoch_order(len(images), seed=seed, epoch=epoch), everywhere)
-        stop = np.int32(int(carry.state.step) + steps)
-        carry = jax.block_until_ready(program.train_steps(carry, Inputs(images, labels, order, seeds, stop)))
+        stop = int(carry.state.step) + steps
+        carry = jax.block_until_ready(compiled(carry, inputs(stop)))
         epoch += 1
+        if int(carry.state.step) < stop:
+            raise FloatingPointError(f"a metric is not finite after step {int(carry.state.step) - 1}")
 
     train(1)
-    return train
+    return Training(train, lowered, compiled)
 
 
-def pytorch(config: Config, dataset: Dataset, device: str, *, compiled: bool = False) -> Train:
+def pytorch(config: Config, dataset: Dataset, device: str, *, compiled: bool | str = False) -> Train:
     """Makes and warms up the PyTorch twin; images stay on the device, and its loop fetches nothing from there.
 
-    Compiled, its losses pass through ``torch.compile``. It then also has fused Adam, no gradient that no update uses,
-    and channels last.
+    Compiled, its losses pass through ``torch.compile``, of a mode if ``compiled`` names one. It then also has fused
+    Adam, no gradient that no update uses, and channels last.
     """
     import torch
     from imperative.training import batch, on_device
     from imperative.twins import twin_of
 
-    twin = twin_of(config.method, device=device, tuned=compiled, compiled=compiled)
+    twin = twin_of(config.method, device=device, tuned=bool(compiled), compiled=compiled)
     if compiled:
         twin.to(memory_format=torch.channels_last)
     images, size, done = on_device(np.asarray(dataset.images), device), config.run.batch_size, 0
@@ -125,6 +149,8 @@ def pytorch(config: Config, dataset: Dataset, device: str, *, compiled: bool = F
         order, sums = torch.randperm(len(images), device=device), 0.0
         for i in range(steps):
             start = i % steps_per_epoch * size
+            if compiled:
+                torch.compiler.cudagraph_mark_step_begin()  # from here on CUDA graphs may write over earlier results
             sums += torch.stack(list(twin.train_step(batch(images, order[start : start + size]), done).values()))
             done += 1
         sums.tolist()  # waits for the device

@@ -1,0 +1,170 @@
+"""What the accelerator study keeps of a broken measurement, and what it writes."""
+
+import functools
+import json
+import os
+import re
+import time
+
+import jax
+import numpy as np
+import pytest
+from studies import accelerator
+from studies.chip import fast, report, right, worker
+from studies.chip.recipes import Setting
+from studies.chip.worker import Done, Failed, Row, Task
+
+CARD = {"cards": {"an abacus": {"machine": "a desk", "command": "python accelerator.py"}}, "done": [], "rows": []}
+
+
+def rows(count, *, then):
+    """A measurement that gives rows, and then fails, hangs, dies or ends."""
+    yield from (Row("calls", {"number": i}, {"XLA_FLAGS": os.environ["XLA_FLAGS"]}) for i in range(count))
+    {"fails": lambda: 1 / 0, "hangs": lambda: time.sleep(60), "dies": lambda: os.abort(), "ends": lambda: None}[then]()
+
+
+@pytest.fixture(scope="module")
+def answered():
+    """What comes of tasks of every kind, one after the other."""
+    thens = ("ends", "fails", "hangs", "dies", "ends", "ends")
+    made = [Task("right", f"{i} {then}", rows, {"count": i, "then": then}) for i, then in enumerate(thens)]
+
+    def until(task):
+        now = time.monotonic()
+        return now + 100 * (task.name != "5 ends"), now + (3 if "hangs" in task.name else 100)
+
+    return list(worker.answers([*made[:4], made[4]._replace(flags="--xla_gpu_autotune_level=4"), made[5]], until=until))
+
+
+def ends(answered):
+    return [answer for _, answer in answered if not isinstance(answer, Row)]
+
+
+@pytest.mark.slow
+def test_a_task_that_fails_dies_or_hangs_costs_no_other(answered):
+    done, failed, hung, died, later, left_out = ends(answered)
+    assert isinstance(done, Done)
+    assert isinstance(later, Done)
+    assert failed == Failed("ZeroDivisionError: division by zero")
+    assert "ended with code -" in died.why
+    assert hung == worker.STOPPED
+    assert left_out == Failed("no time was left")
+
+
+@pytest.mark.slow
+def test_rows_before_a_failure_are_kept_and_flags_reach_the_process(answered):
+    kept = [[a.values["XLA_FLAGS"] for t, a in answered if t.name[0] == i and isinstance(a, Row)] for i in "012345"]
+    assert [len(each) for each in kept] == [0, 1, 2, 3, 4, 0]
+    assert ["autotune_level" in flags for flags in (kept[3][0], kept[4][0])] == [False, True]
+
+
+def test_rows_of_equal_keys_become_one_and_cards_stay_apart():
+    results = {"cards": {}, "done": [], "rows": []}
+    for card, value in (("a", {"x": 1}), ("a", {"y": 2}), ("b", {"x": 3}), ("a", {"x": 4})):
+        report.add(results, card, Row("speed", {"method": "dcgan"}, value))
+    assert [(row["card"], row["values"]) for row in results["rows"]] == [("a", {"x": 4, "y": 2}), ("b", {"x": 3})]
+
+
+def test_the_report_relates_speed_to_what_the_card_can_do(tmp_path):
+    results = json.loads(json.dumps(CARD))
+    key = {"method": "dcgan", "images per step": 64, "precision": "default", "program": "jaxgan"}
+    for row in (
+        Row("ceilings", {"ceiling": "matrix product, default"}, {"TFLOP/s": 50.0}),
+        Row("ceilings", {"ceiling": "copy"}, {"GB/s": 2000.0}),
+        Row("speed", key, {"steps/s": 1234.5, "TFLOP/s": 5.0, "GB/s": 500.0}),
+        Row("problems", {"task": "fast steps vae"}, {"reason": "ended | with code -6"}),
+    ):
+        report.add(results, "an abacus", row)
+    text = report.write(results, tmp_path).read_text()
+    assert "| dcgan | 64 | default | jaxgan | 1,234 | 5.00 | 500 | 10.0 | 25.0 |" in text
+    assert "ended \\| with code -6" in text
+    assert report.read(tmp_path / "results.json") == results
+    report.forget_problem(results, "an abacus", "fast steps vae")
+    assert "Without a result" not in report.markdown(results)
+
+
+def test_parts_share_the_time_in_the_order_given():
+    ends = accelerator.part_ends(("good", "fast"), 100.0, 65.0)
+    assert ends == {"good": 125.0, "fast": pytest.approx(165.0)}
+
+
+def test_each_task_has_its_own_name_and_a_table():
+    listed = accelerator.tasks(accelerator.Options(), "gpu")
+    assert len({task.name for task in listed}) == len(listed) > 60
+    assert {task.part for task in listed} == set(accelerator.PARTS)
+    assert [task for task in listed if task.flags and task.flags not in task.arguments.values()] == []
+
+
+def test_equal_steps_are_no_distance_apart_and_others_are():
+    tree = {"a": np.array([3.0, 4.0])}
+    assert right.apart(tree, tree) == 0
+    assert right.apart({"a": np.array([3.0, 4.5])}, tree) == pytest.approx(0.1)
+    assert right.metrics_apart({"x": 1.1, "y": 0.001}, {"x": 1.0, "y": 0.0}) == pytest.approx(0.1)
+
+
+def test_the_optimizer_of_the_comparison_keeps_the_gradients():
+    optimizer, params = right.recording(), {"w": np.ones(3, np.float32)}
+    gradients = {"w": np.array([1.0, -2.0, 3.0], np.float32)}
+    updates, state = optimizer.update(gradients, optimizer.init(params), params)
+    np.testing.assert_array_equal(state[1]["w"], gradients["w"])
+    np.testing.assert_allclose(updates["w"], -1e-3 * np.sign(gradients["w"]), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_adjoint_pair_is_right_here_and_a_broken_one_is_seen(monkeypatch):
+    found = [row.values for row in right.convolutions(Setting(small=True))]
+    assert max(max(values.values()) for values in found) < 1e-5
+    monkeypatch.setattr(right, "LAYERS", {"4 to 1": right.LAYERS["4 to 1"]})
+    monkeypatch.setattr(right, "weight_gradient", lambda x, y, **how: 1.01 * jax.numpy.ones((4, 4, 128, 1)))
+    (broken,) = right.convolutions(Setting(small=True))
+    assert broken.values["adjoint"] > 1e-3
+
+
+def test_each_form_of_convolution_is_another_program():
+    arrays = [jax.ShapeDtypeStruct(shape, "float32") for shape in ((2, 7, 7, 5), (4, 4, 4, 5))]
+    texts = []
+    for patched in fast.patches().values():
+        with patched:
+            up = functools.partial(fast.bilinear.transposed_convolution, strides=(2, 2), padding=(1, 1))
+            texts.append(str(jax.make_jaxpr(up)(*arrays)))
+    assert ["custom_vjp" in text for text in texts] == [True, True, False]
+    assert ["platform_index" in text for text in texts] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--parts", "rigth"], "--parts: 'rigth' is not known.*did you mean 'right'"),
+        (["--methods", "dcgn"], "--methods: 'dcgn' is not known.*did you mean 'dcgan'"),
+        (["--seconds", "0"], "--seconds: 0.0 is not allowed"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_writes_nothing(flags, words, capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        accelerator.main([*flags, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert re.search(words, line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_machine_without_an_accelerator_is_told_of_small(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(worker, "identify", lambda: {"card": "cpu", "platform": "cpu", "machine": "a desk"})
+    with pytest.raises(SystemExit) as ended:
+        accelerator.main(["--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "JAX finds no GPU or TPU here; add --small" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_whole_small_run_leaves_a_report_to_which_a_second_adds(mnist_dir, tmp_path):
+    flags = ["--small", "--methods", "vanilla_gan", "--data-dir", str(mnist_dir), "--out", str(tmp_path)]
+    accelerator.main([*flags, "--seconds", "400"])
+    first = report.read(tmp_path / "results.json")
+    assert {row["table"] for row in first["rows"]} == set(report.TABLES) - {"flags", "forms", "problems"}
+    began = time.monotonic()
+    accelerator.main([*flags, "--parts", "good", "right"])
+    assert time.monotonic() - began < 60
+    assert report.read(tmp_path / "results.json")["rows"] == first["rows"]
+    assert (tmp_path / "report.md").read_text().count("| vanilla_gan |") > 8
