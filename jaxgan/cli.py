@@ -260,6 +260,21 @@ def sample(
     print(sample_run(workdir, out=out, best=best, **how))
 
 
+def list_runs(
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs"),
+) -> None:
+    """List the runs in a folder: method, data, progress, size on disk, last metric, and whether they can go on.
+
+    Args:
+        folder: Where the runs are, however deep.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.runs import overview
+
+    found = overview.find_runs(folder)
+    Console().print(overview.table(found, root=folder) if found else f"There is no run in {escape(str(folder))}.")
+
+
 def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndarray, "classes columns h w c"]:
     """Picks the first images of every class, for a figure with a row per class.
 
@@ -294,7 +309,7 @@ def _require_picture(out: Path) -> None:
 
 
 DATA_COMMANDS = {"list": list_data, "show": show_data, "prepare": prepare_data}
-COMMANDS = {"sample": sample, "evaluate": evaluate, "export": export_run}
+COMMANDS = {"runs": list_runs, "sample": sample, "evaluate": evaluate, "export": export_run}
 
 if __name__ == "__main__":
     main()

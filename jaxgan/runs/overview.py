@@ -1,0 +1,116 @@
+"""The runs in a folder, as a table: what each trains, how far it is, and what it last measured."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rich import box
+from rich.markup import escape
+from rich.table import Column, Table
+
+from jaxgan.errors import UserError
+from jaxgan.runs.checkpoints import latest_step
+from jaxgan.runs.tracking import read_rows
+from jaxgan.runs.workdir import Workdir, load_config
+
+SHOWN = ("frechet_distance", "test_loss", "test_negative_elbo", "generator_loss", "loss")  # the first that there is
+
+
+class Overview(NamedTuple):
+    """One run, as far as its files tell without loading a checkpoint.
+
+    Attributes:
+      folder: its folder.
+      kind: its method; empty if its config cannot be read.
+      data: what it trains on.
+      epoch: how far its metrics go.
+      epochs: how far it is to go.
+      step: its newest checkpoint, from which it goes on; None without any.
+      metrics: its last row.
+      size: bytes on disk.
+      fault: why it cannot be read; empty if it can.
+    """
+
+    folder: Path
+    kind: str
+    data: str
+    epoch: float
+    epochs: int
+    step: int | None
+    metrics: dict[str, float]
+    size: int
+    fault: str = ""
+
+    @property
+    def state(self) -> str:
+        """Whether the run is finished, goes on when its command is given again, or has nothing to go on from."""
+        if self.fault:
+            return "damaged"
+        if self.step is None:
+            return "nothing saved"
+        return "finished" if self.epoch >= self.epochs else f"goes on from step {self.step}"
+
+
+def find_runs(root: Path) -> list[Overview]:
+    """Finds the runs in a folder and in those in it, in the order of their names.
+
+    Args:
+      root: the folder; that of a run is one itself.
+
+    Returns:
+      The runs; one whose files are damaged says so.
+
+    Raises:
+      UserError: if there is no such folder.
+    """
+    if not root.is_dir():
+        raise UserError(f"FOLDER: {str(root)!r} is no folder, give one that holds runs")
+    return [_overview(Workdir(folder)) for folder in sorted(_folders(root))]
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    for folder, inside, files in os.walk(root):
+        if "config.json" in files:
+            yield Path(folder)
+            inside.clear()  # a run holds no runs
+        inside[:] = [name for name in inside if not name.startswith(".")]
+
+
+def _overview(workdir: Workdir) -> Overview:
+    size = sum(file.lstat().st_size for file in workdir.root.rglob("*") if file.is_file())
+    try:
+        config = load_config(workdir)
+        rows = read_rows(workdir.metrics)
+    except UserError as error:
+        return Overview(workdir.root, "", "", 0.0, 0, None, {}, size, str(error))
+    assert config is not None
+    last = dict(rows[-1]) if rows else {}
+    step, run = latest_step(workdir.checkpoints), config.run
+    return Overview(workdir.root, config.kind, run.data, last.get("epoch", 0.0), run.epochs, step, last, size)
+
+
+def table(runs: list[Overview], *, root: Path) -> Table:
+    """Makes a table of runs.
+
+    Args:
+      runs: from :func:`find_runs`.
+      root: the folder that they are in.
+
+    Returns:
+      The table, with a row for each run.
+    """
+    numbers = [Column(name, justify="right") for name in ("epoch", "size")]
+    made = Table(Column("run", overflow="fold"), "method", "data", *numbers, "last metric", "state", box=box.SIMPLE)
+    for run in runs:
+        found = next((name for name in SHOWN if name in run.metrics), None)
+        made.add_row(
+            escape(os.path.relpath(run.folder, root)),
+            run.kind,
+            escape(Path(run.data).name),
+            f"{run.epoch:.4g}/{run.epochs}",
+            f"{run.size / 1e6:.1f} MB",
+            f"{found} {run.metrics[found]:.4g}" if found else "",
+            run.state,
+        )
+    return made
