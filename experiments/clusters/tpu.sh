@@ -1,0 +1,20 @@
+#!/bin/bash
+# The DCGAN on a Cloud TPU slice from the queue of spot machines: bash experiments/clusters/tpu.sh, from the clone. Not run.
+# v5litepod-8 is one host with 8 chips, v5litepod-32 eight hosts with 4 chips each; for several hosts ON_HOSTS is a folder
+# that all of them mount, such as NFS.
+# Preempted: the hosts are gone, and what was trained since the last checkpoint is trained again.
+# Resumed: by this script, which asks for a new slice, if ON_HOSTS outlives the slice.
+set -euo pipefail
+zone=${ZONE:-us-west4-a} slice=${SLICE:-v5litepod-8} folder=${ON_HOSTS:-runs}
+
+on_all() { gcloud compute tpus tpu-vm ssh gan --zone "$zone" --worker=all --command "$1"; }
+
+gcloud compute tpus queued-resources delete gan --zone "$zone" --force --quiet || true # of a slice that was taken away
+gcloud compute tpus queued-resources create gan --node-id gan --zone "$zone" --accelerator-type "$slice" \
+  --runtime-version v2-alpha-tpuv5-lite --spot
+until [[ $(gcloud compute tpus queued-resources describe gan --zone "$zone" --format 'value(state.state)') == ACTIVE ]]; do
+  sleep 30
+done
+gcloud compute tpus tpu-vm scp . gan:jaxgan --recurse --zone "$zone" --worker=all
+on_all "sudo apt-get install -y python3.11-venv && python3.11 -m venv env && env/bin/pip install -e jaxgan 'jax[tpu]'"
+on_all "env/bin/python jaxgan/experiments/dcgan.py --workdir $folder/dcgan"
