@@ -19,7 +19,7 @@ SHAPES = "v5e takes chips in a shape, such as v5e:2x2"
     [
         (
             ["--target", "v5:2x2"],
-            "--target: 'v5' is not known, choose from v4, v5e, v5p, v6e; did you mean 'v5p'?",
+            "--target: 'v5' is not known, choose from tpu7x, v4, v5e, v5p, v6e; did you mean 'v5p'?",
         ),
         (["--target", "v5e"], f"--target: 'v5e' is not known, {SHAPES}"),
         (["--target", "v5e:2x2x2"], f"{SHAPES}"),
@@ -44,7 +44,8 @@ def test_a_missing_compiler_is_named_with_what_installs_it():
 
 
 def test_the_report_has_a_row_for_each_program_and_its_deviations():
-    row = {"recipe": "dcgan", "target": "v5e:4x4", "parallel": "pmap", "hosts": 4, "batch_per_chip": 4}
+    row = {"recipe": "dcgan", "target": "v5e:4x4", "parallel": "pmap", "hosts": 4, "batch_per_device": 4}
+    row |= {"least_bytes": 4.2e7, "least_seconds": 5.13e-5}
     row |= {"flops": 2.5e8, "argument_bytes": 6e7, "temporary_bytes": 0, "aliased": 73, "state_arrays": 74}
     row |= {"collectives": {"all-reduce": 31}, "collective_bytes": 1_704_728, "gradient_bytes": 1_686_784}
     row |= {"products": 37, "products_taken_apart": 4, "deviations": []}
@@ -54,10 +55,19 @@ def test_the_report_has_a_row_for_each_program_and_its_deviations():
     words = compile_for.report(results)
     assert "Compiled by the TPU compiler, not run." in words
     first, second = (line for line in words.splitlines() if line.startswith("| dcgan"))
-    cells = ["v5e:4x4, 4 hosts", "pmap", "4", "250.0", "60.00", "0.00", "73 of 74"]
+    cells = ["v5e:4x4, 4 hosts", "pmap", "4", "250.0", "42.0", "51.3", "60.00", "0.00", "73 of 74"]
     assert first.split(" | ")[1:] == [*cells, "31 all-reduce", "1.70", "1.69", "37 (4)", "none |"]
     assert second.endswith("| .count is not donated |")
     assert "- v4:1: no complaint" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "operations", "bytes_moved", "expected"),
+    [("v5e:1x1", 197e9, 1.0, 1e-3), ("v5e:4x4", 1.0, 819e6, 1e-3), ("tpu7x:1x1x1", 2307e9 / 2, 1.0, 1e-3)],
+)
+def test_the_roofline_is_that_of_a_device(name, operations, bytes_moved, expected):
+    target = targets.parse_target(name)
+    assert target.least_seconds(operations=operations, bytes_moved=bytes_moved) == pytest.approx(expected)
 
 
 def test_a_batch_has_at_least_one_image_per_chip():

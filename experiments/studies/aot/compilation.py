@@ -63,7 +63,7 @@ def lower(
 
 
 def fitted(config: Config, target: Target) -> Config:
-    """Gives a recipe a batch of one image per chip where its own is smaller."""
+    """Gives a recipe a batch of one image per device where its own is smaller."""
     return replace(config, run=replace(config.run, batch_size=max(config.run.batch_size, target.count)))
 
 
@@ -80,18 +80,27 @@ def compile_recipe(
       effort: the compiler's effort for fast programs: 0 its default, -1 its least.
 
     Returns:
-      What was found in the program, for one step and one chip.
+      What was found in the program, for one step and one device.
     """
     lowered, carry = lower(config, devices, parallel=parallel)
     compiled = lowered.compile({"exec_time_optimization_effort": effort})
-    program, memory = hlo.parse(compiled.as_text()), compiled.memory_analysis()
+    program, memory, flops = (
+        hlo.parse(compiled.as_text()),
+        compiled.memory_analysis(),
+        compiled.cost_analysis()["flops"],
+    )
+    # The state is read and written, and the batch read, whatever the compiler does.
+    moved = sum(2 * x.size * x.dtype.itemsize for x in jax.tree.leaves(carry))
+    moved += math.prod(MNIST[1:]) * config.run.batch_size // target.count
     step, products = program.collectives(program.body), program.products()
     return {
         "target": target.name,
         "hosts": len({device.process_index for device in devices}),
         "parallel": parallel,
-        "batch_per_chip": config.run.batch_size // target.count,
-        "flops": compiled.cost_analysis()["flops"],
+        "batch_per_device": config.run.batch_size // target.count,
+        "flops": flops,
+        "least_bytes": moved,
+        "least_seconds": target.least_seconds(operations=flops, bytes_moved=moved),
         "argument_bytes": memory.argument_size_in_bytes,
         "temporary_bytes": memory.temp_size_in_bytes,
         "aliased": len(program.aliased),

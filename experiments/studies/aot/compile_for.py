@@ -2,7 +2,7 @@
 
 Run:       python -m pip install -e '.[tpu-aot]'
            python experiments/studies/aot/compile_for.py                            (v5e: one chip, 16 on four hosts)
-           python experiments/studies/aot/compile_for.py --target v6e:2x2 v5p:2x2x1 (also v4, with three dimensions)
+           python experiments/studies/aot/compile_for.py --target v6e:2x2 tpu7x:2x2x1   (also v5p and v4, as 2x2x1)
 Time:      10 min on two CPU cores, 21 programs; half of that with --effort -1
 Expect:    no deviations in any program
 Read:      jaxgan/runtime/program.py, jaxgan/runtime/devices.py
@@ -39,10 +39,14 @@ RECIPES = {module.__name__: module.CONFIG for module in (*chapter.RECIPES, r3gan
 # Left out by default: on one chip the classifier's program copies all of the data into fast memory in every step.
 DEFAULT = tuple(name for name in RECIPES if name != "digit_classifier")
 FRONT_ENDS = ("pmap", "shard_map")
-COLUMNS = ("recipe", "chips", "front end", "images per chip", "MFLOP", "arguments, MB", "temporaries, MB")
+COLUMNS = ("recipe", "chips", "front end", "images per device", "MFLOP", "least MB moved", "least µs")
+COLUMNS += ("arguments, MB", "temporaries, MB")
 COLUMNS += ("state aliased", "exchanges", "MB", "gradients, MB", "products", "deviations")
 LEGEND = """\
-Compiled by the TPU compiler, not run. Numbers are for one chip and one step; memory is that of the whole program.
+Compiled by the TPU compiler, not run. Numbers are for one device and one step; arguments and temporaries are those of
+the whole program. A chip is one device; of TPU7x (Ironwood) it is two.
+The least bytes are those of the state, read and written, and of the batch. The least µs are the roofline: the larger
+of arithmetic over the chip's peak in bfloat16 and of the least bytes over the bandwidth of its memory.
 
 Properties that each program should have; deviations list what it has not:
 
@@ -56,7 +60,7 @@ Properties that each program should have; deviations list what it has not:
 class Options:
     """Compiles the recipes for chips that are not there, and reads the programs."""
 
-    target: tuple[str, ...] = ("v5e:1x1", "v5e:4x4")  # chips in a shape: v4, v5e, v5p or v6e
+    target: tuple[str, ...] = ("v5e:1x1", "v5e:4x4")  # chips in a shape: v4, v5e, v5p, v6e or tpu7x
     recipes: tuple[str, ...] = DEFAULT  # which to compile; digit_classifier, too
     effort: float = 0.0  # of the TPU compiler for fast programs: 0 as in training, -1 its least
     out: Path = Path("runs/compile_for")  # folder for the table and the numbers
@@ -110,8 +114,10 @@ def cells(row: Mapping[str, Any]) -> list[object]:
         row["recipe"],
         row["target"] + (f", {row['hosts']} hosts" if row["hosts"] > 1 else ""),
         row["parallel"],
-        row["batch_per_chip"],
+        row["batch_per_device"],
         f"{row['flops'] / 1e6:,.1f}",
+        f"{row['least_bytes'] / 1e6:,.1f}",
+        f"{row['least_seconds'] * 1e6:,.1f}",
         argument,
         temporary,
         f"{row['aliased']} of {row['state_arrays']}",
