@@ -1,7 +1,7 @@
 """Trains for very many steps with a checkpoint every thousand, and watches memory, open files and the log.
 
 Run:       python experiments/studies/long_run.py                  (--help lists every flag)
-Time:      about 10 min on two idle CPU cores
+Time:      8 min of one CPU core
 Expect:    memory and open files that become level, and a row of metrics for each checkpoint
 Writes:    runs/long_run/ (or --out) with long_run.md
 Read:      jaxgan/runs/train.py, jaxgan/runs/checkpoints.py
