@@ -1,5 +1,6 @@
 """A run read back from its folder, and written to a file for PyTorch."""
 
+import importlib.metadata
 import json
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 import safetensors
 from safetensors.numpy import load_file
 
+import jaxgan
 from jaxgan import cli, interop
 from jaxgan.config import Config, Run, from_json
 from jaxgan.errors import UserError
@@ -187,3 +189,12 @@ def test_an_impossible_file_is_refused_before_the_run_is_read(name, words, tmp_p
 def test_a_folder_for_the_file_that_cannot_be_made_is_named(folder, capsys):
     (folder / "export").touch()
     assert "weights.safetensors' cannot be written (File exists)" in refused(capsys, folder, folder)
+
+
+def test_a_clone_that_is_not_installed_has_no_version(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    assert jaxgan.__version__ == importlib.metadata.version("jaxgan")
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert jaxgan.__version__ == "unknown"
