@@ -1,6 +1,7 @@
 """A run read back from its folder, and written to a file for PyTorch."""
 
 import errno
+import importlib.metadata
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import pytest
 import safetensors
 from safetensors.numpy import load_file
 
+import jaxgan
 from jaxgan import cli, interop
 from jaxgan.config import Config, Run, from_json
 from jaxgan.errors import UserError
@@ -204,3 +206,12 @@ def test_a_full_disk_leaves_the_former_file_and_its_manifest(folder, capsys, mon
     assert "weights.safetensors' cannot be written (No space left on device)" in error
     assert error.count("\n") == 1
     assert {path: path.read_bytes() for path in (folder / "export").iterdir()} == before
+
+
+def test_a_clone_that_is_not_installed_has_no_version(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    assert jaxgan.__version__ == importlib.metadata.version("jaxgan")
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert jaxgan.__version__ == "unknown"

@@ -13,6 +13,7 @@ The same command goes on where an earlier one stopped: what results.json holds o
 Each measurement runs in a process of its own, so that a crash, a hang or a lack of memory costs one row.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +64,10 @@ def study(options: Options) -> Path:
         raise UserError(f"--seconds: {options.seconds} is not allowed, it must be positive and finite")
     began, results = time.monotonic(), report.read(options.out / "results.json")
     found = worker.identify()
-    if found["platform"] in ("cpu", "none") and not options.small:
+    if found["platform"] == "none":
+        named = os.environ.get("JAX_PLATFORMS", "")
+        raise UserError(f"JAX_PLATFORMS: {named!r} gives no device, choose cpu, cuda or tpu, or leave it away")
+    if found["platform"] == "cpu" and not options.small:
         raise UserError("--small: False is not allowed, JAX finds no GPU or TPU here; add --small to try it on a CPU")
     for split in ("train", "test"):
         data.load("mnist", split=split, data_dir=options.data_dir)  # prepared before any clock starts

@@ -158,11 +158,24 @@ def test_a_machine_without_an_accelerator_is_told_of_small(monkeypatch, capsys, 
 
 
 @pytest.mark.slow
-def test_a_whole_small_run_leaves_a_report_to_which_a_second_adds(mnist_dir, tmp_path):
+def test_a_platform_that_is_not_here_is_one_line(monkeypatch, capfd, tmp_path):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(SystemExit) as ended:
+        accelerator.main(["--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert "JAX_PLATFORMS: 'cuda' gives no device" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_whole_small_run_leaves_a_report_to_which_a_second_adds(mnist_dir, tmp_path, monkeypatch):
+    every, left_out = accelerator.tasks, re.compile("bytes .* 2|float32|first steps")
+    monkeypatch.setattr(accelerator, "tasks", lambda *args: [t for t in every(*args) if not left_out.search(t.name)])
     flags = ["--small", "--methods", "vanilla_gan", "--data-dir", str(mnist_dir), "--out", str(tmp_path)]
     accelerator.main([*flags, "--seconds", "400"])
     first = report.read(tmp_path / "results.json")
-    assert {row["table"] for row in first["rows"]} == set(report.TABLES) - {"flags", "forms", "problems"}
+    assert {row["table"] for row in first["rows"]} == set(report.TABLES) - {"first steps", "flags", "forms", "problems"}
     began = time.monotonic()
     accelerator.main([*flags, "--parts", "good", "right"])
     assert time.monotonic() - began < 60

@@ -17,6 +17,8 @@ from studies import machine
 
 from jaxgan.runtime.numerics import fixed_numerics
 
+DRIVERS = ("jax-cuda13-plugin", "jax-cuda12-plugin", "nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "libtpu")
+FIRST_WORD = 120.0  # seconds in which a process must have found its devices
 WORDS = 200  # characters of an error that a report quotes
 
 
@@ -66,10 +68,9 @@ STOPPED = Failed("stopped, its time was up")
 def describe() -> dict[str, Any]:
     """Describes the accelerator of this process: its name, platform and number, and the machine around it."""
     devices = jax.devices()
-    name, platform = devices[0].device_kind, devices[0].platform
-    return {"card": f"{len(devices)} x {name}" if len(devices) > 1 else name, "platform": platform} | {
-        "machine": machine.describe()
-    }
+    card = f"{len(devices)} x {devices[0].device_kind}".removeprefix("1 x ")
+    about = machine.describe(*machine.PACKAGES, *DRIVERS)
+    return {"card": card, "platform": devices[0].platform, "machine": about}
 
 
 def identify() -> dict[str, Any]:
@@ -78,11 +79,13 @@ def identify() -> dict[str, Any]:
         worker = start("", Path(folder))
         try:
             worker.pipe.send(None)
-            return worker.pipe.recv()
+            if worker.pipe.poll(FIRST_WORD):
+                return worker.pipe.recv()
         except EOFError:
-            return {"card": "none", "platform": "none", "machine": "JAX found no device: its process ended"}
+            pass
         finally:
             stop(worker)
+    return {"card": "none", "platform": "none", "machine": ""}
 
 
 def answers(tasks: Sequence[Task], *, until: Callable[[Task], tuple[float, float]]) -> Iterator[tuple[Task, Answer]]:
@@ -157,7 +160,7 @@ def stop(worker: Worker) -> None:
 
 
 def serve(pipe: Connection, flags: str, cache: str) -> None:
-    """Carries out the tasks that come through a pipe until its other end is closed; None asks for `describe`."""
+    """Carries out the tasks that come through a pipe until its other end is closed; after None it only describes."""
     with contextlib.suppress(AttributeError, OSError):
         os.setpgrp()  # so that `stop` ends the children, too
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
@@ -167,8 +170,9 @@ def serve(pipe: Connection, flags: str, cache: str) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError), fixed_numerics():
         while True:
             if (task := pipe.recv()) is None:
-                pipe.send(describe())
-                continue
+                with contextlib.suppress(RuntimeError, AssertionError):  # no device: the other end sees us end
+                    pipe.send(describe())
+                return
             began = time.perf_counter()
             try:
                 for row in task.measure(**task.arguments):
