@@ -16,7 +16,7 @@ from jaxgan.runtime.program import Inputs
 from jaxgan.runtime.replicas import Replicas, compile_replicas, is_numeric
 from tests.programs import stepper, training_data
 
-SHAPE, BATCH, STEPS, COUNT = (6, 5, 1), 4, 3, 2
+SHAPE, BATCH, STEPS = (6, 5, 1), 4, 3
 VANILLA = VanillaGAN(latent_size=3, hidden_units=4)
 # The last one diverges. The second differs from the first in its seed and in its generator's learning rate.
 SEEDS, RATES, RUINED = (7, 8, 7), (1e-3, 3e-3, 1e-3), (1e-3, 1e-3, 1e38)
@@ -24,7 +24,7 @@ FIELDS = {"generator_learning_rate": RATES, "discriminator_learning_rate": RUINE
 
 
 def train(config, *, seeds, fields=None, form=None, devices=1, shape=SHAPE):
-    """Trains replicas for some steps; returns what each has on the host, and pictures of each."""
+    """Trains replicas for some steps; returns what each has on the host."""
     chosen = jax.devices()[:devices]
     fields = {} if fields is None else fields
 
@@ -41,7 +41,7 @@ def train(config, *, seeds, fields=None, form=None, devices=1, shape=SHAPE):
     carry = program.init(seed)
     for stop in (1, STEPS):  # cutting a run into calls changes nothing
         carry = program.train_steps(carry, Inputs(images, labels, order, seed, np.int32(stop)))
-    return jax.device_get(carry), np.asarray(program.sample(carry.state, seed, COUNT))
+    return jax.device_get(carry)
 
 
 def alone(config, seed, *, shape=SHAPE):
@@ -50,8 +50,7 @@ def alone(config, seed, *, shape=SHAPE):
     images, labels, _, _ = one.resident
     order = epoch_order(len(images), seed=seed, epoch=0)
     inputs = Inputs(images, labels, order, np.uint32(seed), np.int32(STEPS))
-    carry = one.program.train_steps(one.start(), inputs)
-    return jax.device_get(carry), np.asarray(one.program.sample(carry.state, np.uint32(seed), COUNT))
+    return jax.device_get(one.program.train_steps(one.start(), inputs))
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +59,14 @@ def single():
     return alone(dataclasses.replace(VANILLA, generator_learning_rate=RATES[1]), SEEDS[1])
 
 
-@pytest.fixture(scope="module", params=["map", "vmap"])
+@pytest.fixture(scope="module", params=[pytest.param("map", marks=pytest.mark.slow), "vmap"])
 def trained(request):
     return train(VANILLA, seeds=SEEDS, fields=FIELDS, form=request.param)
 
 
 def assert_same_run(found, replica, expected, *, tolerance=1e-5):
-    (carry, pictures), (own, drawn) = found, expected
     close = lambda a, b: np.testing.assert_allclose(a[replica], b, rtol=tolerance, atol=tolerance)
-    jax.tree.map(close, carry, own)
-    assert np.max(np.abs(pictures[replica].astype(int) - drawn)) <= 1
+    jax.tree.map(close, found, expected)
 
 
 def test_a_replica_is_the_run_of_its_own_seed_and_learning_rate(trained, single):
@@ -77,9 +74,8 @@ def test_a_replica_is_the_run_of_its_own_seed_and_learning_rate(trained, single)
 
 
 def test_a_replica_that_diverges_stops_alone(trained):
-    carry, _ = trained
-    assert carry.state.step.tolist() == carry.count.tolist() == [STEPS, STEPS, 1]
-    assert np.isfinite(carry.metric_sums["generator_loss"]).tolist() == [True, True, False]
+    assert trained.state.step.tolist() == trained.count.tolist() == [STEPS, STEPS, 1]
+    assert np.isfinite(trained.metric_sums["generator_loss"]).tolist() == [True, True, False]
 
 
 @pytest.mark.slow
