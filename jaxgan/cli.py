@@ -147,6 +147,7 @@ def evaluate(
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    replica: int | None = None,
     data_name: Annotated[str, tyro.conf.arg(name="data", metavar="NAME")] = "mnist",
     data_dir: Folder = None,
 ) -> None:
@@ -163,11 +164,12 @@ def evaluate(
         out: The JSON file to write; default: evaluation.json in WORKDIR, or none for a file of samples.
         best: Evaluate the checkpoint that --keep-best kept, and write best_evaluation.json.
         last: Use the parameters of the last step, not the averaged ones.
+        replica: Which replica of a run that has several; default: all, their mean and deviation.
         data_name: The data set to compare a file of samples with; a run knows its own.
         data_dir: Root of prepared data sets; default: that of the run, TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     # JAX is slow to import, and the data commands do not need it.
-    from jaxgan.evaluation.report import table
+    from jaxgan.evaluation.report import replica_table, table
     from jaxgan.runs import evaluate
     from jaxgan.runs.workdir import write_atomically
 
@@ -178,13 +180,13 @@ def evaluate(
     if not 0 <= seed < seed + seeds <= 2**32 or seeds < 1:
         raise UserError(f"--seeds: {seeds} from --seed {seed} are not allowed, they must be 1 or more below {2**32}")
     if workdir is not None:
-        found = evaluate.evaluate_run(
-            workdir, count=count, seeds=range(seed, seed + seeds), averaged=not last, best=best, data_dir=data_dir
-        )
+        chosen = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir}
+        found = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **chosen)
         out = out or workdir / ("best_evaluation.json" if best else "evaluation.json")
     else:
-        if seeds > 1 or best or last:
-            raise UserError("--samples: a file holds one set of samples; --seeds, --best and --last are for WORKDIR")
+        if seeds > 1 or best or last or replica is not None:
+            others = "--seeds, --best, --last and --replica"
+            raise UserError(f"--samples: a file holds one set of samples; {others} are for WORKDIR")
         assert samples is not None
         found = evaluate.evaluate_file(samples, data_name=data_name, count=count, seed=seed, data_dir=data_dir)
     try:
@@ -193,6 +195,8 @@ def evaluate(
                 write_atomically(out, found.to_json())
     finally:
         Console().print(table(found))
+    if found.replicas:
+        Console().print(replica_table(found))
     if out is not None:
         print(out)
 
@@ -210,6 +214,7 @@ def export_run(
     format: Literal["stablehlo", "onnx", "torch"],
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    replica: int | None = None,
 ) -> None:
     """Write the networks of a run, from its newest checkpoint, to a file that other programs read.
 
@@ -221,11 +226,12 @@ def export_run(
             a safetensors file of all networks, for load_state_dict of a module with the same layer names.
         out: The file to write; default: generator.stablehlo, generator.onnx or weights.safetensors in WORKDIR/export.
         last: Use the parameters of the last step, not the averaged ones.
+        replica: Which replica of a run that has several; default: the first.
     """
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.export import export
 
-    print(export(workdir, format=format, out=out, averaged=not last))
+    print(export(workdir, format=format, out=out, averaged=not last, replica=replica))
 
 
 def sample(
@@ -237,6 +243,7 @@ def sample(
     truncation: float | None = None,
     best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    replica: int | None = None,
 ) -> None:
     """Draw samples of a run: one picture, an array file that `jaxgan evaluate --samples` reads, or a folder of PNGs.
 
@@ -249,6 +256,7 @@ def sample(
         truncation: Factor on the latents, from 0 to 1: fewer bad samples, and less variety; default: that of the run.
         best: Draw from the checkpoint that --keep-best kept.
         last: Use the parameters of the last step, not the averaged ones.
+        replica: Which replica of a run that has several; default: the first.
     """
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.runs.sample import sample_run
@@ -257,7 +265,7 @@ def sample(
         raise UserError(f"--labels: {wrong[0]!r} is not allowed, give numbers of classes, or all")
     chosen = None if labels == ("all",) else [int(label) for label in labels]
     how = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last}
-    print(sample_run(workdir, out=out, best=best, **how))
+    print(sample_run(workdir, out=out, best=best, replica=replica, **how))
 
 
 def list_runs(

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -31,6 +33,8 @@ class Run:
     image_size: int | None = number(None)  # height and width to resize your pictures or a stream to; None: as they are
     accumulate: int = number(1)  # parts of a device's batch, one after the other; batch norm is by part
     seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
+    replicas: int = number(1, high=1024)  # runs trained as one program, of the seeds seed, seed + 1 and so on
+    sweep: tuple[str, ...] = ()  # FIELD=NUMBER,NUMBER of the method: replicas for each, or each combination of several
     devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
     parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap in one process
     platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best one present
@@ -57,12 +61,18 @@ class Run:
         if isinstance(self.data, str) and is_path(self.data):  # to be found again from another folder
             with contextlib.suppress(RuntimeError):
                 object.__setattr__(self, "data", str(Path(self.data).expanduser().absolute()))
-        object.__setattr__(self, "sample_epochs", tuple(self.sample_epochs))
+        for name in ("sample_epochs", "sweep"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
     def profiled(self) -> range:
         """The steps that ``profile`` names, none without; raises UserError if it is no such thing."""
         return range(0) if self.profile is None else steps_between("--profile", self.profile)
+
+    @property
+    def several(self) -> bool:
+        """Whether this is a run of replicas."""
+        return self.replicas > 1 or bool(self.sweep)
 
 
 # The numbers of a run do not depend on these, so they may differ when it goes on.
@@ -168,6 +178,94 @@ def validate(config: Config) -> None:
         raise UserError(f"--keep-best: {config.run.keep_best!r} needs --evaluate-every, the epochs between evaluations")
     for epoch in config.run.sample_epochs:
         _check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
+    _ = replica_configs(config)  # raises for a sweep of no such fields or values
+    if config.run.several:
+        _check_replicas(config.run)
+
+
+def _check_replicas(run: Run) -> None:
+    """Refuses what does not go together with more than one replica."""
+    flag = "--sweep" if run.sweep else "--replicas"
+    if run.input == "stream":
+        raise UserError(f"{flag}: replicas need all images in memory, each has its own order; leave out --input stream")
+    if run.keep_best != "none":
+        raise UserError(f"--keep-best: {run.keep_best!r} is for a single run and not for the replicas of {flag}")
+    if run.debug_nans:
+        raise UserError(f"--debug-nans: is for a single run and not for the replicas of {flag}; train that seed alone")
+
+
+def real_fields(config: Config) -> list[str]:
+    """The fields of the method that are real numbers; those that count are not."""
+    hints = typing.get_type_hints(type(config.method))
+    names = [f.name for f in dataclasses.fields(config.method)]
+    return [name for name in names if float in (hints[name], *typing.get_args(hints[name]))]
+
+
+def swept_fields(config: Config) -> dict[str, tuple[float, ...]]:
+    """Reads the sweep of a run.
+
+    Args:
+      config: the experiment.
+
+    Returns:
+      The values of each field of the method that is swept.
+
+    Raises:
+      UserError: if a field is none of the method, or no real number, or a value is not allowed for it.
+    """
+    found, real = {}, real_fields(config)
+    bounds = {f.name: f.metadata for f in dataclasses.fields(config.method)}
+    for text in config.run.sweep:
+        name, equals, values = str(text).partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            near = f"{real[0]}=1e-4,3e-4" if real else "FIELD=1e-4,3e-4"
+            raise UserError(f"--sweep: {text!r} is not allowed, it must be FIELD=NUMBER,NUMBER, such as {near}")
+        if name not in real:
+            raise unknown_choice("--sweep: field", name, real)
+        if name in found:
+            raise UserError(f"--sweep: {name!r} is given twice, give all of its numbers at once")
+        try:
+            found[name] = tuple(float(value) for value in values.split(","))
+        except ValueError:
+            raise UserError(f"--sweep: {values!r} is not allowed for {name}, it must be NUMBER,NUMBER") from None
+        for value in found[name]:
+            _check(f"--sweep: {name}", value, float, bounds[name])
+    return found
+
+
+def replica_configs(config: Config) -> list[Config]:
+    """Lists the configs of the runs that a config stands for.
+
+    Args:
+      config: the experiment.
+
+    Returns:
+      A config of a single run for each replica: for each combination of swept values, the last field's changing
+      fastest, ``replicas`` seeds.
+
+    Raises:
+      UserError: if the sweep is not allowed, or the replicas or their seeds are too many.
+    """
+    run, swept = config.run, swept_fields(config)
+    bounds = {f.name: f.metadata["high"] for f in dataclasses.fields(run) if f.name in ("replicas", "seed")}
+    count = run.replicas * math.prod(map(len, swept.values()))
+    if count > bounds["replicas"]:
+        raise UserError(f"--sweep: {count} replicas are not allowed, they must be at most {bounds['replicas']}")
+    if run.seed + run.replicas > bounds["seed"]:
+        raise UserError(
+            f"--replicas: {run.replicas} seeds from {run.seed} on are not allowed, they must be below {bounds['seed']}"
+        )
+    if not run.several:
+        return [config]
+    return [
+        Config(
+            dataclasses.replace(config.method, **dict(zip(swept, values, strict=True))),
+            dataclasses.replace(run, seed=run.seed + number, replicas=1, sweep=()),
+        )
+        for values in itertools.product(*swept.values())
+        for number in range(run.replicas)
+    ]
 
 
 def check_schedules(config: Config, *, total_steps: int, steps_per_epoch: int) -> list[str]:

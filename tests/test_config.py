@@ -1,10 +1,11 @@
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 
-from jaxgan.config import Config, Run, changed_fields, from_json, to_json, validate
+from jaxgan.config import Config, Run, changed_fields, from_json, replica_configs, to_json, validate
 from jaxgan.errors import UserError
 from jaxgan.methods import METHODS
 from jaxgan.methods.vanilla_gan import VanillaGAN
@@ -57,6 +58,49 @@ def test_every_default_config_is_valid_and_comes_back_from_json(name):
     validate(config)
     assert config.kind == name
     assert from_json(to_json(config), source="here") == config
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"replicas": 0}, "--replicas: 0 is not allowed, it must be at least 1 and at most 1024"),
+        ({"replicas": 2, "seed": 2**32 - 1}, "--replicas: 2 seeds from 4294967295 on are not allowed"),
+        ({"replicas": 2, "input": "stream"}, "--replicas: replicas need all images in memory"),
+        (
+            {"replicas": 2, "debug_nans": True},
+            "--debug-nans: is for a single run and not for the replicas of --replicas",
+        ),
+        (
+            {"sweep": ("beta1=0,0.5",), "keep_best": "recall", "evaluate_every": 1},
+            "--keep-best: 'recall' is for a single",
+        ),
+        (
+            {"sweep": ("beta1",)},
+            "--sweep: 'beta1' is not allowed, it must be FIELD=NUMBER,NUMBER, such as negative_slope=",
+        ),
+        (
+            {"sweep": ("beta_1=0,0.5",)},
+            "--sweep: field: 'beta_1' is not known, choose from beta1, .*did you mean 'beta1'",
+        ),
+        ({"sweep": ("hidden_units=8,16",)}, "--sweep: field: 'hidden_units' is not known, choose from beta1,"),
+        ({"sweep": ("beta1=0,half",)}, "--sweep: '0,half' is not allowed for beta1, it must be NUMBER,NUMBER"),
+        ({"sweep": ("beta1=0,1",)}, "--sweep: beta1: 1.0 is not allowed, it must be at least 0 and below 1"),
+        ({"sweep": ("beta1=0", "beta1=0.5")}, "--sweep: 'beta1' is given twice"),
+        ({"sweep": ("beta1=0,0.5",), "replicas": 1024}, "--sweep: 2048 replicas are not allowed"),
+    ],
+)
+def test_replicas_that_cannot_be_are_refused_in_words(fields, words):
+    with pytest.raises(UserError, match=f"^{words}"):
+        validate(with_fields(**fields))
+
+
+def test_each_combination_of_swept_values_has_as_many_seeds_as_replicas():
+    config = with_fields(seed=5, replicas=2, sweep=("beta1=0,0.5", "generator-learning-rate=1e-4,2e-4"))
+    found = replica_configs(from_json(to_json(config), source="here"))
+    own = [(each.method.beta1, each.method.generator_learning_rate, each.run.seed) for each in found]
+    assert own == list(itertools.product((0.0, 0.5), (1e-4, 2e-4), (5, 6)))
+    assert not any(each.run.several for each in found)
+    assert replica_configs(with_fields()) == [with_fields()]
 
 
 def test_a_config_comes_back_from_json(tmp_path):

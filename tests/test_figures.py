@@ -62,6 +62,20 @@ def test_training_curves_have_a_panel_for_each_unit_and_a_line_a_metric(epochs):
     ]
 
 
+def test_curves_of_replicas_are_a_mean_within_their_range():
+    rows = [
+        {"step": i, "epoch": i, "replica": r, "generator_loss": 10.0 * r + i}
+        for i in (1, 2)
+        for r in range(3)
+        if r < 4 - i
+    ]
+    rows.append({"step": 2, "epoch": 2, "replica": 2, "diverged": 1})
+    (axes,) = figures.training_curves(rows, title="Toy").axes
+    assert lines_of(axes) == {"generator": [(1, 11.0), (2, 7.0)]}
+    (band,) = axes.collections
+    assert {tuple(point) for point in band.get_paths()[0].vertices} == {(1, 1), (1, 21), (2, 2), (2, 12)}
+
+
 def test_a_metric_that_no_panel_knows_has_a_panel_of_its_own():
     found = [{"step": 3 * e, "epoch": float(e), "loss": 2.0 / e, "hits": e} for e in (1, 2)]
     found[1]["test_loss"] = 0.5  # measured once

@@ -9,12 +9,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxgan.config import replica_configs
 from jaxgan.data import Dataset, Stream
 from jaxgan.methods import build
 from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, save
+from jaxgan.runs.launch import replicas_of
 from jaxgan.runs.train import train
 from jaxgan.runs.workdir import Workdir, begin
-from jaxgan.runtime.devices import mapped_axis
+from jaxgan.runtime.devices import device_groups, mapped_axis
 from jaxgan.runtime.program import initial_carry
 from jaxgan.runtime.signals import Interrupted
 
@@ -39,14 +41,20 @@ def with_run(config, **fields):
 def train_config(config, dataset, *, devices=1, resume=False, change=lambda method: method, **options):
     """Trains the method of a config on the first devices; ``change`` gives the method other functions."""
     chosen = jax.devices()[:devices]
-    method = build(
-        config.method,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.class_names),
-        axis_name=mapped_axis(chosen),
-        accumulate=config.run.accumulate,
-    )
-    return train(config, change(method), dataset, chosen, resume=resume, **options)
+    together = chosen[: devices // device_groups(devices, replicas=len(replica_configs(config)))]
+
+    def made(values):
+        return change(
+            build(
+                dataclasses.replace(config.method, **values),
+                image_shape=dataset.image_shape,
+                classes=len(dataset.class_names),
+                axis_name=mapped_axis(together),
+                accumulate=config.run.accumulate,
+            )
+        )
+
+    return train(config, made({}), dataset, chosen, resume=resume, replicas=replicas_of(config, made), **options)
 
 
 def train_in_parts(config, *parts, seconds_per_call=0.0, **options):
@@ -83,7 +91,8 @@ def save_run(config, method, *, states):
 def content(folder):
     """What a run leaves behind and no interruption may change: metrics and samples as bytes, and the last state."""
     paths = Workdir(folder)
-    files = {p.name: p.read_bytes() for p in [paths.metrics, *sorted(paths.samples.glob("*"))]}
+    written = [paths.metrics, *sorted(p for p in paths.samples.rglob("*") if p.is_file())]
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in written}
     return files, final_state(folder)
 
 

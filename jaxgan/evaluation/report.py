@@ -1,7 +1,7 @@
 """The report of an evaluation: a table, and JSON with everything that the numbers depend on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ LABELS = {
     "test_importance_weighted_nll": "importance-weighted NLL of the test images ↓, nats",
 }
 
+BY_REPLICA = ("frechet_distance", "precision", "recall", "coverage")
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -57,10 +59,13 @@ class Evaluation:
     protocol: Protocol
     metrics: Mapping[str, Number]
     versions: Mapping[str, str]
+    replicas: Sequence[Mapping[str, Any]] = ()  # number, seed, swept fields and metrics of each, over which means are
 
     def to_json(self) -> str:
         """The evaluation as JSON."""
         tree = asdict(self) | {"metrics": {name: number._asdict() for name, number in self.metrics.items()}}
+        if not self.replicas:
+            del tree["replicas"]
         return json.dumps(tree, indent=2) + "\n"
 
 
@@ -74,7 +79,11 @@ def table(evaluation: Evaluation) -> Table:
       The table, with the protocol under it.
     """
     p = evaluation.protocol
-    drawn = f"seed {p.seeds[0]}" if len(p.seeds) == 1 else f"seeds {', '.join(map(str, p.seeds))}: mean ± deviation"
+    drawn = f"seed {p.seeds[0]}" if len(p.seeds) == 1 else f"seeds {', '.join(map(str, p.seeds))}"
+    if evaluation.replicas:
+        drawn += f" of each of {len(evaluation.replicas)} replicas: mean ± deviation over these"
+    elif len(p.seeds) > 1:
+        drawn += ": mean ± deviation"
     caption = (
         f"{p.n_fake:,} samples ({drawn}) against {p.n_real:,} test images of {p.data}, by the features {p.features}. "
         f"Floor: {p.floor}. The nearest training image is that of {min(COMPARED_PIXELWISE, p.n_fake):,} samples, its "
@@ -93,6 +102,18 @@ def table(evaluation: Evaluation) -> Table:
     return made
 
 
+def replica_table(evaluation: Evaluation) -> Table:
+    """Makes a table of the replicas of a run, with a line for each; see :func:`table`."""
+    about = [name for name in evaluation.replicas[0] if name != "metrics"]
+    made = Table(*about, title="Each replica", box=box.SIMPLE, title_justify="left")
+    for name in BY_REPLICA:
+        made.add_column(LABELS[name], justify="right")
+    for each in evaluation.replicas:
+        values = [each["metrics"][name] for name in BY_REPLICA]
+        made.add_row(*(f"{each[name]:g}" for name in about), *(f"{value:.4g}" for value in values))
+    return made
+
+
 def _place(name: str) -> int:
     """The row of a metric: those of :data:`LABELS` in its order, then the others."""
     return list(LABELS).index(name) if name in LABELS else len(LABELS)
@@ -107,6 +128,7 @@ def _title(subject: Mapping[str, Any]) -> str:
     if "samples" in subject:
         return escape(f"Samples in {subject['samples']}")
     taken = f"{subject['checkpoint']} checkpoint, {subject['parameters']} parameters"
+    taken += f", replica {subject['replica']}" if "replica" in subject else ""
     return escape(f"{subject['workdir']}: {subject['method']} after epoch {subject['epoch']:g}, {taken}")
 
 

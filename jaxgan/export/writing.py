@@ -16,7 +16,9 @@ from jaxgan.runtime.numerics import fixed_numerics
 
 
 @fixed_numerics()
-def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool = True) -> Path:
+def export(
+    folder: Path, *, format: str, out: Path | None = None, averaged: bool = True, replica: int | None = None
+) -> Path:
     """Writes a run's networks to a file, whole or not at all, and a manifest of the same name and ``.json``.
 
     Args:
@@ -24,6 +26,7 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
       format: one of ``FORMATS``.
       out: the file; None for one in the folder ``export`` of the run.
       averaged: whether to take the averaged parameters, with which samples are drawn, where the run keeps any.
+      replica: which replica, if there are several; None for the first.
 
     Returns:
       The file.
@@ -43,7 +46,7 @@ def export(folder: Path, *, format: str, out: Path | None = None, averaged: bool
         )
     if out is not None:
         _require_file(out, name=chosen.file_name)
-    run = load_run(folder)
+    run = load_run(folder, replica=replica)
     if run.method.generator is None:
         raise UserError(f"{str(folder)!r}: a run of {run.config.kind} draws no images, so there is nothing to export")
     encoded = chosen.encode(run, averaged)

@@ -90,12 +90,14 @@ PANELS = (
 )
 
 
-AXES = {"step", "epoch"}  # the horizontal axes
+AXES = {"step", "epoch", "replica", "diverged"}  # the horizontal axes, and what says whose a row is
 PANELS_PER_LINE = 3
 
 
 def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     """Draws the metrics of a run over its epochs, with a panel for each unit.
+
+    Of several replicas it draws the mean, in a band from the smallest to the largest.
 
     Args:
       rows: rows of metrics, with the finished epochs as ``epoch``.
@@ -138,8 +140,16 @@ def panels_of(rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
 def draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:
     """Draws one panel, with a line for each of its metrics."""
     for name, legend in panel.series.items():
-        if points := [(row["epoch"], row[name]) for row in rows if name in row]:  # some are measured once an epoch
-            axes.plot(*zip(*points, strict=True), label=legend, marker="." if len(points) < 4 else "")
+        points: dict[float, list[float]] = {}
+        for row in rows:
+            if name in row:  # some are measured once an epoch
+                points.setdefault(row["epoch"], []).append(row[name])
+        if points:
+            means = [sum(values) / len(values) for values in points.values()]
+            (line,) = axes.plot(list(points), means, label=legend, marker="." if len(points) < 4 else "")
+            if any(len(values) > 1 for values in points.values()):
+                low, high = (list(map(end, points.values())) for end in (min, max))
+                axes.fill_between(list(points), low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     if panel.reference:
         value, meaning = panel.reference
         axes.axhline(value, color="black", linewidth=0.8, linestyle=":", label=meaning)

@@ -20,6 +20,7 @@ from jaxgan.methods import Batch, Method
 from jaxgan.methods.method import Network
 from jaxgan.runs.train import Progress as TrainProgress
 from jaxgan.runtime.devices import Device, front_end
+from jaxgan.runtime.replicas import Replicas
 
 # The metrics that the progress bar has room for, on a terminal of 80 columns: the losses of both networks first.
 SHORT_NAMES = {
@@ -192,6 +193,15 @@ def show_devices(console: Console, devices: Sequence[Device], *, parallel: str) 
     processes = len({device.process_index for device in devices})
     where = f" in {processes} processes" * (processes > 1)
     console.print(f"Devices: {len(devices)} {devices[0].device_kind} under {means}{where}", highlight=False)
+
+
+def show_replicas(console: Console, replicas: Replicas, devices: Sequence[Device]) -> None:
+    """Prints the seeds and the values of replicas, and how devices share them."""
+    count, groups, seeds = len(replicas.seeds), replicas.groups(devices), sorted(set(replicas.seeds))
+    shared = f" on each of {groups} groups of devices" * (groups > 1)
+    seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    swept = [f"{name} {', '.join(f'{x:g}' for x in dict.fromkeys(values))}" for name, values in replicas.fields.items()]
+    console.print(f"Replicas: {count}, {count // groups}{shared}; {'; '.join([seed, *swept])}", highlight=False)
 
 
 def show_cost(console: Console, cost: Cost) -> None:

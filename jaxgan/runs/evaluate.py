@@ -3,7 +3,8 @@
 import functools
 import hashlib
 import platform
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ from jaxtyping import Int, UInt8
 
 import jaxgan
 from jaxgan import data
-from jaxgan.config import Config
+from jaxgan.config import Config, swept_fields
 from jaxgan.data import Dataset, Stream
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network, protocol, sample_files
 from jaxgan.evaluation.report import Evaluation, Protocol
 from jaxgan.methods import Batch, Method
-from jaxgan.runs.load import SAMPLE_BATCH, LoadedRun, batch_key, load_run
+from jaxgan.runs.load import SAMPLE_BATCH, LoadedRun, batch_key, load_replicas, load_run
+from jaxgan.runs.workdir import Workdir, load_config
 from jaxgan.runtime.devices import enable_compilation_cache
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import ASSESS_STREAM, held_out_means, stream_key, to_bytes, to_unit_range
@@ -34,6 +36,7 @@ IN_ROWS = (
 )
 
 Images = UInt8[np.ndarray, "count height width channels"]
+Drawn = tuple[Images, np.ndarray | None, dict[str, float]]  # samples, their labels, metrics of the state that drew them
 
 
 def make_sampler(method: Method) -> Callable[[Any, int, int], Images]:
@@ -66,8 +69,14 @@ def requested_labels(method: Method, count: int) -> Int[np.ndarray, " count"] | 
 
 
 def during_training(
-    config: Config, method: Method, dataset: Dataset | Stream, held_out: Dataset, *, count: int = protocol.COUNT
-) -> Callable[[Any], dict[str, float]]:
+    config: Config,
+    method: Method,
+    dataset: Dataset | Stream,
+    held_out: Dataset,
+    *,
+    count: int = protocol.COUNT,
+    of_each: Mapping[int, Method] = types.MappingProxyType({}),
+) -> Callable[[Any, int | None], dict[str, float]]:
     """Makes the function that evaluates a run while it trains, as ``jaxgan evaluate`` does afterwards.
 
     Args:
@@ -76,17 +85,19 @@ def during_training(
       dataset: its training images.
       held_out: the test images.
       count: samples to draw.
+      of_each: by number the methods of replicas, if these differ.
 
     Returns:
-      A function from the method's state to the metrics of the samples of seed 0, and the Frechet distance of real
-      images. The statistics of real images are computed at its first call.
+      A function from the method's state, and the number of the replica, to the metrics of the samples of seed 0, and
+      the Frechet distance of real images. The statistics of real images are computed at its first call.
 
     Raises:
       UserError: if there is no classifier for the data set, or the method draws no images.
     """
     network = feature_network.load(config.run.data, image_size=config.run.image_size)
     _require_samples(method, config)
-    sample = make_sampler(method)
+    samplers = {number: make_sampler(each) for number, each in of_each.items()}
+    shared = make_sampler(method)
     count = min(count, dataset.size)
 
     @functools.cache
@@ -96,8 +107,9 @@ def during_training(
         images = dataset.read(chosen)[0] if isinstance(dataset, Stream) else dataset.images[chosen]
         return against, protocol.measure(images, against, seed=protocol.FLOOR_SEED)["frechet_distance"]
 
-    def evaluate(state: Any) -> dict[str, float]:
+    def evaluate(state: Any, replica: int | None = None) -> dict[str, float]:
         against, floor = real()
+        sample = shared if replica is None else samplers.get(replica, shared)
         images = sample(jax.device_get(state), 0, count)
         found = protocol.measure(images, against, seed=0, requested=requested_labels(method, count))
         kept = {name: found[name] for name in IN_ROWS if name in found} | {"floor_frechet_distance": floor}
@@ -114,9 +126,13 @@ def evaluate_run(
     seeds: Sequence[int] = (0,),
     averaged: bool = True,
     best: bool = False,
+    replica: int | None = None,
     data_dir: Path | None = None,
 ) -> Evaluation:
     """Evaluates what a run has learned by its newest checkpoint, or by its best one.
+
+    Of a run with replicas it evaluates each that has not diverged; mean and deviation are then over these, each of
+    which counts with its mean over the seeds of samples.
 
     Args:
       folder: the run's.
@@ -124,18 +140,24 @@ def evaluate_run(
       seeds: what the samples are drawn by, once for each.
       averaged: whether to take the averaged parameters, where the run keeps any.
       best: whether to take the checkpoint that ``--keep-best`` kept.
+      replica: which replica of the run alone; None for all.
       data_dir: root of prepared data sets; None for that of the run.
 
     Returns:
       The evaluation.
 
     Raises:
-      UserError: if there is no such run, no classifier for its data, or the count is not allowed.
+      UserError: if there is no such run or replica, no classifier for its data, or the count is not allowed.
     """
     if count is not None:
         protocol.check_count(count)
-    run = load_run(folder, best=best)
-    where = run.config.run
+    if replica is None:
+        runs = load_replicas(folder, best=best)
+    else:
+        runs = {replica: load_run(folder, best=best, replica=replica)}
+    run, config = next(iter(runs.values())), load_config(Workdir(folder))
+    assert config is not None
+    where, swept = run.config.run, swept_fields(config)
     network = _network(where.data, image_size=where.image_size, classes=run.classes)
     _require_samples(run.method, run.config)
     enable_compilation_cache()
@@ -143,8 +165,14 @@ def evaluate_run(
     count = min(protocol.COUNT, train.size) if count is None else count
     protocol.check_count(count, most=train.size)
     averaged = averaged and run.state.averaged is not None
-    state = run.state if averaged else run.state.replace(averaged=None)
-    sample, requested = make_sampler(run.method), requested_labels(run.method, count)
+
+    def drawn(run: LoadedRun) -> list[Drawn]:
+        state = run.state if averaged else run.state.replace(averaged=None)
+        sample, requested = make_sampler(run.method), requested_labels(run.method, count)
+        return [
+            (sample(state, seed, count), requested, _held_out_metrics(run, state, test, seed=seed)) for seed in seeds
+        ]
+
     return _evaluation(
         {
             "workdir": str(folder),
@@ -153,12 +181,23 @@ def evaluate_run(
             "epoch": run.step / (len(train.images) // run.config.run.batch_size),
             "checkpoint": "best" if best else "newest",
             "parameters": "averaged" if averaged else "last",
+            **({} if replica is None else {"replica": replica}),
         },
-        [(sample(state, seed, count), requested, _held_out_metrics(run, state, test, seed=seed)) for seed in seeds],
+        (drawn(each) for each in runs.values()),
         network=network,
         train=train,
         test=test,
         seeds=seeds,
+        count=count,
+        replicas=[
+            {
+                "replica": number,
+                "seed": each.config.run.seed,
+                **{name: getattr(each.config.method, name) for name in swept},
+            }
+            for number, each in runs.items()
+            if config.run.several and replica is None
+        ],
         importance_samples=run.method.likelihood.samples if run.method.likelihood else None,
     )
 
@@ -192,8 +231,8 @@ def evaluate_file(
     enable_compilation_cache()
     train, test = _splits(data_name, data_dir)
     subject = {"samples": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    found = [(images[:count], None, {})]
-    return _evaluation(subject, found, network=network, train=train, test=test, seeds=(seed,))
+    drawn = [[(images[:count], None, {})]]
+    return _evaluation(subject, drawn, network=network, train=train, test=test, seeds=(seed,), count=count)
 
 
 def _held_out_metrics(run: LoadedRun, state: Any, test: Dataset, *, seed: int) -> dict[str, float]:
@@ -223,25 +262,30 @@ def _negative_log_likelihood(method: Method, state: Any, test: Dataset, *, seed:
 
 def _evaluation(
     subject: dict[str, Any],
-    drawn: Sequence[tuple[Images, np.ndarray | None, dict[str, float]]],
+    drawn: Iterable[Sequence[Drawn]],
     *,
     network: feature_network.FeatureNetwork,
     train: Dataset,
     test: Dataset,
     seeds: Sequence[int],
+    count: int,
+    replicas: Sequence[Mapping[str, Any]] = (),
     importance_samples: int | None = None,
 ) -> Evaluation:
-    """Measures the images of each seed, beside the floor."""
-    count = len(drawn[0][0])
+    """Measures the images of each seed, drawn by a run or by each of its replicas, beside the floor."""
     against = protocol.reference(network, test)
     floors = protocol.floor(train.images, against, count=count)
     floors["nearest_training_distance"] = protocol.memorisation(test.images[:count], train.images)
     found = [
-        protocol.measure(images, against, seed=seed, requested=requested)
-        | {"nearest_training_distance": protocol.memorisation(images, train.images)}
-        | more
-        for seed, (images, requested, more) in zip(seeds, drawn, strict=True)
+        [
+            protocol.measure(images, against, seed=seed, requested=requested)
+            | {"nearest_training_distance": protocol.memorisation(images, train.images)}
+            | more
+            for seed, (images, requested, more) in zip(seeds, each, strict=True)
+        ]
+        for each in drawn
     ]
+    means = [{name: number.mean for name, number in protocol.summarize(each, {}).items()} for each in found]
     return Evaluation(
         subject,
         Protocol(
@@ -253,10 +297,11 @@ def _evaluation(
             floor=f"{count:,} training images, chosen by seed {protocol.FLOOR_SEED}, in the place of samples",
             importance_samples=importance_samples,
         ),
-        protocol.summarize(found, floors),
+        protocol.summarize(means if replicas else found[0], floors),
         {"python": platform.python_version()}
         | {"jaxgan": jaxgan.__version__}
         | {name: version(name) for name in ("jax", "numpy")},
+        [{**about, "metrics": each} for about, each in zip(replicas, means, strict=True)] if replicas else [],
     )
 
 

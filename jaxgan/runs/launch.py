@@ -1,10 +1,12 @@
 """From an experiment's default config and a command line to a finished run."""
 
 import contextlib
+import dataclasses
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +25,10 @@ from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
 from jaxgan.runs.train import Diverged, EvaluateSamples, Progress, train
 from jaxgan.runtime import distributed
-from jaxgan.runtime.devices import Device, enable_compilation_cache, mapped_axis, select_devices
+from jaxgan.runtime.devices import Device, device_groups, enable_compilation_cache, mapped_axis, select_devices
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import VISUALIZE_STREAM, stream_key, to_unit_range
+from jaxgan.runtime.replicas import Replicas, Values, entry, is_numeric
 from jaxgan.runtime.schedule import Schedule
 from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_signals, graceful_signals
 
@@ -84,7 +87,8 @@ def stopped_in_words(program: str, config: Config) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as failure:
         if "RESOURCE_EXHAUSTED" not in str(failure):
             raise
-        fail(program, "out of memory; try a smaller --batch-size or a smaller network", code=1)
+        fewer = ", fewer replicas" * config.run.several
+        fail(program, f"out of memory; try a smaller --batch-size{fewer} or a smaller network", code=1)
 
 
 @fixed_numerics()
@@ -140,12 +144,15 @@ def run(config: Config, *, console: Console | None = None) -> Path:
                     resume=resume,
                     held_out=task.held_out,
                     evaluate_samples=task.evaluate_samples,
+                    replicas=task.replicas,
                     stop=stop,
                     report=report,
                 )
             held.close()
             if is_main:
-                shown = visualizations(task.method, state, task.held_out, seed=config.run.seed)
+                number = next(iter(tracking.going_replicas(tracking.read_rows(folder.metrics))), None)
+                method = task.replicas.method(number or 0) if task.replicas else task.method
+                shown = visualizations(method, entry(state, number), task.held_out, seed=config.run.seed)
                 tracking.draw(folder, title=config.method.title, visualizations=shown)
                 consoles.show_files(console, folder.files())
         distributed.all_gather_text("end")  # the others wait for the figures, lest they be missed
@@ -159,7 +166,8 @@ class Task(NamedTuple):
     devices: tuple[Device, ...]
     dataset: data.Dataset | data.Stream
     held_out: data.Dataset
-    method: Method  # built for the devices
+    method: Method  # built for the devices; that of the first replica if there are several
+    replicas: Replicas | None  # if there are several
     resume: bool  # whether to go on from a checkpoint
     evaluate_samples: EvaluateSamples | None  # with ``evaluate_every``
 
@@ -177,8 +185,12 @@ def prepare(config: Config) -> Task:
       UserError: if the config does not fit the machine, the data or the folder.
     """
     run, folder = config.run, workdir.Workdir(config.run.workdir)
-    devices = select_devices(platform=run.platform, count=run.devices, batch_size=run.batch_size)
-    if (share := run.batch_size // len(devices)) % run.accumulate:
+    members = configs.replica_configs(config)
+    devices = select_devices(platform=run.platform, count=run.devices, batch_size=run.batch_size, replicas=len(members))
+    together = devices[: len(devices) // device_groups(len(devices), replicas=len(members))]  # they share a batch
+    if run.several:
+        _require_one_process(run, devices)
+    if (share := run.batch_size // len(together)) % run.accumulate:
         raise UserError(f"--accumulate: {run.accumulate} is not allowed, it must divide a device's {share} images")
     if run.debug_nans and len(devices) > 1:
         raise UserError(f"--debug-nans: is for one device and not for {len(devices)}, add --devices 1")
@@ -197,20 +209,62 @@ def prepare(config: Config) -> Task:
         raise UserError(f"--profile: {run.profile!r} is not allowed, the run ends with step {total}")
     for words in configs.check_schedules(config, total_steps=total, steps_per_epoch=schedule.steps_per_epoch):
         _log.warning(words)
-    method = methods.build(
-        config.method,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.class_names),
-        axis_name=None if run.dry_run else mapped_axis(devices),
-        accumulate=run.accumulate,
-    )
+
+    axis_name = None if run.dry_run else mapped_axis(together)
+
+    def build(values: Values, axis_name: str | None = axis_name) -> Method:
+        return methods.build(
+            dataclasses.replace(config.method, **values),
+            image_shape=dataset.image_shape,
+            classes=len(dataset.class_names),
+            axis_name=axis_name,
+            accumulate=run.accumulate,
+        )
+
+    replicas = replicas_of(config, build)
+    swept = replicas.fields if replicas else {}
+    if swept:
+        _require_sweepable(partial(build, axis_name=None), config, image_shape=dataset.image_shape)
+    method = replicas.method(0) if replicas else build({})
     held_out = held_out_images(run, method)
     evaluate_samples = None
     if run.evaluate_every is not None:
         from jaxgan.runs.evaluate import during_training  # most runs need none of it
 
-        evaluate_samples = during_training(config, method, dataset, held_out)
-    return Task(config, devices, dataset, held_out, method, resume, evaluate_samples)
+        of_each = {number: replicas.method(number) for number in range(len(members))} if replicas and swept else {}
+        evaluate_samples = during_training(config, method, dataset, held_out, of_each=of_each)
+    return Task(config, devices, dataset, held_out, method, replicas, resume, evaluate_samples)
+
+
+def replicas_of(config: Config, build: Callable[[Values], Method]) -> Replicas | None:
+    """Lists the seeds and the swept values of a run's replicas; None for a single run."""
+    if not config.run.several:
+        return None
+    members, swept = configs.replica_configs(config), configs.swept_fields(config)
+    fields = {name: [getattr(each.method, name) for each in members] for name in swept}
+    return Replicas(build, [each.run.seed for each in members], fields)
+
+
+def _require_one_process(run: Run, devices: Sequence[Device]) -> None:
+    """Refuses replicas of many processes, and on several devices by pmap, which has one axis."""
+    flag = "--sweep" if run.sweep else "--replicas"
+    if jax.process_count() > 1:
+        raise UserError(f"{flag}: replicas are for one process and not for {jax.process_count()}")
+    if len(devices) > 1 and run.parallel == "pmap":
+        raise UserError("--parallel: 'pmap' is not allowed with replicas on several devices, choose 'shard_map'")
+
+
+def _require_sweepable(build: Callable[[Values], Method], config: Config, *, image_shape: tuple[int, int, int]) -> None:
+    """Refuses to sweep fields on which more than numbers depend: what is computed, or the shape of the state."""
+    swept = configs.swept_fields(config)
+    wrong = [name for name, values in swept.items() if not is_numeric(build, name, values[0], image_shape=image_shape)]
+    if wrong:
+        known = {name: getattr(config.method, name) or 0.5 for name in configs.real_fields(config)}
+        right = [name for name, value in known.items() if is_numeric(build, name, value, image_shape=image_shape)]
+        raise UserError(
+            f"--sweep: {wrong[0]!r} is not allowed, what is computed depends on it; choose from {', '.join(right)}, or "
+            "train a run for each of its values"
+        )
 
 
 def training_images(run: Run) -> data.Dataset | data.Stream:
@@ -268,7 +322,9 @@ def describe(task: Task, *, console: Console) -> None:
     run, method = task.config.run, task.method
     for name, network in method.networks.items():
         consoles.show_network(console, name, consoles.layers(network, batch_size=run.batch_size))
-    consoles.show_devices(console, task.devices, parallel=run.parallel)
+    consoles.show_devices(console, task.devices, parallel="shard_map" if task.replicas else run.parallel)
+    if task.replicas:
+        consoles.show_replicas(console, task.replicas, task.devices)
     if run.dry_run:
         text = configs.to_json(task.config)
         console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True, end="")

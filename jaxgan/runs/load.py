@@ -1,7 +1,8 @@
 """A run read back from its folder: its config, its method, the state of a checkpoint, and samples of that."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key, UInt8
 
 from jaxgan import methods
-from jaxgan.config import Config
+from jaxgan.config import Config, replica_configs
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.methods import Method
@@ -21,8 +22,10 @@ from jaxgan.runs import pictures
 from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, restore
 from jaxgan.runs.workdir import Workdir, load_config, require_readable
 from jaxgan.runtime.devices import replicated, select_devices
+from jaxgan.runtime.nans import not_finite
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import ASSESS_STREAM, initial_carry, stream_key, to_bytes
+from jaxgan.runtime.replicas import entry
 
 SAMPLE_BATCH = 500  # samples drawn together
 MOST = 1_000_000  # samples: beyond it a number is a slip of the keyboard
@@ -32,7 +35,7 @@ Labels = Int[np.ndarray, " count"]
 
 
 class LoadedRun(NamedTuple):
-    """A run read back from one of its checkpoints."""
+    """A run, or a replica of one, read back from one of its checkpoints."""
 
     config: Config
     method: Method  # built for one device
@@ -46,26 +49,54 @@ class LoadedRun(NamedTuple):
         return draw(self, count=count, **options)[0]
 
 
-def load_run(folder: Path, *, best: bool = False) -> LoadedRun:
+def load_run(folder: Path, *, best: bool = False, replica: int | None = None) -> LoadedRun:
     """Reads a run back from its newest checkpoint, and changes nothing in its folder.
 
     Args:
       folder: the run's.
       best: whether to take the checkpoint that ``--keep-best`` kept.
+      replica: which of its replicas, if it has several; None for the first, whose seed is the run's.
 
     Returns:
-      The run, with its state on one device.
+      The run, with its state on one device. That of a replica is as if it had trained alone: its config has the
+      replica's own seed and swept values.
 
     Raises:
-      UserError: if there is no such folder, no run or no checkpoint in it, or one of them is damaged.
+      UserError: if there is no such folder, no run or no checkpoint in it, or one of them is damaged; if there is no
+        such replica, or it has diverged.
     """
+    number = replica or 0
+    with _named_as_a_folder():
+        runs, going = _load(Workdir(folder), best=best)
+        if not 0 <= number < len(runs):
+            there = f"are 0 to {len(runs) - 1}" if len(runs) > 1 else "is 0 alone"
+            raise UserError(f"--replica: {number} is not allowed, there {there} in {str(folder)!r}")
+        if number not in going:
+            others = f"choose from {', '.join(map(str, going))}" if going else "so have all others"
+            raise UserError(f"--replica: {number} has diverged in {str(folder)!r}; {others}")
+        return runs[number]
+
+
+def load_replicas(folder: Path, *, best: bool = False) -> dict[int, LoadedRun]:
+    """Reads all replicas of a run that have not diverged, by number, as :func:`load_run` does; of a single run, it."""
+    with _named_as_a_folder():
+        runs, going = _load(Workdir(folder), best=best)
+    if not going:
+        raise UserError(f"{str(folder)!r}: all replicas of this run have diverged")
+    return {number: runs[number] for number in going}
+
+
+@contextlib.contextmanager
+def _named_as_a_folder() -> Iterator[None]:
+    """Leaves out the flag by which those who train call the folder."""
     try:
-        return _load(Workdir(folder), best=best)
-    except UserError as error:  # those who train call the folder by a flag
+        yield
+    except UserError as error:
         raise UserError(str(error).removeprefix("--workdir: ")) from error
 
 
-def _load(folder: Workdir, *, best: bool) -> LoadedRun:
+def _load(folder: Workdir, *, best: bool) -> tuple[list[LoadedRun], list[int]]:
+    """Reads a run, or all of its replicas, and lists those that have not diverged."""
     root = str(folder.root)
     require_readable(folder.root)
     if not os.path.exists(folder.root):
@@ -78,12 +109,22 @@ def _load(folder: Workdir, *, best: bool) -> LoadedRun:
         raise UserError(f"{root!r}: this run of {config.kind} {kept}")
     about = pictures.recall(folder) or find(config.run.data, image_size=config.run.image_size)
     image_shape, classes = about.image_shape, len(about.class_names)
-    method = methods.build(config.method, image_shape=image_shape, classes=classes)
-    abstract = jax.eval_shape(partial(initial_carry, method, image_shape=image_shape), np.uint32(config.run.seed))
+    members = replica_configs(config)
+    built = [methods.build(each.method, image_shape=image_shape, classes=classes) for each in members]
+    abstract = jax.eval_shape(partial(initial_carry, built[0], image_shape=image_shape), np.uint32(config.run.seed))
+    if config.run.several:
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(members), *x.shape), x.dtype), abstract)
     sharding = replicated(select_devices(count=1))
     with checkpoint_manager(saved, read_only=True) as manager:
         carry = restore(manager, abstract, step=step, sharding=sharding)
-    return LoadedRun(config, method, carry.state, step, image_shape, classes)
+    numbers = list(range(len(members))) if config.run.several else [None]
+    entries = [entry(carry, number) for number in numbers]
+    runs = [
+        LoadedRun(each, method, own.state, step, image_shape, classes)
+        for each, method, own in zip(members, built, entries, strict=True)
+    ]
+    going = [place for place, own in enumerate(entries) if not (config.run.several and not_finite(own))]
+    return runs, going
 
 
 @fixed_numerics()

@@ -19,7 +19,9 @@ FILES = (".png", ".npy", ".npz")
 
 
 @fixed_numerics()
-def sample_run(folder: Path, *, out: Path | None = None, best: bool = False, **options: Any) -> Path:
+def sample_run(
+    folder: Path, *, out: Path | None = None, best: bool = False, replica: int | None = None, **options: Any
+) -> Path:
     """Draws samples of a run and writes them.
 
     Args:
@@ -27,6 +29,7 @@ def sample_run(folder: Path, *, out: Path | None = None, best: bool = False, **o
       out: a file .png for one picture, .npy or .npz for arrays; a name without a suffix for a folder of pictures, which
         must not exist. None for ``drawn.png`` in the run's folder.
       best: whether to take the checkpoint that ``--keep-best`` kept.
+      replica: which replica draws, if there are several; None for the first.
       **options: see :func:`draw`.
 
     Returns:
@@ -37,7 +40,7 @@ def sample_run(folder: Path, *, out: Path | None = None, best: bool = False, **o
     """
     out = folder / "drawn.png" if out is None else out
     require_target(out)
-    images, labels = draw(load_run(folder, best=best), **options)
+    images, labels = draw(load_run(folder, best=best, replica=replica), **options)
     with writing("--out", out):
         write(images, labels, out)
     return out

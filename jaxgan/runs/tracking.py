@@ -8,7 +8,7 @@ import json
 import logging
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+ROWS, COLUMNS = 20, 10  # of figures of samples: replicas at most, and images of each row
+
 _log = logging.getLogger("jaxgan.runtime")
 
 
@@ -36,18 +38,19 @@ class Tracker(NamedTuple):
 
     metrics: Lines
     timings: Lines
-    events: Events
+    events: Sequence[Events]  # of each replica, or of the only one
     clock: Callable[[], float]  # seconds of training so far, earlier attempts included
     set_aside: Callable[[float], None]  # takes seconds that were no training off the clock
 
 
 @contextmanager
-def tracker(workdir: Workdir, *, step: int) -> Iterator[Tracker]:
+def tracker(workdir: Workdir, *, step: int, replicas: Sequence[int | None] = (None,)) -> Iterator[Tracker]:
     """Opens the logs of a run at a step, and drops rows that an earlier attempt wrote beyond it.
 
     Args:
       workdir: the run's folder.
       step: the step that the run starts or goes on from.
+      replicas: their numbers, of each of which TensorBoard shows its own curves; None alone for a single run.
 
     Yields:
       What :func:`log` writes to.
@@ -57,12 +60,18 @@ def tracker(workdir: Workdir, *, step: int) -> Iterator[Tracker]:
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step))
     spent = max((row.get("seconds", 0.0) for row in read_rows(workdir.timings)), default=0.0)
     began, aside = time.perf_counter(), [-spent]
-    logs = Lines(workdir.metrics), Lines(workdir.timings), Events(workdir.tensorboard, step=step)
+    metrics, timings = Lines(workdir.metrics), Lines(workdir.timings)
+    events = [Events(of_replica(workdir.tensorboard, replica), step=step) for replica in replicas]
     try:
-        yield Tracker(*logs, lambda: time.perf_counter() - began - sum(aside), aside.append)
+        yield Tracker(metrics, timings, events, lambda: time.perf_counter() - began - sum(aside), aside.append)
     finally:
-        for each in logs:
+        for each in (metrics, timings, *events):
             each.close()
+
+
+def of_replica(folder: Path, replica: int | None) -> Path:
+    """The part of a folder that is a replica's own; of a single run, None, all of it."""
+    return folder if replica is None else folder / f"replica_{replica}"
 
 
 def log(out: Tracker, row: Row, *, steps_per_second: float, input_wait: float) -> None:
@@ -72,14 +81,16 @@ def log(out: Tracker, row: Row, *, steps_per_second: float, input_wait: float) -
 
     Args:
       out: the open run.
-      row: ``step``, ``epoch`` and the means of the metrics since the row before.
+      row: ``step``, ``epoch``, the ``replica`` if there are several, and the means of the metrics since the row before.
       steps_per_second: how fast the run is going.
       input_wait: how long a step waited for its images on the mean, in seconds.
     """
     out.metrics.append(row)
-    out.timings.append({"step": row["step"], "epoch": row["epoch"], "seconds": out.clock()})
+    if not (replica := row.get("replica", 0)):  # all train at once
+        out.timings.append({"step": row["step"], "epoch": row["epoch"], "seconds": out.clock()})
     numbers = {**row, "steps_per_second": steps_per_second, "input_wait": input_wait}
-    out.events.add({name: number for name, number in numbers.items() if name != "step"}, step=row["step"])
+    shown = {name: number for name, number in numbers.items() if name not in ("step", "replica")}
+    out.events[replica].add(shown, step=row["step"])
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -94,12 +105,19 @@ def read_rows(path: Path) -> list[Row]:
         raise UserError(f"--workdir: {str(path)!r} is damaged ({error!r}); delete it to go on") from error
 
 
-def save_samples(workdir: Workdir, images: UInt8[np.ndarray, "count height width channels"], *, epoch: int) -> None:
+def save_samples(
+    workdir: Workdir,
+    images: UInt8[np.ndarray, "count height width channels"],
+    *,
+    epoch: int,
+    replica: int | None = None,
+) -> None:
     """Saves the samples of the fixed latents after an epoch; where it cannot, it says so and training goes on."""
-    path, content = workdir.samples / f"epoch_{epoch:04d}.npy", io.BytesIO()
+    folder, content = of_replica(workdir.samples, replica), io.BytesIO()
+    path = folder / f"epoch_{epoch:04d}.npy"
     np.save(content, images)
     try:
-        workdir.samples.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content.getvalue())
     except OSError as error:
         _log.warning("%s: cannot be written (%s); training goes on", path, error.strerror or error)
@@ -125,14 +143,29 @@ def draw(
 
     workdir.figures.mkdir(exist_ok=True)
     metrics = read_rows(workdir.metrics)
-    pictures = {"training": figures.training_curves(metrics, title=title)}
-    if samples := read_samples(workdir):
-        rows = {f"epoch {epoch}": images[:10] for epoch, images in samples.items()}
+    going = going_replicas(metrics)
+    of_all = f"{title}: mean and range of the replicas" if going else title
+    pictures = {"training": figures.training_curves(metrics, title=of_all)}
+    if going:
+        last_of_each = {replica: read_samples(workdir, replica) for replica in going[:ROWS]}
+        rows = {f"replica {r}": found[max(found)][:COLUMNS] for r, found in last_of_each.items() if found}
+        if rows:
+            pictures["replicas"] = figures.sample_rows(rows, title=f"{title}: samples of each replica")
+    first = going[0] if going else None
+    title += "" if first is None else f", replica {first}"
+    if samples := read_samples(workdir, first):
+        rows = {f"epoch {epoch}": images[:COLUMNS] for epoch, images in samples.items()}
         pictures["progress"] = figures.progress(metrics, rows, title=f"{title}: the same latents through training")
         last = max(samples)
         pictures["samples"] = figures.sample_grid(samples[last], title=f"{title}: samples after epoch {last}")
     pictures |= {name: _figure(each) for name, each in visualizations.items()}
     return [figures.save(picture, workdir.figures / f"{name}.png") for name, picture in pictures.items()]
+
+
+def going_replicas(rows: Sequence[Row]) -> list[int]:
+    """The replicas in rows of metrics that have not diverged by the last of them; none of a single run."""
+    last = {row["replica"]: row for row in rows if "replica" in row}
+    return [replica for replica, row in last.items() if "diverged" not in row]
 
 
 def _figure(visualization: Visualization) -> Figure:
@@ -151,10 +184,12 @@ def _bytes(images: Array) -> UInt8[np.ndarray, "count height width channels"]:
     return np.asarray(to_bytes(images))
 
 
-def read_samples(workdir: Workdir) -> dict[int, UInt8[np.ndarray, "count height width channels"]]:
-    """Reads the samples of a run's fixed latents, by epoch."""
+def read_samples(
+    workdir: Workdir, replica: int | None = None
+) -> dict[int, UInt8[np.ndarray, "count height width channels"]]:
+    """Reads the samples of fixed latents of a run or of one of its replicas, by epoch."""
     samples = {}
-    for path in sorted(workdir.samples.glob("epoch_[0-9]*.npy")):
+    for path in sorted(of_replica(workdir.samples, replica).glob("epoch_[0-9]*.npy")):
         try:
             samples[int(path.stem.removeprefix("epoch_"))] = np.load(path)
         except (ValueError, EOFError) as error:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from jaxgan.config import Config
 from jaxgan.data import Dataset, Stream
@@ -19,26 +19,24 @@ from jaxgan.methods import Method
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs.best import keep_best
 from jaxgan.runs.diagnosis import Watch
+from jaxgan.runs.divergence import Diverged, Divergence, mean_over_replicas
 from jaxgan.runs.pictures import remember
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Device, Sharding, replicate, replicated
 from jaxgan.runtime.inputs import open_inputs
-from jaxgan.runtime.nans import first_nan, not_finite
+from jaxgan.runtime.nans import first_nan
 from jaxgan.runtime.program import Carry, Inputs, Program, compile_program
+from jaxgan.runtime.replicas import Replicas, compile_replicas, entry
 from jaxgan.runtime.schedule import Schedule
 from jaxgan.runtime.signals import Interrupted, Stop
 
 SECONDS_PER_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
 SAMPLES = 256
 
-EvaluateSamples = Callable[[Any], dict[str, float]]
+EvaluateSamples = Callable[[Any, int | None], dict[str, float]]  # of a state, and of which replica it is
 
 _log = logging.getLogger("jaxgan.runtime")
-
-
-class Diverged(Exception):
-    """Training met a loss or a parameter that is not finite."""
 
 
 class Progress(NamedTuple):
@@ -47,7 +45,7 @@ class Progress(NamedTuple):
     step: int
     schedule: Schedule
     steps_per_second: float
-    metrics: Mapping[str, float]  # means since the last row
+    metrics: Mapping[str, float]  # means since the last row, over the replicas
 
 
 def train(
@@ -59,6 +57,7 @@ def train(
     resume: bool,
     held_out: Dataset | None = None,
     evaluate_samples: EvaluateSamples | None = None,
+    replicas: Replicas | None = None,
     stop: Stop = lambda: None,
     report: Callable[[Progress], None] = lambda progress: None,
     seconds_per_call: float = SECONDS_PER_CALL,
@@ -74,33 +73,34 @@ def train(
       devices: where to train.
       resume: whether to go on from the newest checkpoint in the folder; see :func:`workdir.check_resume`.
       held_out: images to evaluate on after each epoch, if the method has ``evaluate``.
-      evaluate_samples: from the method's state to metrics of its samples, for epochs that ``evaluate_every`` names.
+      evaluate_samples: from the method's state, and the replica's number, to metrics of its samples, for epochs that
+        ``evaluate_every`` names.
+      replicas: the runs that train as one; None for a single run.
       stop: asked after every call of the program; a signal number ends the run there, saved.
       report: told after every call how far the run is.
       seconds_per_call: how long a call of the program should take; it changes no number.
 
     Returns:
-      The method's final state.
+      The method's final state, with a leading axis of replicas if there are several.
 
     Raises:
       Interrupted: if ``stop`` asked for it.
-      Diverged: if a metric stopped being finite; the last checkpoint is from before.
+      Diverged: if a metric stopped being finite, in all replicas; the last checkpoint is from before.
       UserError: if no checkpoint is intact, or the newest is beyond the last epoch asked for.
       OSError: if the disk fails, or a checkpoint cannot be written.
     """
     # Compile.
     run, folder, is_main = config.run, Workdir(config.run.workdir), distributed.is_main_process()
     schedule = Schedule(dataset.size // run.batch_size, run)
-    everywhere = replicated(devices)
-    seed = replicate(np.uint32(run.seed), everywhere)
-    program = compile_program(
-        method,
-        devices,
-        image_shape=dataset.image_shape,
-        batch_size=run.batch_size,
-        parallel=run.parallel,
-        own_images=isinstance(dataset, Stream),
-    )
+    everywhere, shapes = replicated(devices), {"image_shape": dataset.image_shape, "batch_size": run.batch_size}
+    if replicas is None:
+        place, seeds, numbers = everywhere, run.seed, [None]
+        own_images = isinstance(dataset, Stream)
+        program = compile_program(method, devices, parallel=run.parallel, own_images=own_images, **shapes)
+    else:
+        place, seeds, numbers = replicas.sharding(devices), replicas.seeds, list(range(len(replicas.seeds)))
+        program = compile_replicas(replicas, devices, **shapes)
+    seed = replicate(np.asarray(seeds, np.uint32), place)
 
     def begin() -> None:
         workdir.begin(folder, config, resume=resume)
@@ -111,7 +111,7 @@ def train(
     with checkpoints.checkpoint_manager(folder.checkpoints) as manager, _end_all_processes(config):
         # Restore.
         if resume:
-            step, carry = _restore(manager, program, seed, schedule, sharding=everywhere)
+            step, carry = _restore(manager, program, seed, schedule, sharding=place)
             distributed.on_all_processes("begin", lambda: is_main and begin())
         else:
             step, carry = 0, program.init(seed)
@@ -119,12 +119,12 @@ def train(
             return carry.state
 
         # Open.
-        evaluate = _held_out_metrics(method, program, dataset, held_out, everywhere)
-        clock = _Clock(step)
-        watch = Watch(partial(_some_images, dataset), _log.warning)
+        evaluate, baseline = _held_out_metrics(method, program, dataset, held_out, everywhere)
+        clock, divergence = _Clock(step), Divergence(numbers)
+        watches = {number: _watch(dataset, number) for number in numbers}
         with (
-            open_inputs(dataset, devices, schedule=schedule, step=step) as inputs_at,
-            tracking.tracker(folder, step=step) if is_main else contextlib.nullcontext() as log,
+            open_inputs(dataset, devices, schedule=schedule, step=step, replicas=replicas) as inputs_at,
+            tracking.tracker(folder, step=step, replicas=numbers) if is_main else contextlib.nullcontext() as log,
             tracking.profiler(folder.profile, run.profiled if is_main else range(0), step=step) as profiled,
             keep_best(folder, run) as offer_best,
         ):
@@ -140,43 +140,54 @@ def train(
                     explain = partial(first_nan, method, jax.device_get(carry), inputs, batch_size=run.batch_size)
                 with profiled(start, step), _explained(explain):
                     carry = program.train_steps(carry, inputs)
-                    means = _means(carry)
+                    means = divergence.means(carry)
                     if run.debug_nans:
-                        _require_finite(carry.state, step)
+                        divergence.require_finite(carry, step)
                 clock.called(step)
                 checkpoints.require_saved(manager)
-                report(Progress(step, schedule, clock.steps_per_second, means))
+                report(Progress(step, schedule, clock.steps_per_second, mean_over_replicas(means)))
 
                 # Log.
                 if schedule.row_ends(step):
-                    row = {"step": step, "epoch": step / schedule.steps_per_epoch, **means}
+                    where = {"step": step, "epoch": step / schedule.steps_per_epoch}
+                    rows = {
+                        number: where | ({} if number is None else {"replica": number}) | own
+                        for number, own in zip(numbers, means, strict=True)
+                    }
+                    going = {number: rows[number] for number in divergence.going}
                     if schedule.ends_epoch(step):
-                        row |= evaluate(carry.state, seed)
+                        found = evaluate(carry.state, seed)
+                        for number, row in going.items():
+                            row |= {name: float(entry(value, number)) for name, value in found.items()} | baseline
                     evaluated = evaluate_samples is not None and schedule.evaluates(step)
                     if evaluated and log is not None:
                         with clock.paused() as pause:
                             assert evaluate_samples is not None
-                            row |= evaluate_samples(carry.state)
+                            for number, row in going.items():
+                                row |= evaluate_samples(entry(carry.state, number), number)
                         log.set_aside(pause.seconds)
                     if log is not None:
-                        wait = clock.waited / int(carry.count)
-                        tracking.log(log, row, steps_per_second=clock.steps_per_second, input_wait=wait)
+                        wait = clock.waited / int(np.max(carry.count))
+                        for row in rows.values():
+                            tracking.log(log, row, steps_per_second=clock.steps_per_second, input_wait=wait)
                     if is_main and schedule.ends_epoch(step):
-                        watch.row(row)
+                        for number, row in going.items():
+                            watches[number].row(row)
                     carry, clock.waited = program.reset_metrics(carry), 0.0
                     if evaluated:
-                        offer_best(row, carry, step)
+                        offer_best(rows[numbers[0]], carry, step)
 
                 # Sample.
                 if program.sample and schedule.samples(step):
                     pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
-                    if is_main:
-                        tracking.save_samples(folder, pictures, epoch=step // schedule.steps_per_epoch)
-                        watch.samples(pictures, step=step)
+                    for number in divergence.going if is_main else ():
+                        drawn, epoch = entry(pictures, number), step // schedule.steps_per_epoch
+                        tracking.save_samples(folder, drawn, epoch=epoch, replica=number)
+                        watches[number].samples(drawn, step=step)
 
                 # Save.
                 if (signum := stop()) or schedule.saves(step):
-                    _require_finite(carry.state, step)
+                    divergence.require_finite(carry, step)
                     checkpoints.save(manager, carry, step=step)
                 if signum and step < schedule.total_steps:
                     raise Interrupted(signum, step)
@@ -236,24 +247,30 @@ def _restore(
 
 def _held_out_metrics(
     method: Method, program: Program, dataset: Dataset | Stream, held_out: Dataset | None, sharding: Sharding
-) -> Callable[[Any, Array], dict[str, float]]:
-    """Makes the function from (state, seed) to the metrics on held-out images, beside those of the baseline.
+) -> tuple[Callable[[Any, Array], dict[str, np.ndarray]], dict[str, float]]:
+    """Makes the function from (state, seed) to the metrics on held-out images, and finds those of the baseline.
 
     A baseline is computed from all training images at once, so streams have none.
     """
     measure = program.evaluate
     if held_out is None or measure is None:
-        return lambda state, seed: {}
+        return lambda state, seed: {}, {}
     known = {}
     if method.baseline and isinstance(dataset, Dataset):
         known = method.baseline(dataset.images, held_out.images)
     images, labels = (replicate(x, sharding) for x in (held_out.images, held_out.labels))
 
-    def evaluate(state: Any, seed: Array) -> dict[str, float]:
+    def evaluate(state: Any, seed: Array) -> dict[str, np.ndarray]:
         found = jax.device_get(measure(state, images, labels, seed))
-        return {f"test_{name}": float(value) for name, value in found.items()} | known
+        return {f"test_{name}": value for name, value in found.items()}
 
-    return evaluate
+    return evaluate, known
+
+
+def _watch(dataset: Dataset | Stream, replica: int | None) -> Watch:
+    """Makes the watch of a run or of one of its replicas, whose number its warnings begin with."""
+    prefix = "" if replica is None else f"replica {replica}, "
+    return Watch(partial(_some_images, dataset), lambda words: _log.warning("%s%s", prefix, words))
 
 
 def _some_images(dataset: Dataset | Stream) -> np.ndarray:
@@ -277,17 +294,3 @@ def _explained(explain: Callable[[], str] | None) -> Iterator[None]:
         if explain is None:
             raise
         raise Diverged(f"{failure}; {explain()}") from failure
-
-
-def _require_finite(state: PyTree, step: int) -> None:
-    if bad := not_finite(state):
-        raise Diverged(f"{bad} is not finite after step {step - 1}")
-
-
-def _means(carry: Carry) -> dict[str, float]:
-    """Fetches the means of the metrics since the last row; waits for the device."""
-    sums, count, step = jax.device_get((carry.metric_sums, carry.count, carry.state.step))
-    if bad := next((name for name, total in sums.items() if not math.isfinite(total)), None):
-        also = not_finite(carry.state)
-        raise Diverged(f"{bad} is not finite at step {step - 1}" + (f", nor is {also} after it" if also else ""))
-    return {name: float(total) / int(count) for name, total in sums.items()}

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,18 +20,22 @@ Inputs = TypeVar("Inputs")
 
 Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm]  # jaxlib has no types
 
-AXIS = "data"  # the one mapped axis, over which devices share a batch
+AXIS = "data"  # the mapped axis over which devices share a batch
+REPLICA_AXIS = "replica"  # another one, over which they share the replicas of a run
 # What XLA gives to YNNPACK on CPU; by default convolutions, too.
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
 
 
-def select_devices(*, platform: str = "auto", count: int | None = None, batch_size: int = 1) -> tuple[Device, ...]:
+def select_devices(
+    *, platform: str = "auto", count: int | None = None, batch_size: int = 1, replicas: int = 1
+) -> tuple[Device, ...]:
     """Chooses the devices of a run.
 
     Args:
       platform: ``auto``, ``cpu``, ``gpu`` or ``tpu``.
       count: how many devices of each process; None for as many as divide the batch.
-      batch_size: images per step, over all devices.
+      batch_size: images per step, over all devices that share a batch.
+      replicas: of the run; devices share them first, and a batch only if they are more: see :func:`device_groups`.
 
     Returns:
       The devices, process by process, the same number from each.
@@ -51,18 +56,28 @@ def select_devices(*, platform: str = "auto", count: int | None = None, batch_si
             f"(for gpu and tpu install jax[cuda12] or jax[tpu])"
         ) from error
     processes = jax.process_count()
+
+    def sharing(count: int) -> int:
+        """How many devices share a batch."""
+        return count * processes // device_groups(count * processes, replicas=replicas)
+
     by_process = [[d for d in jax.devices(present[0].platform) if d.process_index == i] for i in range(processes)]
     most = min(map(len, by_process))
     if count is None:
-        count = next((n for n in range(most, 0, -1) if batch_size % (n * processes) == 0), 1)
+        count = next((n for n in range(most, 0, -1) if batch_size % sharing(n) == 0), 1)
     if count > most:
         kind = present[0].platform
         hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={count} makes {count} of a CPU" * (kind == "cpu")
         raise UserError(f"--devices: {count} is more than the {most} {kind} devices present{hint}")
-    if batch_size % (count * processes):
-        together = f"{count * processes} devices" + f" of {processes} processes" * (processes > 1)
+    if batch_size % sharing(count):
+        together = f"{sharing(count)} devices" + f" of {processes} processes" * (processes > 1)
         raise UserError(f"--batch-size: {batch_size} is not allowed, it must be a multiple of the {together}")
     return tuple(device for devices in by_process for device in devices[:count])
+
+
+def device_groups(devices: int, *, replicas: int) -> int:
+    """How many groups share the replicas of a run equally: as many as can, and the devices of a group each batch."""
+    return math.gcd(devices, replicas)
 
 
 def replicated(devices: Sequence[Device]) -> Sharding:
@@ -182,6 +197,49 @@ def parallelize(
     return run
 
 
+def split_replicas(devices: Sequence[Device], *, groups: int) -> Sharding:
+    """The sharding of an array whose leading axis is that of the replicas of a run, by groups of devices."""
+    if len(devices) == 1:
+        return SingleDeviceSharding(devices[0])
+    return NamedSharding(_grid(devices, groups), PartitionSpec(REPLICA_AXIS))
+
+
+def compile_over_replicas(
+    function: Callable[..., Any],
+    devices: Sequence[Device],
+    *,
+    groups: int,
+    in_axes: tuple[Any, ...],
+    train: bool = False,
+) -> Callable[..., Any]:
+    """Compiles a function of many replicas, of which each group of devices computes its share.
+
+    Args:
+      function: of arrays with a leading axis of replicas, and of arrays that all share. On each device it finds the
+        entries of its group alone, and the others of the group through the axis ``data``.
+      devices: where to run.
+      groups: how many groups they are.
+      in_axes: as for ``vmap``, for each argument: 0 for one of each replica, None for a shared one.
+      train: whether it trains: its second argument is a carry, to be donated, and compiler options are those of
+        training.
+
+    Returns:
+      The compiled function. What it returns has a leading axis of replicas.
+    """
+    if len(devices) > 1:
+        specs = _partition_specs(in_axes, REPLICA_AXIS)
+        function = jax.shard_map(
+            function, mesh=_grid(devices, groups), in_specs=specs, out_specs=PartitionSpec(REPLICA_AXIS)
+        )
+    if train:
+        return jax.jit(function, donate_argnums=1, compiler_options=compiler_options(devices))
+    return jax.jit(function)
+
+
+def _grid(devices: Sequence[Device], groups: int) -> Mesh:
+    return Mesh(np.array(devices).reshape(groups, -1), (REPLICA_AXIS, AXIS), axis_types=(AxisType.Auto,) * 2)
+
+
 def compiler_options(devices: Sequence[Device]) -> dict[str, str] | None:
     """Compiler options for training, where XLA knows them: on CPU, convolutions by Eigen.
 
@@ -214,10 +272,10 @@ def _entries(in_axes: Any, inputs: Inputs) -> Inputs:
     )
 
 
-def _partition_specs(in_axes: Any) -> Any:
+def _partition_specs(in_axes: Any, name: str = AXIS) -> Any:
     """What ``shard_map`` calls the axes that ``pmap`` takes."""
     return jax.tree.map(
-        lambda axis: PartitionSpec() if axis is None else PartitionSpec(AXIS), in_axes, is_leaf=_is_none
+        lambda axis: PartitionSpec() if axis is None else PartitionSpec(name), in_axes, is_leaf=_is_none
     )
 
 

@@ -13,6 +13,7 @@ from jaxgan.data import Dataset, Stream
 from jaxgan.data.order import epoch_order
 from jaxgan.data.streaming import Chunk, Plan, chunks
 from jaxgan.runtime.devices import Device, replicate, replicated, shard
+from jaxgan.runtime.replicas import Replicas
 from jaxgan.runtime.schedule import Schedule
 
 STEPS_PER_CHUNK = 50  # at most: a run begins when its first chunk is read
@@ -24,7 +25,7 @@ class Images(NamedTuple):
 
     images: UInt8[Array, "*devices n height width channels"]
     labels: Int[Array, "*devices n"]
-    order: Int[Array, " n"]
+    order: Int[Array, "*replicas n"]
     stop: int  # the step to stop before; for that and those after, ask again
 
 
@@ -33,7 +34,12 @@ ImagesAt = Callable[[int], Images]  # from a step to its images
 
 @contextlib.contextmanager
 def open_inputs(
-    dataset: Dataset | Stream, devices: Sequence[Device], *, schedule: Schedule, step: int
+    dataset: Dataset | Stream,
+    devices: Sequence[Device],
+    *,
+    schedule: Schedule,
+    step: int,
+    replicas: Replicas | None = None,
 ) -> Iterator[ImagesAt]:
     """Opens the input pipeline.
 
@@ -45,12 +51,13 @@ def open_inputs(
       devices: those of the run, of all processes.
       schedule: of the run.
       step: where the run begins or goes on.
+      replicas: of the run, if it has several, on images in memory: each takes them in the order of its own seed.
 
     Yields:
       A function from a step to its images; its argument never decreases.
     """
     if isinstance(dataset, Dataset):
-        yield _resident(dataset, devices, schedule=schedule)
+        yield _resident(dataset, devices, schedule=schedule, replicas=replicas)
         return
     run, shape = schedule.run, dataset.image_shape
     mine = [i for i, device in enumerate(devices) if device.process_index == jax.process_index()]
@@ -71,7 +78,9 @@ def open_inputs(
         yield _chunk_by_chunk(ahead, order, steps=steps)
 
 
-def _resident(dataset: Dataset, devices: Sequence[Device], *, schedule: Schedule) -> ImagesAt:
+def _resident(
+    dataset: Dataset, devices: Sequence[Device], *, schedule: Schedule, replicas: Replicas | None
+) -> ImagesAt:
     everywhere = replicated(devices)
     images, labels = (replicate(x, everywhere) for x in (dataset.images, dataset.labels))
     steps = schedule.steps_per_epoch
@@ -81,7 +90,11 @@ def _resident(dataset: Dataset, devices: Sequence[Device], *, schedule: Schedule
     def at(step: int) -> Images:
         nonlocal current, order
         if (epoch := step // steps) != current:
-            order = replicate(epoch_order(dataset.size, seed=schedule.run.seed, epoch=epoch), everywhere)
+            if replicas is None:
+                order = replicate(epoch_order(dataset.size, seed=schedule.run.seed, epoch=epoch), everywhere)
+            else:
+                orders = {seed: epoch_order(dataset.size, seed=seed, epoch=epoch) for seed in set(replicas.seeds)}
+                order = replicate(np.stack([orders[seed] for seed in replicas.seeds]), replicas.sharding(devices))
             current = epoch
         assert order is not None
         return Images(images, labels, order, (epoch + 1) * steps)

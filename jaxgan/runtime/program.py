@@ -36,8 +36,8 @@ class Inputs(NamedTuple):
 
     images: UInt8[Array, "*devices n height width channels"]  # of all devices, or each one's own
     labels: Int[Array, "*devices n"]
-    order: Int[Array, " n"]
-    seed: UInt32[Array, ""]
+    order: Int[Array, "*replicas n"]
+    seed: UInt32[Array, "*replicas"]
     stop: Int[ArrayLike, ""]  # the step to stop before, within the epoch or the chunk
 
 
@@ -113,9 +113,44 @@ def examples(
     return take(inputs.images, chosen), take(inputs.labels, chosen)
 
 
-def steps(
-    method: Method, *, batch_size: int, axis_name: str | None, own_images: bool = False
-) -> Callable[[Carry, Inputs], Carry]:
+def one_step(
+    method: Method, inputs: Inputs, *, batch_size: int, axis_name: str | None, own_images: bool = False
+) -> Callable[[Carry, Int[Array, ""]], Carry]:
+    """Makes the function that takes one step of a run, as one device sees it.
+
+    Args:
+      method: what is trained.
+      inputs: of the call; see :class:`Inputs`.
+      batch_size: images per step, over all devices.
+      axis_name: the mapped axis along which the batch is split; None on one device.
+      own_images: whether each device is given only the images of its own part of each batch.
+
+    Returns:
+      A function from a carry and its step to the next carry.
+    """
+    size = batch_size // (lax.axis_size(axis_name) if axis_name else 1)
+    first = size * lax.axis_index(axis_name) if axis_name else 0
+    index = first + jnp.arange(size)
+    step_key = stream_key(inputs.seed, STEP_STREAM)
+    images_a_step, at = (size, 0) if own_images else (batch_size, first)
+    steps_at_hand = len(inputs.images) // images_a_step
+
+    def take_step(carry: Carry, step: Int[Array, ""]) -> Carry:
+        start = (step % steps_at_hand) * images_a_step + at
+        images, labels = examples(inputs, start, size)
+        batch = Batch(to_unit_range(images), labels, index)
+        state, metrics = method.step(carry.state, batch, jax.random.fold_in(step_key, step))
+        return Carry(state, jax.tree.map(jnp.add, carry.metric_sums, metrics), carry.count + 1)
+
+    return take_step
+
+
+def goes_on(carry: Carry, stop: Int[ArrayLike, ""]) -> Bool[Array, ""]:
+    """Whether a run takes another step before ``stop``: not after a step whose metrics are not finite."""
+    return (carry.state.step < stop) & jnp.isfinite(sum(jax.tree.leaves(carry.metric_sums)))
+
+
+def steps(method: Method, **how: Any) -> Callable[[Carry, Inputs], Carry]:
     """Makes the function that takes a carry through many steps, as one device sees it.
 
     The number of steps is an input, not a constant: one compiled program serves every stretch of a run, and cutting a
@@ -123,9 +158,7 @@ def steps(
 
     Args:
       method: what is trained.
-      batch_size: images per step, over all devices.
-      axis_name: the mapped axis along which the batch is split; None on one device.
-      own_images: whether each device is given only the images of its own part of each batch.
+      **how: see :func:`one_step`.
 
     Returns:
       A function from (carry, inputs) to the carry at ``inputs.stop``, or at the first step after which a sum of
@@ -133,25 +166,8 @@ def steps(
     """
 
     def run(carry: Carry, inputs: Inputs) -> Carry:
-        size = batch_size // (lax.axis_size(axis_name) if axis_name else 1)
-        first = size * lax.axis_index(axis_name) if axis_name else 0
-        index = first + jnp.arange(size)
-        step_key = stream_key(inputs.seed, STEP_STREAM)
-        images_a_step, at = (size, 0) if own_images else (batch_size, first)
-        steps_at_hand = len(inputs.images) // images_a_step
-
-        def body(carry: Carry) -> Carry:
-            step = carry.state.step
-            start = (step % steps_at_hand) * images_a_step + at
-            images, labels = examples(inputs, start, size)
-            batch = Batch(to_unit_range(images), labels, index)
-            state, metrics = method.step(carry.state, batch, jax.random.fold_in(step_key, step))
-            return Carry(state, jax.tree.map(jnp.add, carry.metric_sums, metrics), carry.count + 1)
-
-        def goes_on(carry: Carry) -> Bool[Array, ""]:
-            return (carry.state.step < inputs.stop) & jnp.isfinite(sum(jax.tree.leaves(carry.metric_sums)))
-
-        return lax.while_loop(goes_on, body, carry)
+        take_step = one_step(method, inputs, **how)
+        return lax.while_loop(lambda c: goes_on(c, inputs.stop), lambda c: take_step(c, c.state.step), carry)
 
     return run
 

@@ -15,7 +15,7 @@ VALUES = {3: 5.0, 6: 2.0, 9: 4.0, 12: 1.0, 15: 3.0}  # of the metric, by step: e
 pytestmark = pytest.mark.slow
 
 
-def evaluate_samples(state):
+def evaluate_samples(state, replica=None):
     """A metric that goes up and down, with the state itself in its last digits."""
     own = sum(float(np.abs(x).sum()) for x in jax.tree.leaves(jax.device_get(state.generator.params)))
     return {"frechet_distance": VALUES[int(state.step)] + 1e-6 * own, "precision": -VALUES[int(state.step)]}

@@ -10,6 +10,11 @@ def test_a_run_takes_the_most_devices_that_divide_the_batch(batch_size, count):
     assert len(select_devices(batch_size=batch_size)) == count
 
 
+@pytest.mark.parametrize(("replicas", "batch_size", "count"), [(8, 7, 8), (16, 7, 8), (3, 8, 8), (6, 9, 6), (5, 1, 5)])
+def test_devices_share_replicas_first_and_then_a_batch(replicas, batch_size, count):
+    assert len(select_devices(batch_size=batch_size, replicas=replicas)) == count
+
+
 def test_choosing_devices_changes_no_default_of_jax():
     before = jax.config.jax_default_device
     select_devices(platform="cpu", count=2, batch_size=4)
