@@ -50,6 +50,7 @@ class Run:
     profile: str | None = None  # START:STOP, steps that process 0 traces with jax.profiler, into WORKDIR/profile
     debug_nans: bool = False  # where a loss is not finite, repeat the steps and name the operation: on one device
     dry_run: bool = False  # print the resolved config, the networks and the cost of a step, and stop
+    target: str | None = None  # with --dry-run: TPUs that are not here to compile for, such as v5e:4x4
 
     def __post_init__(self) -> None:
         """Accepts paths as text, and a leading ~ for the user's home."""
@@ -79,7 +80,7 @@ class Run:
 FREE_FIELDS = frozenset(
     {"workdir", "data_dir", "input", "epochs", "devices", "parallel", "platform"}
     | {"coordinator", "process_count", "process_index", "profile"}
-    | {"checkpoint_every", "resume", "log_every", "sample_epochs", "debug_nans", "dry_run"}
+    | {"checkpoint_every", "resume", "log_every", "sample_epochs", "debug_nans", "dry_run", "target"}
     | {"evaluate_every", "keep_best"}
 )
 
@@ -178,6 +179,9 @@ def validate(config: Config) -> None:
         raise UserError(f"--keep-best: {config.run.keep_best!r} needs --evaluate-every, the epochs between evaluations")
     for epoch in config.run.sample_epochs:
         _check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
+    if config.run.target is not None and (config.run.several or not config.run.dry_run):
+        way_out = "leave out replicas" if config.run.dry_run else "add --dry-run"
+        raise UserError(f"--target: {config.run.target!r} is for a dry run of a single run, {way_out}")
     _ = replica_configs(config)  # raises for a sweep of no such fields or values
     if config.run.several:
         _check_replicas(config.run)

@@ -169,3 +169,11 @@ def test_every_field_has_a_help_text_beside_it():
         for field in dataclasses.fields(cls):
             line = next(line for line in source.splitlines() if line.strip().startswith(f"{field.name}:"))
             assert "  # " in line
+
+
+@pytest.mark.parametrize(
+    ("fields", "way_out"), [({}, "add --dry-run"), ({"dry_run": True, "replicas": 2}, "leave out replicas")]
+)
+def test_a_target_is_for_a_dry_run_of_one_run(fields, way_out):
+    with pytest.raises(UserError, match=f"^--target: 'v5e:1x1' is for a dry run of a single run, {way_out}"):
+        validate(Config(VanillaGAN(), Run(target="v5e:1x1", **fields)))

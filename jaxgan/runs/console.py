@@ -21,6 +21,7 @@ from jaxgan.methods.method import Network
 from jaxgan.runs.train import Progress as TrainProgress
 from jaxgan.runtime.devices import Device, front_end
 from jaxgan.runtime.replicas import Replicas
+from jaxgan.runtime.targets import Estimate
 
 # The metrics that the progress bar has room for, on a terminal of 80 columns: the losses of both networks first.
 SHORT_NAMES = {
@@ -210,5 +211,16 @@ def show_cost(console: Console, cost: Cost) -> None:
         f"One step of the whole batch on one device, by XLA's analysis: {cost.flops / 1e6:,.1f} MFLOP, "
         f"{cost.argument_bytes / 2**20:,.1f} MiB of state and batch, "
         f"{cost.temporary_bytes / 2**20:,.1f} MiB in between",
+        highlight=False,
+    )
+
+
+def show_estimate(console: Console, found: Estimate) -> None:
+    """Prints what a run would take on each device of TPUs that are not here."""
+    taken, there = found.arguments + found.temporaries, found.target.memory
+    console.print(
+        f"On each of {found.target.count} devices of {found.target.name}, compiled and not run: "
+        f"{taken / 2**20:,.1f} MiB of {there / 2**30:,.0f} GiB ({taken / there:.1%}), "
+        f"{found.operations / 1e6:,.1f} MFLOP per step, which takes {found.least_seconds * 1e6:,.1f} µs at least",
         highlight=False,
     )

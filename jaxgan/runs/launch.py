@@ -24,7 +24,7 @@ from jaxgan.runs import checkpoints, pictures, tracking, workdir
 from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
 from jaxgan.runs.train import Diverged, EvaluateSamples, Progress, train
-from jaxgan.runtime import distributed
+from jaxgan.runtime import distributed, targets
 from jaxgan.runtime.devices import Device, device_groups, enable_compilation_cache, mapped_axis, select_devices
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import VISUALIZE_STREAM, stream_key, to_unit_range
@@ -330,3 +330,21 @@ def describe(task: Task, *, console: Console) -> None:
         console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True, end="")
         cost = consoles.step_cost(method, image_shape=task.dataset.image_shape, batch_size=run.batch_size)
         consoles.show_cost(console, cost)
+    if run.target is not None:
+        consoles.show_estimate(console, _estimate(task, run.target))
+
+
+def _estimate(task: Task, name: str) -> targets.Estimate:
+    """What the run would take on TPUs that are not here."""
+    config, dataset, target = task.config, task.dataset, targets.parse_target(name)
+    if (size := config.run.batch_size) % (target.count * config.run.accumulate):
+        raise UserError(f"--batch-size: {size} is not allowed, {name} divides it into {target.count} parts")
+    on = targets.devices(target)
+    method = methods.build(
+        config.method,
+        image_shape=dataset.image_shape,
+        classes=len(dataset.class_names),
+        axis_name=mapped_axis(on),
+        accumulate=config.run.accumulate,
+    )
+    return targets.estimate(method, target, on, images=(dataset.size, *dataset.image_shape), batch_size=size)

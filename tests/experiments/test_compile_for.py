@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from studies.aot import compilation, compile_for, targets
+from studies.aot import compilation, compile_for
 
 from jaxgan.errors import UserError
+from jaxgan.runtime import targets
 
 SHAPES = "v5e takes chips in a shape, such as v5e:2x2"
 

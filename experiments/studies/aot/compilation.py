@@ -1,6 +1,5 @@
 """Compiles the function that trains for a target, and reads the program: what a step costs, sums and copies."""
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -8,17 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.stages import Lowered
 from studies.aot import hlo
-from studies.aot.targets import Target
 
 from jaxgan import methods
 from jaxgan.config import Config
 from jaxgan.methods import NetworkState
-from jaxgan.runtime.devices import mapped_axis, replicated
-from jaxgan.runtime.program import Carry, Inputs, compile_program
+from jaxgan.runtime.devices import mapped_axis
+from jaxgan.runtime.program import Carry
+from jaxgan.runtime.targets import Target, least_bytes, lower_training
 
 MNIST = (60_000, 28, 28, 1)  # what the recipes train on
 TOO_MANY = (200_000_000, 28, 28, 1)  # larger than any chip's memory
@@ -44,22 +42,8 @@ def lower(
     Returns:
       The function, ready to compile, and its first argument as shapes.
     """
-    image_shape, everywhere, axis_name = images[1:], replicated(devices), mapped_axis(devices)
-    method = methods.build(config.method, image_shape=image_shape, axis_name=axis_name, optimizer=optimizer)
-    program = compile_program(
-        method, devices, image_shape=image_shape, batch_size=config.run.batch_size, parallel=parallel
-    )
-
-    def abstract(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=everywhere)
-
-    seed, indices = abstract((), jnp.uint32), abstract(images[:1], jnp.int32)
-    carry = jax.tree.map(lambda x: abstract(x.shape, x.dtype), jax.eval_shape(program.init, seed))
-    arguments = carry, Inputs(abstract(images, jnp.uint8), indices, indices, seed, abstract((), jnp.int32))
-    function = program.train_steps
-    if isinstance(function, functools.partial):  # pmap's, which has an argument already
-        function, arguments = function.func, (*function.args, *arguments)
-    return function.lower(*arguments), carry
+    method = methods.build(config.method, image_shape=images[1:], axis_name=mapped_axis(devices), optimizer=optimizer)
+    return lower_training(method, devices, images=images, batch_size=config.run.batch_size, parallel=parallel)
 
 
 def fitted(config: Config, target: Target) -> Config:
@@ -89,9 +73,7 @@ def compile_recipe(
         compiled.memory_analysis(),
         compiled.cost_analysis()["flops"],
     )
-    # The state is read and written, and the batch read, whatever the compiler does.
-    moved = sum(2 * x.size * x.dtype.itemsize for x in jax.tree.leaves(carry))
-    moved += math.prod(MNIST[1:]) * config.run.batch_size // target.count
+    moved = least_bytes(carry, math.prod(MNIST[1:]) * config.run.batch_size // target.count)
     step, products = program.collectives(program.body), program.products()
     return {
         "target": target.name,

@@ -30,10 +30,11 @@ import jax
 import r3gan
 import vanilla_gan
 from studies import machine, markdown
-from studies.aot import compilation, targets
+from studies.aot import compilation
 from studies.training import check, command
 
 from jaxgan.errors import UserError
+from jaxgan.runtime import targets
 
 RECIPES = {module.__name__: module.CONFIG for module in (*chapter.RECIPES, r3gan, flow_matching, digit_classifier)}
 # Left out by default: on one chip the classifier's program copies all of the data into fast memory in every step.
