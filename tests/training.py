@@ -13,7 +13,7 @@ from jaxgan.config import replica_configs
 from jaxgan.data import Dataset, Stream
 from jaxgan.methods import build
 from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, save
-from jaxgan.runs.launch import replicas_of
+from jaxgan.runs.task import replicas_of
 from jaxgan.runs.train import train
 from jaxgan.runs.workdir import Workdir, begin
 from jaxgan.runtime.devices import device_groups, mapped_axis

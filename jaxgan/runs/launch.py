@@ -1,14 +1,12 @@
 """From an experiment's default config and a command line to a finished run."""
 
 import contextlib
-import dataclasses
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,23 +14,22 @@ from rich.console import Console
 
 from jaxgan import config as configs
 from jaxgan import data, methods
-from jaxgan.config import Config, Run
+from jaxgan.config import Config
 from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors
 from jaxgan.methods import Batch, Method
 from jaxgan.methods.method import Visualization
-from jaxgan.runs import checkpoints, pictures, tracking, workdir
+from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
-from jaxgan.runs.train import Diverged, EvaluateSamples, Progress, train
+from jaxgan.runs.task import Task, prepare
+from jaxgan.runs.train import Diverged, Progress, train
 from jaxgan.runtime import distributed, targets
-from jaxgan.runtime.devices import Device, device_groups, enable_compilation_cache, mapped_axis, select_devices
+from jaxgan.runtime.devices import enable_compilation_cache, mapped_axis
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import VISUALIZE_STREAM, stream_key, to_unit_range
-from jaxgan.runtime.replicas import Replicas, Values, entry, is_numeric
-from jaxgan.runtime.schedule import Schedule
+from jaxgan.runtime.replicas import entry
 from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_signals, graceful_signals
 
-HELD_OUT = 10_000  # test images that a run on a stream holds in memory, as many as MNIST has
 VISUALIZED = 10_000  # held-out images that a method may visualize
 
 _log = logging.getLogger("jaxgan.runtime")
@@ -157,140 +154,6 @@ def run(config: Config, *, console: Console | None = None) -> Path:
                 consoles.show_files(console, folder.files())
         distributed.all_gather_text("end")  # the others wait for the figures, lest they be missed
         return folder.root
-
-
-class Task(NamedTuple):
-    """Everything that a run needs, found before anything is written."""
-
-    config: Config
-    devices: tuple[Device, ...]
-    dataset: data.Dataset | data.Stream
-    held_out: data.Dataset
-    method: Method  # built for the devices; that of the first replica if there are several
-    replicas: Replicas | None  # if there are several
-    resume: bool  # whether to go on from a checkpoint
-    evaluate_samples: EvaluateSamples | None  # with ``evaluate_every``
-
-
-def prepare(config: Config) -> Task:
-    """Finds what a run needs, and whether it can run.
-
-    Args:
-      config: the experiment, validated.
-
-    Returns:
-      The task.
-
-    Raises:
-      UserError: if the config does not fit the machine, the data or the folder.
-    """
-    run, folder = config.run, workdir.Workdir(config.run.workdir)
-    members = configs.replica_configs(config)
-    devices = select_devices(platform=run.platform, count=run.devices, batch_size=run.batch_size, replicas=len(members))
-    together = devices[: len(devices) // device_groups(len(devices), replicas=len(members))]  # they share a batch
-    if run.several:
-        _require_one_process(run, devices)
-    if (share := run.batch_size // len(together)) % run.accumulate:
-        raise UserError(f"--accumulate: {run.accumulate} is not allowed, it must divide a device's {share} images")
-    if run.debug_nans and len(devices) > 1:
-        raise UserError(f"--debug-nans: is for one device and not for {len(devices)}, add --devices 1")
-    workdir.require_writable(folder.root)
-    started = workdir.load_config(folder)
-    checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
-    resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
-    dataset = training_images(run)
-    if resume:
-        pictures.require_same(folder, dataset, name=run.data)
-    if run.batch_size > (size := dataset.size):
-        raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
-    schedule = Schedule(size // run.batch_size, run)
-    total = schedule.total_steps
-    if run.profiled.stop > total:
-        raise UserError(f"--profile: {run.profile!r} is not allowed, the run ends with step {total}")
-    for words in configs.check_schedules(config, total_steps=total, steps_per_epoch=schedule.steps_per_epoch):
-        _log.warning(words)
-
-    axis_name = None if run.dry_run else mapped_axis(together)
-
-    def build(values: Values, axis_name: str | None = axis_name) -> Method:
-        return methods.build(
-            dataclasses.replace(config.method, **values),
-            image_shape=dataset.image_shape,
-            classes=len(dataset.class_names),
-            axis_name=axis_name,
-            accumulate=run.accumulate,
-        )
-
-    replicas = replicas_of(config, build)
-    swept = replicas.fields if replicas else {}
-    if swept:
-        _require_sweepable(partial(build, axis_name=None), config, image_shape=dataset.image_shape)
-    method = replicas.method(0) if replicas else build({})
-    held_out = held_out_images(run, method)
-    evaluate_samples = None
-    if run.evaluate_every is not None:
-        from jaxgan.runs.evaluate import during_training  # most runs need none of it
-
-        of_each = {number: replicas.method(number) for number in range(len(members))} if replicas and swept else {}
-        evaluate_samples = during_training(config, method, dataset, held_out, of_each=of_each)
-    return Task(config, devices, dataset, held_out, method, replicas, resume, evaluate_samples)
-
-
-def replicas_of(config: Config, build: Callable[[Values], Method]) -> Replicas | None:
-    """Lists the seeds and the swept values of a run's replicas; None for a single run."""
-    if not config.run.several:
-        return None
-    members, swept = configs.replica_configs(config), configs.swept_fields(config)
-    fields = {name: [getattr(each.method, name) for each in members] for name in swept}
-    return Replicas(build, [each.run.seed for each in members], fields)
-
-
-def _require_one_process(run: Run, devices: Sequence[Device]) -> None:
-    """Refuses replicas of many processes, and on several devices by pmap, which has one axis."""
-    flag = "--sweep" if run.sweep else "--replicas"
-    if jax.process_count() > 1:
-        raise UserError(f"{flag}: replicas are for one process and not for {jax.process_count()}")
-    if len(devices) > 1 and run.parallel == "pmap":
-        raise UserError("--parallel: 'pmap' is not allowed with replicas on several devices, choose 'shard_map'")
-
-
-def _require_sweepable(build: Callable[[Values], Method], config: Config, *, image_shape: tuple[int, int, int]) -> None:
-    """Refuses to sweep fields on which more than numbers depend: what is computed, or the shape of the state."""
-    swept = configs.swept_fields(config)
-    wrong = [name for name, values in swept.items() if not is_numeric(build, name, values[0], image_shape=image_shape)]
-    if wrong:
-        known = {name: getattr(config.method, name) or 0.5 for name in configs.real_fields(config)}
-        right = [name for name, value in known.items() if is_numeric(build, name, value, image_shape=image_shape)]
-        raise UserError(
-            f"--sweep: {wrong[0]!r} is not allowed, what is computed depends on it; choose from {', '.join(right)}, or "
-            "train a run for each of its values"
-        )
-
-
-def training_images(run: Run) -> data.Dataset | data.Stream:
-    """Opens the training images of a run, as its ``input`` asks for.
-
-    Args:
-      run: what says which.
-
-    Returns:
-      The images.
-
-    Raises:
-      UserError: if there is no such data set, or it is not prepared and cannot be, or it is too large for memory.
-    """
-    if run.input == "stream":
-        return data.stream(run.data, data_dir=run.data_dir, image_size=run.image_size)
-    return data.load(run.data, data_dir=run.data_dir, image_size=run.image_size)
-
-
-def held_out_images(run: Run, method: Method) -> data.Dataset:
-    """Loads the test images of a run; of a stream the first 10,000, and none if the method uses none."""
-    if run.input == "memory":
-        return data.load(run.data, split="test", data_dir=run.data_dir, image_size=run.image_size)
-    used = method.evaluate or method.visualize or run.evaluate_every
-    test = data.stream(run.data, split="test" if used else "train", data_dir=run.data_dir, image_size=run.image_size)
-    return test.everything(most=HELD_OUT if used else 0)
 
 
 def visualizations(method: Method, state: Any, held_out: data.Dataset, *, seed: int) -> dict[str, Visualization]:

@@ -11,6 +11,7 @@ from jaxgan.errors import UserError
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.runs import launch, tracking
 from jaxgan.runs.flags import read_flags
+from jaxgan.runs.task import prepare
 from jaxgan.runs.workdir import Workdir
 from tests.random_states import fresh_state
 from tests.training import with_run
@@ -133,7 +134,7 @@ def of_classes(dataset, *names):
 
 def test_networks_embed_the_classes_of_the_data_and_show_them(conditional, toy_dataset, monkeypatch):
     monkeypatch.setattr(data, "load", of_classes(toy_dataset, "circle", "square", "line"))
-    task = launch.prepare(conditional)
+    task = prepare(conditional)
     state = fresh_state(task.method)
     assert state.generator.params["embedding"]["kernel"].shape == (3, 2)
     assert state.discriminator.params["output"]["kernel"].shape[-1] == 1 + 3

@@ -16,7 +16,7 @@ from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network
 from jaxgan.methods.vanilla_gan import VanillaGAN
-from jaxgan.runs import launch, tracking
+from jaxgan.runs import launch, task, tracking
 from jaxgan.runs.load import load_run
 from jaxgan.runs.workdir import Workdir
 from tests.runs.test_evaluate import COUNT, extract, split_of
@@ -129,7 +129,7 @@ def test_a_field_that_decides_what_is_computed_is_not_swept(tmp_path):
     with pytest.raises(
         UserError, match=r"^--sweep: 'dropout_rate' is not allowed.*; choose from .*generator_learning_rate"
     ):
-        launch.prepare(config)
+        task.prepare(config)
     assert not any(tmp_path.iterdir())
 
 
