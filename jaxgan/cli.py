@@ -237,11 +237,15 @@ def export_run(
 def sample(
     workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")],
     out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None,
-    count: int = 64,
+    animate: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    count: int | None = None,
     seed: int = 0,
     labels: tuple[str, ...] = ("all",),
     truncation: float | None = None,
+    interpolate: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    walk: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    step: int | None = None,
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     replica: int | None = None,
 ) -> None:
@@ -250,11 +254,16 @@ def sample(
     Args:
         workdir: The run's folder.
         out: A file .png, .npy or .npz; any name without a suffix is a new folder; default: drawn.png in WORKDIR.
-        count: Number of samples.
+        animate: A file .gif or .webp of the way that --interpolate or --walk goes; without these of the same latents
+            through training.
+        count: Number of samples; default: 64, or 8 with ways between them.
         seed: What they follow from; the seed of `jaxgan evaluate` gives the samples that it measures.
         labels: The classes to draw, in turn, of a conditional run; all: each of them.
         truncation: Factor on the latents, from 0 to 1: fewer bad samples, and less variety; default: that of the run.
+        interpolate: Draw a row of ten images from each sample to the next, and from the last to the first.
+        walk: The same in steps small enough for an animation.
         best: Draw from the checkpoint that --keep-best kept.
+        step: Draw from the checkpoint of this step; default: the newest.
         last: Use the parameters of the last step, not the averaged ones.
         replica: Which replica of a run that has several; default: the first.
     """
@@ -263,9 +272,15 @@ def sample(
 
     if labels != ("all",) and (wrong := [label for label in labels if not label.isdecimal()]):
         raise UserError(f"--labels: {wrong[0]!r} is not allowed, give numbers of classes, or all")
+    if (interpolate and walk) or (best and step is not None):
+        flag, other = ("--walk", "--interpolate") if walk else ("--step", "--best")
+        raise UserError(f"{flag}: is not allowed with {other}, leave out one of them")
+    way = 10 if interpolate else 24 if walk else 0
     chosen = None if labels == ("all",) else [int(label) for label in labels]
-    how = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last}
-    print(sample_run(workdir, out=out, best=best, replica=replica, **how))
+    count = (8 if way else 64) if count is None else count
+    how = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last, "way": way}
+    for path in sample_run(workdir, out=out, animate=animate, best=best, step=step, replica=replica, **how):
+        print(path)
 
 
 def list_runs(

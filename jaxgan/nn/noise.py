@@ -140,6 +140,31 @@ def truncate(latents: Float[Array, "*shape latent"], prior: Prior, truncation: f
     return jnp.concatenate([latents[..., : prior.fixed], truncation * latents[..., prior.fixed :]], axis=-1)
 
 
+def interpolate(
+    starts: Float[Array, "*shape latent"], ends: Float[Array, "*shape latent"], share: Float[Array, ""], prior: Prior
+) -> Float[Array, "*shape latent"]:
+    """Finds latents on the way from some to others that are as likely: for normal ones on an arc, else on a line.
+
+    Args:
+      starts: latents.
+      ends: where the ways lead.
+      share: of the way that is gone, in [0, 1].
+      prior: where both come from.
+
+    Returns:
+      Latents on the way.
+
+    References:
+      White, Sampling Generative Networks, 2016, section 2.1.
+    """
+    if prior.name != "normal":
+        return starts + share * (ends - starts)
+    unit = [x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (starts, ends)]
+    angle = jnp.arccos(jnp.clip(jnp.sum(unit[0] * unit[1], axis=-1, keepdims=True), -1, 1))
+    parts = jnp.sin((1 - share) * angle) * starts + jnp.sin(share * angle) * ends
+    return jnp.where(angle < 1e-4, starts, parts / jnp.maximum(jnp.sin(angle), 1e-6))
+
+
 def _decision_bits(rate: float) -> int:
     """The fewest bits, a divisor of 32, whose values split into `rate` and the rest exactly; 32 if none do."""
     return next((b for b in (1, 2, 4, 8, 16) if (rate * 2**b).is_integer()), 32)

@@ -49,12 +49,13 @@ class LoadedRun(NamedTuple):
         return draw(self, count=count, **options)[0]
 
 
-def load_run(folder: Path, *, best: bool = False, replica: int | None = None) -> LoadedRun:
-    """Reads a run back from its newest checkpoint, and changes nothing in its folder.
+def load_run(folder: Path, *, best: bool = False, step: int | None = None, replica: int | None = None) -> LoadedRun:
+    """Reads a run back from a checkpoint, and changes nothing in its folder.
 
     Args:
       folder: the run's.
       best: whether to take the checkpoint that ``--keep-best`` kept.
+      step: the step of the checkpoint; None for the newest.
       replica: which of its replicas, if it has several; None for the first, whose seed is the run's.
 
     Returns:
@@ -67,7 +68,7 @@ def load_run(folder: Path, *, best: bool = False, replica: int | None = None) ->
     """
     number = replica or 0
     with _named_as_a_folder():
-        runs, going = _load(Workdir(folder), best=best)
+        runs, going = _load(Workdir(folder), best=best, step=step)
         if not 0 <= number < len(runs):
             there = f"are 0 to {len(runs) - 1}" if len(runs) > 1 else "is 0 alone"
             raise UserError(f"--replica: {number} is not allowed, there {there} in {str(folder)!r}")
@@ -95,7 +96,7 @@ def _named_as_a_folder() -> Iterator[None]:
         raise UserError(str(error).removeprefix("--workdir: ")) from error
 
 
-def _load(folder: Workdir, *, best: bool) -> tuple[list[LoadedRun], list[int]]:
+def _load(folder: Workdir, *, best: bool, step: int | None = None) -> tuple[list[LoadedRun], list[int]]:
     """Reads a run, or all of its replicas, and lists those that have not diverged."""
     root = str(folder.root)
     require_readable(folder.root)
@@ -104,9 +105,13 @@ def _load(folder: Workdir, *, best: bool) -> tuple[list[LoadedRun], list[int]]:
     if (config := load_config(folder)) is None:
         raise UserError(f"{root!r}: this folder holds no run, it has no {folder.config.name}")
     saved = folder.best if best else folder.checkpoints
-    if (step := latest_step(saved)) is None:
+    if (newest := latest_step(saved)) is None:
         kept = "kept no best checkpoint, train it with --keep-best" if best else "has no checkpoint yet"
         raise UserError(f"{root!r}: this run of {config.kind} {kept}")
+    if step is not None and not (saved / f"{step}").is_dir():
+        there = ", ".join(sorted((path.name for path in saved.iterdir() if path.name.isdigit()), key=int))
+        raise UserError(f"--step: {step} is not allowed, {root!r} has checkpoints of {there}")
+    step = newest if step is None else step
     about = pictures.recall(folder) or find(config.run.data, image_size=config.run.image_size)
     image_shape, classes = about.image_shape, len(about.class_names)
     members = replica_configs(config)
@@ -136,8 +141,9 @@ def draw(
     labels: Sequence[int] | None = None,
     truncation: float | None = None,
     averaged: bool = True,
+    way: int = 0,
 ) -> tuple[Images, Labels | None]:
-    """Draws samples: without labels and truncation those that ``jaxgan evaluate`` measures for the same seed.
+    """Draws samples: without further options those that ``jaxgan evaluate`` measures for the same seed.
 
     Args:
       run: whose.
@@ -146,6 +152,7 @@ def draw(
       labels: the classes to draw, in turn; None for all of them. For conditional runs.
       truncation: factor on the latents, in [0, 1]; None for that of the run.
       averaged: whether to take the averaged parameters, where the run keeps any.
+      way: if not 0, as many images from each sample to the next, and from the last to the first, take its place.
 
     Returns:
       The samples, and their labels; None if the run is unconditional.
@@ -165,14 +172,30 @@ def draw(
     in_turn = _labels(labels, generator.classes, run)
     factor = generator.truncation if truncation is None else truncation
 
+    if way and count > SAMPLE_BATCH:
+        raise UserError(f"--count: {count} is not allowed with ways between samples, it must be at most {SAMPLE_BATCH}")
+
+    def latents_of(number: Array) -> Array:
+        bits = noise.random_bits(batch_key(seed, number), jnp.arange(SAMPLE_BATCH), count=generator.latent_size)
+        return noise.truncate(generator.prior.draw(bits), generator.prior, factor)
+
     @jax.jit
     def batch(number: Array, classes: tuple[Array, ...]) -> Array:
-        bits = noise.random_bits(batch_key(seed, number), jnp.arange(SAMPLE_BATCH), count=generator.latent_size)
-        latents = noise.truncate(generator.prior.draw(bits), generator.prior, factor)
+        return to_bytes(generator.images(latents_of(number), *classes))
+
+    @jax.jit
+    def on_the_way(share: Array, classes: tuple[Array, ...]) -> Array:
+        starts = latents_of(jnp.int32(0))[:count]
+        latents = noise.interpolate(starts, jnp.roll(starts, -1, axis=0), share, generator.prior)
         return to_bytes(generator.images(latents, *classes))
 
-    numbers = range(-(-count // SAMPLE_BATCH))
     given = None if in_turn is None else np.resize(in_turn, SAMPLE_BATCH)  # each batch begins anew
+    if way:
+        classes = () if given is None else (given[:count],)
+        parts = [on_the_way(np.float32(step / way), classes) for step in range(way)]
+        images = np.stack(parts, axis=1).reshape(count * way, *run.image_shape)
+        return images, None if given is None else np.repeat(given[:count], way)
+    numbers = range(-(-count // SAMPLE_BATCH))
     images = np.concatenate([batch(np.int32(n), () if given is None else (given,)) for n in numbers])[:count]
     return images, None if given is None else np.tile(given, len(numbers))[:count]
 

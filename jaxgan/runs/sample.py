@@ -4,6 +4,7 @@ import io
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,35 @@ from jaxtyping import UInt8
 
 from jaxgan.errors import UserError, writing
 from jaxgan.runs.load import Images, Labels, draw, load_run
-from jaxgan.runs.workdir import write_atomically
-from jaxgan.runtime.numerics import fixed_numerics
+from jaxgan.runs.tracking import read_samples
+from jaxgan.runs.workdir import Workdir, write_atomically
 
-FILES = (".png", ".npy", ".npz")
+ANIMATIONS = (".gif", ".webp")
+WALK, TRAINING = 0.08, 0.8  # seconds for each picture
+IN_A_FRAME = 64  # samples
+LEAST_PIXELS = 256  # along each side of an animation
 
 
-@fixed_numerics()
 def sample_run(
-    folder: Path, *, out: Path | None = None, best: bool = False, replica: int | None = None, **options: Any
-) -> Path:
+    folder: Path,
+    *,
+    out: Path | None = None,
+    animate: Path | None = None,
+    best: bool = False,
+    step: int | None = None,
+    replica: int | None = None,
+    **options: Any,
+) -> list[Path]:
     """Draws samples of a run and writes them.
 
     Args:
       folder: the run's.
       out: a file .png for one picture, .npy or .npz for arrays; a name without a suffix for a folder of pictures, which
-        must not exist. None for ``drawn.png`` in the run's folder.
+        must not exist. None for ``drawn.png`` in the run's folder, or nothing with ``animate``.
+      animate: a file .gif or .webp for the samples one after the other, as ``way`` makes them; without that for those
+        that the run saved of the same latents through training.
       best: whether to take the checkpoint that ``--keep-best`` kept.
+      step: the step of the checkpoint; None for the newest.
       replica: which replica draws, if there are several; None for the first.
       **options: see :func:`draw`.
 
@@ -36,31 +49,54 @@ def sample_run(
       What was written.
 
     Raises:
-      UserError: as :func:`draw`, or if there is no such run, or ``out`` cannot be written.
+      UserError: as :func:`draw`, or if there is no such run, or a file cannot be written.
     """
-    out = folder / "drawn.png" if out is None else out
-    require_target(out)
-    images, labels = draw(load_run(folder, best=best, replica=replica), **options)
-    with writing("--out", out):
-        write(images, labels, out)
-    return out
+    out = folder / "drawn.png" if out is None and animate is None else out
+    if out is not None:
+        require_target(out)
+    if animate is not None:
+        require_target(animate, suffixes=ANIMATIONS)
+    written, way = [], options.get("way", 0)
+    run = load_run(folder, best=best, step=step, replica=replica)
+    if out is not None or way:
+        images, labels = draw(run, **options)
+        if out is not None:
+            with writing("--out", out):
+                write(images, labels, out, columns=way or None)
+            written.append(out)
+    if animate is not None:
+        frames = images if way else _through_training(folder, replica)
+        with writing("--animate", animate):
+            write_atomically(animate, _animation(frames, animate.suffix, seconds=WALK if way else TRAINING))
+        written.append(animate)
+    return written
 
 
-def require_target(out: Path) -> None:
+def _through_training(folder: Path, replica: int | None) -> Images:
+    """Sheets of the samples that a run saved of the same latents, by epoch."""
+    saved = read_samples(Workdir(folder), replica=replica)
+    if not saved:
+        raise UserError(f"--animate: {str(folder)!r} saved no samples while it trained, add --walk")
+    return np.stack([_sheet(images[:IN_A_FRAME], math.isqrt(IN_A_FRAME)) for images in saved.values()])
+
+
+def require_target(out: Path, *, suffixes: Sequence[str] = (".png", ".npy", ".npz", "")) -> None:
     """Refuses what samples cannot be written to, before any work."""
+    flag = "--animate" if suffixes == ANIMATIONS else "--out"
     if not os.path.isdir(out.parent):
-        raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
-    if out.suffix not in (*FILES, ""):
-        raise UserError(f"--out: {str(out)!r} has the suffix {out.suffix!r}, choose from .png, .npy, .npz, or a folder")
+        raise UserError(f"{flag}: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
+    if out.suffix not in suffixes:
+        offered = ", ".join(filter(None, suffixes)) + (", or a folder" if "" in suffixes else "")
+        raise UserError(f"{flag}: {str(out)!r} has the suffix {out.suffix!r}, choose from {offered}")
     in_the_way = os.path.isdir(out) if out.suffix else os.path.lexists(out)  # a file is replaced
     if in_the_way:
-        raise UserError(f"--out: {str(out)!r} exists already; give another name")
+        raise UserError(f"{flag}: {str(out)!r} exists already; give another name")
 
 
-def write(images: Images, labels: Labels | None, out: Path) -> None:
-    """Writes samples whole or not at all; the suffix says as what."""
+def write(images: Images, labels: Labels | None, out: Path, *, columns: int | None = None) -> None:
+    """Writes samples whole or not at all; the suffix says as what, and the columns are those of a picture."""
     if out.suffix == ".png":
-        columns = math.isqrt(len(images) - 1) + 1
+        columns = columns or math.isqrt(len(images) - 1) + 1
         write_atomically(out, _png(_sheet(images, columns)))
     elif out.suffix:
         content = io.BytesIO()
@@ -96,4 +132,24 @@ def _png(image: UInt8[np.ndarray, "height width channels"]) -> bytes:
 
     content = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(content, format="png")
+    return content.getvalue()
+
+
+def _animation(frames: Images, suffix: str, *, seconds: float) -> bytes:
+    from PIL import Image
+
+    scale = max(1, -(-LEAST_PIXELS // frames.shape[1]))
+    grey = frames.shape[-1] == 1
+    large = frames.repeat(scale, axis=1).repeat(scale, axis=2)
+    pictures = [Image.fromarray(frame[..., 0] if grey else frame) for frame in large]
+    content, how = io.BytesIO(), {"lossless": True} if suffix == ".webp" else {}
+    pictures[0].save(
+        content,
+        format=suffix[1:],
+        save_all=True,
+        append_images=pictures[1:],
+        duration=round(1000 * seconds),
+        loop=0,
+        **how,
+    )
     return content.getvalue()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 
 import jax
@@ -15,6 +16,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation import sample_files
 from jaxgan.methods import METHODS, build
 from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.nn import noise
 from jaxgan.runs.evaluate import make_sampler, requested_labels
 from jaxgan.runs.load import batch_key, draw, load_run
 from jaxgan.runs.sample import sample_run, write
@@ -183,3 +185,67 @@ def test_a_full_disk_is_a_fault_of_the_machine(folder, tmp_path, monkeypatch, nu
     monkeypatch.setattr("jaxgan.runs.sample.write_atomically", fails)
     with pytest.raises(kind, match=rf"--out: .* cannot be written \({os.strerror(number)}\)"):
         sample_run(folder, out=tmp_path / "new.png", count=1)
+
+
+def test_ways_lead_from_each_sample_to_the_next_and_back_to_the_first():
+    run = a_run(tiny("vanilla_gan"))
+    ends, _ = draw(run, count=3)
+    images, labels = draw(run, count=3, way=4)
+    assert (images.shape, labels) == ((12, *run.image_shape), None)
+    np.testing.assert_array_equal(images[::4], ends)
+    steps = np.abs(np.diff(np.concatenate([images, images[:1]]).astype(int), axis=0)).mean(axis=(1, 2, 3))
+    assert steps.max() < np.abs(ends[0].astype(int) - ends[1]).mean()
+
+
+def test_normal_latents_go_on_an_arc_and_others_on_a_line():
+    starts, ends = (jax.random.normal(jax.random.key(i), (5, 40)) for i in (0, 1))
+    half = np.float32(0.5)
+    arc, line = (noise.interpolate(starts, ends, half, noise.PRIORS[name]) for name in ("normal", "uniform"))
+    np.testing.assert_allclose(line, (starts + ends) / 2, rtol=1e-5)
+    lengths = np.linalg.norm(np.stack([starts, ends, arc]), axis=-1)
+    assert np.all(lengths[2] > 0.9 * lengths[:2].min(axis=0))
+    np.testing.assert_allclose(noise.interpolate(starts, starts, half, noise.PRIORS["normal"]), starts, rtol=1e-5)
+
+
+def frames_of(path):
+    with Image.open(path) as image:
+        return image.n_frames, image.size
+
+
+def test_an_animation_walks_between_samples_or_through_training(folder, tmp_path, capsys):
+    cli.main(["sample", str(folder), "--walk", "--count", "2", "--animate", str(tmp_path / "walk.gif")])
+    assert frames_of(tmp_path / "walk.gif") == (48, (280, 280))
+    (folder / "samples").mkdir(exist_ok=True)
+    for epoch in (1, 20):
+        np.save(folder / "samples" / f"epoch_{epoch:04}.npy", np.full((256, 28, 28, 1), epoch, np.uint8))
+    cli.main(["sample", str(folder), "--animate", str(tmp_path / "training.webp")])
+    count, (width, height) = frames_of(tmp_path / "training.webp")
+    assert count == 2
+    assert width == height >= 8 * 28
+    shutil.rmtree(folder / "samples")
+    assert capsys.readouterr().out.split() == [str(tmp_path / "walk.gif"), str(tmp_path / "training.webp")]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--animate", "a.mp4"], "--animate: 'a.mp4' has the suffix '.mp4', choose from .gif, .webp"),
+        (["--animate", "a.gif"], "saved no samples while it trained, add --walk"),
+        (["--walk", "--interpolate"], "--walk: is not allowed with --interpolate"),
+        (["--step", "4"], "--step: 4 is not allowed, .* has checkpoints of 5"),
+        (["--interpolate", "--count", "501"], "--count: 501 is not allowed with ways between samples"),
+    ],
+)
+def test_a_way_or_a_step_that_is_not_there_is_one_line(folder, tmp_path, monkeypatch, capsys, flags, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["sample", str(folder), *flags])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(words, line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_of_ways_has_a_row_for_each_sample(folder, tmp_path):
+    sample_run(folder, out=tmp_path / "ways.png", count=3, way=10, step=5)
+    with Image.open(tmp_path / "ways.png") as image:
+        assert image.width > 3 * image.height
