@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgan import cli, data, figures
+from jaxgan import cli, data, data_commands, figures
 from jaxgan.data import catalog
 
 
@@ -179,7 +179,7 @@ def test_a_full_disk_leaves_the_former_picture(prepared_dir, tmp_path, capsys, m
     assert [path.read_bytes() for path in tmp_path.glob("*png*")] == [b"former"]
 
 
-@pytest.mark.parametrize("suffix", cli.PICTURES)
+@pytest.mark.parametrize("suffix", data_commands.PICTURES)
 def test_every_picture_format_on_offer_can_be_written(tmp_path, suffix):
     figure = figures.sample_grid(np.zeros((4, 2, 2, 1), np.uint8), title="")
     assert figures.save(figure, tmp_path / f"x{suffix}").stat().st_size > 0

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from jaxgan import cli
+from jaxgan import data_commands
 from jaxgan.config import Config, Run, validate
 from jaxgan.data import Dataset
 from jaxgan.errors import UserError, unknown_choice
@@ -62,4 +62,4 @@ def test_where_there_is_no_choice_none_is_offered():
 def test_a_class_without_images_is_no_number_of_columns():
     images, labels = np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 1, 0, 1], np.int32)
     with pytest.raises(UserError, match="'toy' has a class without images"):
-        cli.first_of_each_class(Dataset("toy", images, labels, ("a", "b", "c")), columns=1)
+        data_commands.first_of_each_class(Dataset("toy", images, labels, ("a", "b", "c")), columns=1)
