@@ -6,7 +6,7 @@ Time:      10 min on two CPU cores
 Expect:    a table of speeds relative to the same runs one after another; numbers: experiments/gallery/replicas/
 Writes:    runs/replicas/report.md (or in --out)
 
-``map`` runs the replicas of a device in turn inside of the program, ``vmap`` all of them in each operation, where
+``turns`` calls the program of one replica for each, ``vmap`` computes all of them in each operation, where
 convolutions of weights that differ become grouped ones. ``spread`` gives each device its share of the replicas.
 """
 
@@ -36,7 +36,7 @@ from jaxgan.runtime.devices import replicate, replicated, select_devices
 from jaxgan.runtime.program import Inputs
 from jaxgan.runtime.replicas import Form, Replicas, compile_replicas
 
-ALONE, MAP, VMAP, SPREAD = "one run", "map", "vmap", "spread"
+ALONE, TURNS, VMAP, SPREAD = "one run", "turns", "vmap", "spread"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def time_steps(name: str, count: int, options: Options) -> Rates:
     config, dataset = programs.RECIPES[name], data.load("mnist", data_dir=options.data_dir)
     devices = select_devices(replicas=count)
     made = {ALONE: programs.jaxgan(config, dataset, devices[:1])}
-    made |= {form: together(config, dataset, devices[:1], count=count, form=form) for form in (MAP, VMAP)}
+    made |= {form: together(config, dataset, devices[:1], count=count, form=form) for form in (TURNS, VMAP)}
     if len(devices) > 1:
         made[SPREAD] = together(config, dataset, devices, count=count)
     return interleaved(made, repeats=options.repeats, seconds=options.seconds)
@@ -104,7 +104,7 @@ def report(found: dict[tuple[str, int], Rates], *, threads: int) -> str:
     for (name, count), rates in found.items():
         speeds = [
             markdown.number(ratio([count * rate for rate in rates[form]], rates[ALONE])) if form in rates else None
-            for form in (MAP, VMAP, SPREAD)
+            for form in (TURNS, VMAP, SPREAD)
         ]
         milliseconds = markdown.number(1000 / float(np.median(rates[ALONE])))
         rows.append([programs.RECIPES[name].method.title, count, milliseconds, *speeds])
@@ -112,10 +112,10 @@ def report(found: dict[tuple[str, int], Rates], *, threads: int) -> str:
         "# Replicas together and one after another",
         f"{machine.describe()}; {threads} threads; `{machine.command()}`",
         "Steps per second of all replicas, relative to the same steps of one run after another: medians over turns, "
-        "in which the programs are timed one after the other. Above 1 the replicas pay. `map` runs the replicas of a "
-        "device in turn inside of the program, `vmap` all at once; `spread` gives each device its share. On CPU the "
-        "package takes `map`, elsewhere `vmap`.",
-        markdown.table(["method", "replicas", "one step alone, ms", MAP, VMAP, SPREAD], rows),
+        "in which the programs are timed one after the other. Above 1 the replicas pay. `turns` calls the program of "
+        "one replica for each, `vmap` computes all at once; `spread` gives each device its share. On CPU the package "
+        "takes `turns`, elsewhere `vmap`.",
+        markdown.table(["method", "replicas", "one step alone, ms", TURNS, VMAP, SPREAD], rows),
     )
 
 

@@ -236,6 +236,11 @@ def compile_over_replicas(
     return jax.jit(function)
 
 
+def of_one(function: Callable[..., Any], in_axes: tuple[Any, ...]) -> Callable[..., Any]:
+    """Gives arguments of a function, where ``in_axes`` has 0, and its results a leading axis of length one."""
+    return lambda *args: jax.tree.map(lambda x: x[None], function(*_entries(in_axes, args)))
+
+
 def _grid(devices: Sequence[Device], groups: int) -> Mesh:
     return Mesh(np.array(devices).reshape(groups, -1), (REPLICA_AXIS, AXIS), axis_types=(AxisType.Auto,) * 2)
 
@@ -262,7 +267,7 @@ def compiler_options(devices: Sequence[Device]) -> dict[str, str] | None:
     return CPU_OPTIONS
 
 
-def _entries(in_axes: Any, inputs: Inputs) -> Inputs:
+def _entries(in_axes: Any, inputs: Any) -> Any:
     """Removes the leading axis, of length one on a device, of the inputs that are split."""
     return jax.tree.map(
         lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[0], part),

@@ -18,6 +18,7 @@ from jaxgan.runtime.devices import (
     compile_over_replicas,
     device_groups,
     mapped_axis,
+    of_one,
     replicate,
     split_replicas,
 )
@@ -39,7 +40,7 @@ from jaxgan.runtime.program import (
 
 BATCH = 4  # images in an abstract step
 
-Form = Literal["map", "vmap"]
+Form = Literal["turns", "vmap"]
 Values = Mapping[str, Any]  # of fields of the method's config, one of each
 Seed = UInt32[Array, ""]
 
@@ -117,41 +118,46 @@ def is_numeric(
 
 
 def form_for(devices: Sequence[Device]) -> Form:
-    """How replicas on one device run: on CPU one after the other inside of the program, elsewhere vmapped.
+    """How a device runs its replicas: on CPU one after the other, by calls of one program, elsewhere vmapped.
 
     A vmapped matrix product or convolution of weights that differ is a batched or a grouped one, which CPUs compute no
-    faster than one after the other, and often slower: see ``experiments/studies/replicas.py``.
+    faster than one after the other. A loop over replicas inside of the program is as fast for products, but slower for
+    convolutions: see ``experiments/studies/replicas.py``.
     """
-    return "map" if devices[0].platform == "cpu" else "vmap"
+    return "turns" if devices[0].platform == "cpu" else "vmap"
 
 
-def over_replicas(function: Callable[..., Any], in_axes: tuple[Any, ...], form: Form) -> Callable[..., Any]:
-    """Applies a function of one replica to each of many.
+def in_turn(one: Callable[..., Any], in_axes: tuple[Any, ...], *, groups: int, place: Sharding) -> Callable[..., Any]:
+    """Makes the function that calls a program of one replica a group for each replica of the groups, and joins all.
 
     Args:
-      function: the function.
+      one: of arrays with a leading axis of groups, and of arrays that all share.
       in_axes: as for ``vmap``, for each argument: 0 for one of each replica, None for a shared one.
-      form: how.
+      groups: how many groups of devices there are.
+      place: where arrays with a leading axis of replicas go.
 
     Returns:
-      A function of arguments of which those of replicas have a leading axis, as all has that it returns.
+      The same function, of arrays with a leading axis of replicas.
     """
-    if form == "vmap":
-        return jax.vmap(function, in_axes=in_axes)
-
     are_own = jax.tree.map(lambda axis: axis is not None, in_axes, is_leaf=lambda axis: axis is None)
+
+    @partial(jax.jit, out_shardings=place)
+    def chosen(arrays: list[Array], turn: Array) -> list[Array]:
+        return [x.reshape(groups, -1, *x.shape[1:])[:, turn] for x in arrays]
+
+    @partial(jax.jit, out_shardings=place)
+    def joined(parts: list[PyTree]) -> PyTree:
+        return jax.tree.map(lambda *xs: jnp.stack(xs, axis=1).reshape(-1, *xs[0].shape[1:]), *parts)
 
     def run(*args: Any) -> Any:
         arrays, tree = jax.tree.flatten(args)
         is_own = jax.tree.leaves(jax.tree.broadcast(are_own, args))
-
-        def one(entries: Sequence[Array]) -> Any:
-            left = iter(entries)
-            return function(
-                *jax.tree.unflatten(tree, [next(left) if o else x for x, o in zip(arrays, is_own, strict=True)])
-            )
-
-        return lax.map(one, [x for x, o in zip(arrays, is_own, strict=True) if o])
+        own, parts = [x for x, o in zip(arrays, is_own, strict=True) if o], []
+        for turn in range(len(own[0]) // groups):
+            left = iter(chosen(own, np.int32(turn)))
+            given = [next(left) if o else x for x, o in zip(arrays, is_own, strict=True)]
+            parts.append(one(*jax.tree.unflatten(tree, given)))
+        return joined(parts)
 
     return run
 
@@ -223,7 +229,7 @@ def compile_replicas(
     form = form or form_for(devices)
     build, groups = replicas.build, replicas.groups(devices)
     together = devices[: len(devices) // groups]
-    how = {"batch_size": batch_size, "axis_name": mapped_axis(together)}
+    of_step = {"batch_size": batch_size, "axis_name": mapped_axis(together)}
     place = replicas.sharding(devices)
     values = {name: replicate(np.asarray(each, np.float32), place) for name, each in replicas.fields.items()}
     first = replicas.method(0)
@@ -239,7 +245,7 @@ def compile_replicas(
         return zeros.replace(state=build(values).init(stream_key(seed, INIT_STREAM)))
 
     def take_steps(values: Values, carry: Carry, inputs: Inputs) -> Carry:
-        return steps(build(values), **how)(carry, inputs)
+        return steps(build(values), **of_step)(carry, inputs)
 
     def sample(count: int, values: Values, state: Any, seed: Seed) -> UInt8[Array, "count height width channels"]:
         draw = build(values).sample
@@ -250,10 +256,14 @@ def compile_replicas(
         return held_out_means(build(values))(state, images, labels, seed)
 
     def compiled(function: Callable[..., Any], *in_axes: Any, train: bool = False) -> Callable[..., Any]:
-        axes = (0, *in_axes)
-        over = vmapped_steps(build, **how) if train and form == "vmap" else over_replicas(function, axes, form)
-        made = compile_over_replicas(over, devices, groups=groups, in_axes=axes, train=train)
-        return partial(made, values)
+        axes, how = (0, *in_axes), {"groups": groups, "in_axes": (0, *in_axes), "train": train}
+        if form == "vmap":
+            over = vmapped_steps(build, **of_step) if train else jax.vmap(function, in_axes=axes)
+            return partial(compile_over_replicas(over, devices, **how), values)
+        one = compile_over_replicas(of_one(function, axes), devices, **how)
+        if len(replicas.seeds) > groups:
+            one = in_turn(one, axes, groups=groups, place=place)
+        return partial(one, values)
 
     drawing = functools.cache(lambda count: compiled(partial(sample, count), 0, 0))
     return Program(

@@ -10,7 +10,7 @@ from jaxgan.config import Config, Run
 from jaxgan.data import Dataset
 from jaxgan.methods.vanilla_gan import VanillaGAN
 
-RATES = {"one run": [800.0, 1000.0], "map": [200.0, 250.0], "vmap": [400.0, 500.0]}
+RATES = {"one run": [800.0, 1000.0], "turns": [200.0, 250.0], "vmap": [400.0, 500.0]}
 
 
 def test_speeds_are_relative_to_as_many_runs_one_after_another():

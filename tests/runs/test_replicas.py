@@ -31,8 +31,9 @@ EPOCHS, STEPS = 2, 6
 def stand_ins():
     """A feature network of a few pixels, and images that need no preparing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feature_network, "load", lambda data="mnist": feature_network.FeatureNetwork("pixels-1", extract))
-        patch.setattr(data, "load", lambda name, split="train", data_dir=None: split_of(split))
+        network = feature_network.FeatureNetwork("pixels-1", extract)
+        patch.setattr(feature_network, "load", lambda data="mnist", **how: network)
+        patch.setattr(data, "load", lambda name, split="train", **how: split_of(split))
         yield
 
 

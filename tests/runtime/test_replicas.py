@@ -59,7 +59,7 @@ def single():
     return alone(dataclasses.replace(VANILLA, generator_learning_rate=RATES[1]), SEEDS[1])
 
 
-@pytest.fixture(scope="module", params=[pytest.param("map", marks=pytest.mark.slow), "vmap"])
+@pytest.fixture(scope="module", params=[pytest.param("turns", marks=pytest.mark.slow), "vmap"])
 def trained(request):
     return train(VANILLA, seeds=SEEDS, fields=FIELDS, form=request.param)
 
@@ -79,10 +79,12 @@ def test_a_replica_that_diverges_stops_alone(trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("devices", "form"), [(4, "map"), (4, "vmap")])
-def test_replicas_are_the_same_on_a_grid_of_devices(devices, form, single):
-    fields = {"generator_learning_rate": RATES[:2]}
-    assert_same_run(train(VANILLA, seeds=SEEDS[:2], fields=fields, form=form, devices=devices), 1, single)
+@pytest.mark.parametrize(("devices", "form", "copies"), [(4, "turns", 1), (4, "vmap", 1), (2, "turns", 2)])
+def test_replicas_are_the_same_on_a_grid_of_devices(devices, form, copies, single):
+    fields = {"generator_learning_rate": RATES[:2] * copies}
+    found = train(VANILLA, seeds=SEEDS[:2] * copies, fields=fields, form=form, devices=devices)
+    for copy in range(copies):
+        assert_same_run(found, 2 * copy + 1, single)
 
 
 @pytest.mark.slow
