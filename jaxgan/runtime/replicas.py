@@ -121,8 +121,7 @@ def form_for(devices: Sequence[Device]) -> Form:
     """How a device runs its replicas: on CPU one after the other, by calls of one program, elsewhere vmapped.
 
     A vmapped matrix product or convolution of weights that differ is a batched or a grouped one, which CPUs compute no
-    faster than one after the other. A loop over replicas inside of the program is as fast for products, but slower for
-    convolutions: see ``experiments/studies/replicas.py``.
+    faster than one after the other, and convolutions half as fast: see ``experiments/studies/replicas.py``.
     """
     return "turns" if devices[0].platform == "cpu" else "vmap"
 
