@@ -144,8 +144,8 @@ MUTATIONS = (
     Mutation(
         "noise by place on the device",
         "runtime/program.py",
-        "index = first + jnp.arange(size)\n        step_key",
-        "index = jnp.arange(size)\n        step_key",
+        "index = first + jnp.arange(size)\n    step_key",
+        "index = jnp.arange(size)\n    step_key",
         RUNTIME,
     ),
     Mutation(
