@@ -6,11 +6,16 @@ from PIL import Image
 
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
+from jaxgan.methods import build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import launch
 from jaxgan.runs.evaluate import evaluate_run
 from jaxgan.runs.load import load_run
+from jaxgan.runs.pictures import remember
+from jaxgan.runs.task import training_images
 from jaxgan.runs.workdir import Workdir
+from tests.random_states import fresh_state
+from tests.training import save_run
 
 
 def run_on(folder, workdir, **fields):
@@ -46,6 +51,7 @@ def test_pictures_without_labels_are_evaluated_by_their_pixels(trained):
     assert found.metrics["precision"].floor > 0.5
 
 
+@pytest.mark.slow
 def test_a_stream_of_pictures_trains_the_same(trained, tmp_path):
     launch.run(run_on(trained / "pictures", tmp_path / "run", input="stream"))
     assert Workdir(tmp_path / "run").metrics.read_text() == Workdir(trained / "run").metrics.read_text()
@@ -61,6 +67,9 @@ def test_a_run_does_not_go_on_with_other_pictures(trained):
 def test_pictures_with_labels_ask_for_a_classifier(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     np.savez(tmp_path / "set.npz", images=np.arange(8 * 16).reshape(8, 4, 4) * 2, labels=np.arange(8) % 2)
-    launch.run(run_on(tmp_path / "set.npz", tmp_path / "run", batch_size=4))
+    config = run_on(tmp_path / "set.npz", tmp_path / "run", batch_size=4)
+    method = build(config.method, image_shape=(4, 4, 1))
+    save_run(config, method, states={2: fresh_state(method)})
+    remember(Workdir(tmp_path / "run"), training_images(config.run))
     with pytest.raises(UserError, match=r"train one by 'python .*digit_classifier.py --data .*set.npz --image-size 4'"):
         evaluate_run(tmp_path / "run")

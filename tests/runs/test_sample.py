@@ -62,7 +62,9 @@ def test_a_batch_of_samples_has_the_key_that_published_numbers_have():
     assert np.all(jax.random.key_data(batch_key(4, np.int32(1))) == jax.random.key_data(expected))
 
 
-@pytest.mark.parametrize("kind", CONDITIONAL)
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "dcgan" else pytest.param(kind, marks=pytest.mark.slow) for kind in CONDITIONAL]
+)
 def test_labels_are_drawn_in_turn(kind):
     run = conditional(kind)
     images, labels = draw(run, count=12)
