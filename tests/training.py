@@ -78,9 +78,9 @@ def train_in_parts(config, *parts, seconds_per_call=0.0, **options):
     return content(config.run.workdir)
 
 
-def save_run(config, method, *, states):
-    """Writes the folder of a run of MNIST that never was: a config, and checkpoints of states by step."""
-    folder, fresh = Workdir(config.run.workdir), partial(initial_carry, method, image_shape=(28, 28, 1))
+def save_run(config, method, *, states, image_shape=(28, 28, 1)):
+    """Writes the folder of a run that never was: a config, and checkpoints of states by step."""
+    folder, fresh = Workdir(config.run.workdir), partial(initial_carry, method, image_shape=image_shape)
     carry = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(fresh, np.uint32(0)))
     begin(folder, config, resume=False)
     with checkpoint_manager(folder.checkpoints) as manager:

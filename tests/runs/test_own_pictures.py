@@ -69,7 +69,7 @@ def test_pictures_with_labels_ask_for_a_classifier(tmp_path, monkeypatch):
     np.savez(tmp_path / "set.npz", images=np.arange(8 * 16).reshape(8, 4, 4) * 2, labels=np.arange(8) % 2)
     config = run_on(tmp_path / "set.npz", tmp_path / "run", batch_size=4)
     method = build(config.method, image_shape=(4, 4, 1))
-    save_run(config, method, states={2: fresh_state(method)})
+    save_run(config, method, states={2: fresh_state(method)}, image_shape=(4, 4, 1))
     remember(Workdir(tmp_path / "run"), training_images(config.run))
     with pytest.raises(UserError, match=r"train one by 'python .*digit_classifier.py --data .*set.npz --image-size 4'"):
         evaluate_run(tmp_path / "run")
