@@ -200,6 +200,21 @@ def sample(
         print(path)
 
 
+def draw_figures(
+    workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")],
+) -> None:
+    """Draw the figures of a run again, from its metrics, its samples and its newest checkpoint.
+
+    Args:
+        workdir: The run's folder.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.runs.launch import redraw
+
+    for path in redraw(workdir):
+        print(path)
+
+
 def list_runs(
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs"),
 ) -> None:
@@ -215,7 +230,13 @@ def list_runs(
     Console().print(overview.table(found, root=folder) if found else f"There is no run in {escape(str(folder))}.")
 
 
-COMMANDS = {"runs": list_runs, "sample": sample, "evaluate": evaluate, "export": export_run}
+COMMANDS = {
+    "runs": list_runs,
+    "sample": sample,
+    "figures": draw_figures,
+    "evaluate": evaluate,
+    "export": export_run,
+}
 
 if __name__ == "__main__":
     main()

@@ -264,7 +264,9 @@ def test_a_checkpoint_restores_every_bit(kind, tmp_path):
     assert_same(restored, carry)
 
 
-@EVERY
+@pytest.mark.parametrize(
+    "kind", [k if k != "flow_matching" else pytest.param(k, marks=pytest.mark.slow) for k in METHODS]
+)
 @pytest.mark.parametrize("name", FORMATS)
 def test_generators_are_exported_in_every_format(kind, name):
     run = a_run(tiny(kind))

@@ -137,7 +137,8 @@ def test_flags_to_change_are_flags_of_the_section_s_recipe():
 def test_a_documented_recipe_trains_on_small_images(command, toy_data, tmp_path):
     recipe = command.config
     small = {name: size for name, size in SMALL_METHOD.items() if hasattr(recipe.method, name)}
-    run = dataclasses.replace(recipe.run, **SMALL_RUN, workdir=tmp_path, devices=recipe.run.devices or 1)
+    here = {"workdir": tmp_path, "devices": recipe.run.devices or 1, "dry_run": False, "target": None}
+    run = dataclasses.replace(recipe.run, **SMALL_RUN, **here)
     launch.run(config.Config(dataclasses.replace(recipe.method, **small), run))
     assert Workdir(tmp_path).metrics.exists()
     assert any(Workdir(tmp_path).figures.iterdir())

@@ -15,13 +15,14 @@ from rich.console import Console
 from jaxgan import config as configs
 from jaxgan import data, methods
 from jaxgan.config import Config
-from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors
+from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors, writing
 from jaxgan.methods import Batch, Method
 from jaxgan.methods.method import Visualization
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
-from jaxgan.runs.task import Task, prepare
+from jaxgan.runs.load import load_run
+from jaxgan.runs.task import Task, held_out_images, prepare
 from jaxgan.runs.train import Diverged, Progress, train
 from jaxgan.runtime import distributed, targets
 from jaxgan.runtime.devices import enable_compilation_cache, mapped_axis
@@ -154,6 +155,27 @@ def run(config: Config, *, console: Console | None = None) -> Path:
                 consoles.show_files(console, folder.files())
         distributed.all_gather_text("end")  # the others wait for the figures, lest they be missed
         return folder.root
+
+
+@fixed_numerics()
+def redraw(root: Path) -> list[Path]:
+    """Draws the figures of a run again, from its rows, its samples and its newest checkpoint.
+
+    Args:
+      root: the run's folder.
+
+    Returns:
+      The files written.
+
+    Raises:
+      UserError: if there is no such run, or the folder cannot be written.
+    """
+    number = next(iter(tracking.going_replicas(tracking.read_rows(workdir.Workdir(root).metrics))), None)
+    run = load_run(root, replica=number)
+    held_out = held_out_images(run.config.run, run.method)
+    shown = visualizations(run.method, run.state, held_out, seed=run.config.run.seed)
+    with writing("WORKDIR", root):
+        return tracking.draw(workdir.Workdir(root), title=run.config.method.title, visualizations=shown)
 
 
 def visualizations(method: Method, state: Any, held_out: data.Dataset, *, seed: int) -> dict[str, Visualization]:

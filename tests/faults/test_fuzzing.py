@@ -13,9 +13,10 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
+from PIL import Image
 
 from jaxgan.config import Config, from_json, to_json, validate
-from jaxgan.data import idx
+from jaxgan.data import idx, pictures
 from jaxgan.errors import UserError
 from jaxgan.evaluation import sample_files
 from jaxgan.methods import METHODS
@@ -114,7 +115,50 @@ def test_sample_files_become_bytes_of_the_shape_or_one_line(tmp_path, content):
     assert found is None or (found.dtype == np.uint8 and found.shape[1:] == (4, 4, 1))
 
 
-@settings(deadline=None)
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
+def zipped_pictures(*pictures):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, content in enumerate(pictures):
+            archive.writestr(f"{number}.png", content)
+    return file.getvalue()
+
+
+GREY, COLOURS = (png(IMAGES[0, ..., 0]), png(IMAGES[0].repeat(3, axis=-1)))
+
+
+@settings(
+    max_examples=settings().max_examples // 4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(damaged(GREY) | damaged(COLOURS) | st.binary(max_size=50))
+def test_a_damaged_picture_is_read_as_bytes_or_named(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    (tmp_path / "b.png").write_bytes(GREY)
+    found = read_or_refuse(lambda: pictures.stream(str(tmp_path), "train", image_size=3).everything())
+    assert found is None or found.images.shape[1:3] == (3, 3)
+
+
+@settings(
+    max_examples=settings().max_examples // 4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(damaged(zipped_pictures(GREY, COLOURS)) | damaged(npz(images=IMAGES, labels=np.arange(3))))
+def test_a_damaged_archive_of_pictures_is_read_or_refused(tmp_path, content):
+    path = tmp_path / ("a.zip" if b".png" in content else "a.npz")
+    path.write_bytes(content)
+    found = read_or_refuse(lambda: pictures.stream(str(path), "train", image_size=3).everything())
+    assert found is None or found.images.dtype == np.uint8
+
+
+@settings(deadline=None, max_examples=settings().max_examples // 2)
 @given(st.data())
 def test_a_damaged_config_is_read_as_valid_or_refused_in_one_line(data):
     text = to_json(data.draw(st.sampled_from(CONFIGS))).encode()

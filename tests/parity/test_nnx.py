@@ -77,6 +77,7 @@ def assert_same_networks(state, twin, tolerance):
         assert_close(*moments, tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("twin", "config", "sizes"), CASES, ids=["vanilla_gan", "dcgan"])
 def test_nnx_losses_weights_moments_and_statistics_match_ours(twin, config, sizes):
     with jax.enable_x64(True):

@@ -49,7 +49,7 @@ def test_a_checkpoint_holds_what_was_saved_though_training_goes_on(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), expected)
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 8), (4, 2)])
+@pytest.mark.parametrize(("before", "after"), [(1, 8), pytest.param(4, 2, marks=pytest.mark.slow)])
 def test_a_checkpoint_is_restored_to_the_bit_on_other_devices(tmp_path, before, after):
     carry = program_on(before)[0].start()
     with checkpoints.checkpoint_manager(tmp_path) as manager:

@@ -211,7 +211,7 @@ def test_normal_latents_go_on_an_arc_and_others_on_a_line():
 
 def frames_of(path):
     with Image.open(path) as image:
-        return image.n_frames, image.size
+        return getattr(image, "n_frames", 1), image.size
 
 
 def test_an_animation_walks_between_samples_or_through_training(folder, tmp_path, capsys):
@@ -251,3 +251,16 @@ def test_a_picture_of_ways_has_a_row_for_each_sample(folder, tmp_path):
     sample_run(folder, out=tmp_path / "ways.png", count=3, way=10, step=5)
     with Image.open(tmp_path / "ways.png") as image:
         assert image.width > 3 * image.height
+
+
+def test_figures_are_drawn_again_and_a_folder_without_a_run_is_told(folder, tmp_path, toy_data, capsys):
+    shutil.copytree(folder, tmp_path / "run")
+    rows = "".join(f'{{"step": {i}, "epoch": {i}, "generator_loss": 1.0}}\n' for i in (1, 2))
+    (tmp_path / "run" / "metrics.jsonl").write_text(rows)
+    cli.main(["figures", str(tmp_path / "run")])
+    drawn = tmp_path / "run" / "figures" / "training.png"
+    assert capsys.readouterr().out.split() == [str(drawn)]
+    assert frames_of(drawn)[0] == 1
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["figures", str(tmp_path / "absent")])
+    assert "absent': no such folder" in capsys.readouterr().err

@@ -88,11 +88,12 @@ def test_a_loss_that_is_not_finite_is_named_with_the_array(toy_config, toy_datas
         train_config(toy_config, toy_dataset, change=ruin)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("above", "words"),
     [
         (1.5, r"the first NaN is a result of log, tests.runs.test_train\.py:\d+ \(.*step\)$"),
-        pytest.param(2.0, "no operation made a NaN: a number became infinite$", marks=pytest.mark.slow),
+        (2.0, "no operation made a NaN: a number became infinite$"),
     ],
 )
 def test_the_operation_that_made_the_first_nan_is_named(toy_config, toy_dataset, above, words):

@@ -95,7 +95,10 @@ def test_an_interruption_says_by_what_and_where():
     assert str(Interrupted(signal.SIGTERM, 937)) == "stopped by SIGTERM after step 937"
 
 
-@pytest.mark.parametrize(("signum", "ending"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+@pytest.mark.parametrize(
+    ("signum", "ending"),
+    [(signal.SIGTERM, SystemExit), pytest.param(signal.SIGINT, KeyboardInterrupt, marks=pytest.mark.slow)],
+)
 def test_a_signal_that_comes_during_garbage_collection_ends_a_command(signum, ending, capsys):
     def collected(phase, info):  # Python drops what is raised here; JAX has such a callback
         gc.callbacks.remove(collected)
