@@ -17,8 +17,7 @@ import sys
 import threading
 import time
 import traceback
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar, cast
 
 import jax
@@ -78,7 +77,6 @@ def initialize(run: Run, *, program: str) -> Process | None:
             reason = str(error).splitlines()[0]
             where = f"--coordinator: {process.coordinator!r}"
             raise UserError(f"{where} cannot be set up as process 0 ({reason})") from error
-    _divide_cpus(process)
     return process
 
 
@@ -111,25 +109,6 @@ def _take_place(process: Process) -> None:
                 "on this machine meets there; give each run a port of its own"
             ) from error
         place.detach()
-
-
-def _divide_cpus(process: Process) -> None:
-    """Gives each process of a machine its share of the CPUs: threads of all on all of them wait for one another.
-
-    What a scheduler has divided already stays as it is. Threads that XLA starts from now on keep to the share.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        return
-    cpus = sorted(os.sched_getaffinity(0))
-    said = all_gather_text("cpus", f"{socket.gethostname()} {uuid.getnode()} {cpus}")  # two hosts may have one name
-    together = [index for index, text in enumerate(said) if text == said[process.index]]
-    os.sched_setaffinity(0, cpu_share(cpus, processes=len(together), place=together.index(process.index)))
-
-
-def cpu_share(cpus: Sequence[int], *, processes: int, place: int) -> Sequence[int]:
-    """The CPUs of one of several processes on a machine; all of them where there are too few to divide."""
-    size = len(cpus) // processes
-    return cpus[place * size : (place + 1) * size] or cpus
 
 
 @contextlib.contextmanager

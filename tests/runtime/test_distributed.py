@@ -174,11 +174,3 @@ def test_processes_must_be_given_the_same_flags(monkeypatch):
     monkeypatch.setattr(distributed, "all_gather_text", lambda topic, text: given)
     with pytest.raises(UserError, match="--seed: 2 in process 1 but 1 in process 0; give all the same"):
         distributed.require_same_flags({"seed": "1"})
-
-
-@pytest.mark.parametrize(
-    ("count", "shares"), [(2, [[0, 3], [5, 6]]), (3, [[0], [3], [5]]), (5, [[0, 3, 5, 6]] * 5), (1, [[0, 3, 5, 6]])]
-)
-def test_processes_of_a_machine_divide_its_cpus(count, shares):
-    found = [distributed.cpu_share([0, 3, 5, 6], processes=count, place=place) for place in range(count)]
-    assert found == shares
