@@ -27,8 +27,9 @@ SMALL_METHOD = {"width": 2, "hidden_units": 6}
 SMALL_RUN = {"epochs": 1, "batch_size": 16, "checkpoint_every": 1, "sample_epochs": (1,), "data": "mnist"}
 SMALL_RUN |= {"input": "memory", "image_size": None, "profile": None, "evaluate_every": None, "keep_best": "none"}
 SMALL_RUN |= {"coordinator": None, "process_count": None, "process_index": None}  # one process
+SMALL_RUN |= {"dry_run": False, "target": None}
 # What starts a documented command: a script below experiments/, perhaps on another machine, or the jaxgan program.
-STARTS = r"(?:python \S*experiments/\S+\.py|\bjaxgan (?:evaluate|export|data)\b)[^\"|;`]*"
+STARTS = r"(?:python \S*experiments/\S+\.py|\bjaxgan (?:evaluate|export|data|figures|runs|sample)\b)[^\"|;`]*"
 
 
 class Command(NamedTuple):
@@ -132,13 +133,21 @@ def test_flags_to_change_are_flags_of_the_section_s_recipe():
     assert tried > 15
 
 
+def different():
+    """One of the documented recipes for each that trains something else at a small size."""
+    of = {}
+    for command in RECIPES:
+        run = dataclasses.replace(command.config.run, **SMALL_RUN, workdir=Path())
+        of.setdefault((command.program, command.config.method, run), command)
+    return of.values()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("command", RECIPES, ids=str)
+@pytest.mark.parametrize("command", different(), ids=str)
 def test_a_documented_recipe_trains_on_small_images(command, toy_data, tmp_path):
     recipe = command.config
     small = {name: size for name, size in SMALL_METHOD.items() if hasattr(recipe.method, name)}
-    here = {"workdir": tmp_path, "devices": recipe.run.devices or 1, "dry_run": False, "target": None}
-    run = dataclasses.replace(recipe.run, **SMALL_RUN, **here)
+    run = dataclasses.replace(recipe.run, **SMALL_RUN, workdir=tmp_path, devices=recipe.run.devices or 1)
     launch.run(config.Config(dataclasses.replace(recipe.method, **small), run))
     assert Workdir(tmp_path).metrics.exists()
     assert any(Workdir(tmp_path).figures.iterdir())
