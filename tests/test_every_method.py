@@ -48,6 +48,10 @@ EVERY_SLOWLY = pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in METHODS]
 )
 
+ONE_QUICKLY = pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind == QUICK[0] else pytest.mark.slow) for kind in METHODS]
+)
+
 
 def options(kind):
     """The fields of a method's config, each with the types that it accepts."""
@@ -353,9 +357,7 @@ def test_every_field_survives_json(kind):
         assert configs.from_json(configs.to_json(whole), source="config.json") == whole
 
 
-@pytest.mark.parametrize(
-    "kind", [*QUICK[:1], *(pytest.param(k, marks=pytest.mark.slow) for k in METHODS if k != QUICK[0])]
-)
+@ONE_QUICKLY
 def test_visualizations_are_drawn(kind, tmp_path):
     _, whole, *_ = variants(kind)  # conditional, where it can be
     run = a_run(whole, classes=2)  # a row for each
@@ -368,7 +370,7 @@ def test_visualizations_are_drawn(kind, tmp_path):
         assert np.ptp(matplotlib.image.imread(path)) > 0.5, path.name
 
 
-@EVERY_SLOWLY
+@ONE_QUICKLY
 def test_a_dry_run_describes_and_writes_nothing(kind, tmp_path, capsys, toy_data):
     config = Config(tiny(kind), Run(workdir=tmp_path / "run", batch_size=20, devices=1))
     launch.main(config, ["--dry-run"])

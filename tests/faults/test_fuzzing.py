@@ -184,7 +184,7 @@ def _validated(config, tokens):
     return found
 
 
-@settings(max_examples=settings().max_examples // 8, deadline=None)  # the parser takes far longer than the readers
+@settings(max_examples=settings().max_examples // 16, deadline=None)  # the parser takes far longer than the readers
 @given(
     st.sampled_from(CONFIGS), st.lists(st.sampled_from(FLAGS) | VALUES | st.text(max_size=6), min_size=1, max_size=4)
 )

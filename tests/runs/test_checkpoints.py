@@ -109,7 +109,14 @@ def test_a_best_checkpoint_is_saved_where_process_0_says_so(tmp_path, monkeypatc
     assert checkpoints.latest_step(Workdir(tmp_path).best) == 3
 
 
-@pytest.mark.parametrize(("metric", "best"), [("frechet_distance", 12), ("precision", 12), ("recall", None)])
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [
+        ("frechet_distance", 12),
+        pytest.param("precision", 12, marks=pytest.mark.slow),
+        ("recall", None),
+    ],
+)
 def test_the_best_checkpoint_is_that_of_the_best_row(tmp_path, metric, best):
     made, _ = program_on(1)
     distances = {3: 5.0, 6: 2.0, 9: 4.0, 12: 1.0, 15: 3.0}

@@ -22,6 +22,8 @@ from jaxgan.runs.workdir import Workdir
 from tests.runs.test_evaluate import COUNT, extract, split_of
 from tests.training import Part, assert_same, train_config, train_in_parts, with_run
 
+pytestmark = pytest.mark.slow
+
 # Replica 0 is the plain run, replica 1 the next seed; the others diverge in their first step.
 SWEEP = ("discriminator_learning_rate=1e-3,1e38",)
 EPOCHS, STEPS = 2, 6
@@ -70,7 +72,6 @@ def single(tmp_path_factory):
     return Workdir(config.run.workdir)
 
 
-@pytest.mark.slow
 def test_rows_of_a_replica_are_those_of_its_own_run(trained, single):
     rows = tracking.read_rows(trained.folder.metrics)
     expected = tracking.read_rows(single.metrics)
@@ -95,7 +96,6 @@ def test_a_replica_that_diverges_is_told_once_and_marked(trained):
     assert {path.name for path in trained.folder.samples.iterdir()} == {"replica_0", "replica_1"}
 
 
-@pytest.mark.slow
 def test_a_replica_is_loaded_as_if_it_had_trained_alone(trained, single):
     run, own = load_run(trained.folder.root, replica=1), load_run(single.root)
     assert (run.config.run.seed, run.config.run.several, run.step) == (1, False, STEPS)
@@ -104,7 +104,6 @@ def test_a_replica_is_loaded_as_if_it_had_trained_alone(trained, single):
     assert np.max(np.abs(run.sample(5).astype(int) - own.sample(5))) <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("replica", "words"),
     [
@@ -117,14 +116,12 @@ def test_a_replica_that_cannot_be_loaded_is_refused_in_words(trained, replica, w
         load_run(trained.folder.root, replica=replica)
 
 
-@pytest.mark.slow
 def test_a_single_run_has_replica_0_alone(single):
     assert load_run(single.root, replica=0).config.run.seed == 1
     with pytest.raises(UserError, match=r"^--replica: 1 is not allowed, there is 0 alone in "):
         load_run(single.root, replica=1)
 
 
-@pytest.mark.slow
 def test_a_field_that_decides_what_is_computed_is_not_swept(tmp_path):
     config = with_run(config_in(tmp_path / "run"), sweep=("dropout_rate=0.1,0.5",))
     with pytest.raises(
@@ -134,7 +131,6 @@ def test_a_field_that_decides_what_is_computed_is_not_swept(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_replicas_resume_bit_for_bit(tmp_path):
     dataset = split_of("train")
     whole = train_in_parts(config_in(tmp_path / "whole"), Part(dataset))
@@ -144,14 +140,12 @@ def test_replicas_resume_bit_for_bit(tmp_path):
     assert_same(parts, whole)
 
 
-@pytest.mark.slow
 def test_a_run_all_of_whose_replicas_diverge_ends(tmp_path):
     config = with_run(config_in(tmp_path / "run"), sweep=("discriminator_learning_rate=1e38",))
     with pytest.raises(launch.Diverged, match=r"^all replicas diverged, 0 first: .* is not finite at step 0"):
         train_config(config, split_of("train"))
 
 
-@pytest.mark.slow
 def test_evaluation_is_over_the_replicas_that_go_on_and_of_each(trained, capsys):
     cli.main(["evaluate", str(trained.folder.root), "--count", str(COUNT)])
     shown, path = capsys.readouterr().out, trained.folder.root / "evaluation.json"
@@ -171,7 +165,6 @@ def test_evaluation_is_over_the_replicas_that_go_on_and_of_each(trained, capsys)
     assert (number["mean"], number["deviation"]) == pytest.approx((np.mean(of_each), np.std(of_each, ddof=1)))
 
 
-@pytest.mark.slow
 def test_samples_are_evaluated_and_figures_drawn_of_each_replica(tmp_path):
     config = with_run(config_in(tmp_path / "run"), evaluate_every=1, devices=2)
     config = with_run(config, sweep=("negative_slope=0.01,0.9",))
