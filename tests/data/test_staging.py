@@ -59,6 +59,7 @@ def test_a_data_set_that_tfds_prepared_meanwhile_is_used(small, prepared_dir, tm
     assert everything_below(tmp_path / "contested") == everything_below(prepared_dir)
 
 
+@pytest.mark.slow
 def test_two_processes_can_prepare_at_once(small, tmp_path):
     source = small.write(tmp_path / "idx")
     with multiprocessing.get_context("spawn").Pool(2) as pool:

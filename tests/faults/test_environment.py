@@ -73,6 +73,7 @@ def test_a_run_in_an_unusual_environment_has_the_usual_numbers(tmp_path, finishe
         assert all(a.read_bytes() == b.read_bytes() for a, b in pairs), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "words"), [({"JAX_PLATFORMS": "nonsense"}, "JAX_PLATFORMS: 'nonsense' gives no device")]
 )

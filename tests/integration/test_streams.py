@@ -63,6 +63,7 @@ def scalars(folder, name):
     return values
 
 
+@pytest.mark.slow
 def test_in_one_go_the_bytes_are_the_same_and_waits_go_elsewhere(toy_config, toy_stream, in_memory):
     assert_same(train_in_parts(toy_config, Part(toy_stream), seconds_per_call=10.0), in_memory)
     waits = scalars(Workdir(toy_config.run.workdir).tensorboard, "input_wait")

@@ -72,6 +72,7 @@ def on_one():
     return run(steps=STEPS, optimizer=SGD)
 
 
+@pytest.mark.slow  # of every method two devices are compared with one in the fast tests
 @pytest.mark.parametrize(("devices", "parallel"), WAYS)
 def test_many_devices_have_the_gradients_and_losses_of_one(devices, parallel, on_one):
     rows, params = run(devices=devices, parallel=parallel, steps=STEPS, optimizer=SGD)

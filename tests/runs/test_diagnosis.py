@@ -69,6 +69,7 @@ def test_training_images_without_contrast_are_no_measure():
     assert told == []
 
 
+@pytest.mark.slow
 def test_a_run_tells_the_signs_in_its_rows_and_its_samples(toy_config, toy_dataset, monkeypatch, caplog):
     monkeypatch.setattr(diagnosis, "EARLY", 0)
     certain = {"real_probability": jnp.array(1.0), "fake_probability": jnp.array(0.0)}

@@ -113,6 +113,7 @@ def test_a_sample_depends_on_the_seed_and_its_place_alone(conditional):
         assert requested is None
 
 
+@pytest.mark.slow
 def test_training_measures_what_the_command_does_of_the_same_checkpoint(folder, capsys):
     rows = tracking.read_rows(Workdir(folder).metrics)
     assert [row["epoch"] for row in rows if "frechet_distance" in row] == [1, 2]

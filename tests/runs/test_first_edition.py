@@ -64,6 +64,7 @@ def test_its_weights_are_exported(folder):
     assert tensors["discriminator.hidden_0.weight"].shape == (2, 784)
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_its_checkpoint_and_keeps_its_rows(folder):
     started = load_config(folder)
     config = with_run(started, workdir=folder.root, epochs=11, resume="must")
