@@ -199,10 +199,10 @@ def show_devices(console: Console, devices: Sequence[Device], *, parallel: str) 
 def show_replicas(console: Console, replicas: Replicas, devices: Sequence[Device]) -> None:
     """Prints the seeds and the values of replicas, and how devices share them."""
     count, groups, seeds = len(replicas.seeds), replicas.groups(devices), sorted(set(replicas.seeds))
-    shared = f" on each of {groups} groups of devices" * (groups > 1)
+    shared = f", {count // groups} on each of {groups} groups of devices" * (groups > 1)
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
     swept = [f"{name} {', '.join(f'{x:g}' for x in dict.fromkeys(values))}" for name, values in replicas.fields.items()]
-    console.print(f"Replicas: {count}, {count // groups}{shared}; {'; '.join([seed, *swept])}", highlight=False)
+    console.print(f"Replicas: {count}{shared}; {'; '.join([seed, *swept])}", highlight=False)
 
 
 def show_cost(console: Console, cost: Cost) -> None:

@@ -95,7 +95,7 @@ def log(out: Tracker, row: Row, *, steps_per_second: float, input_wait: float) -
 
 def read_rows(path: Path) -> list[Row]:
     """Reads a run's rows of metrics or of timings; a last line that a crash cut short is left out."""
-    if not path.exists():
+    if not path.is_file():  # a device, such as /dev/full, would be read for ever
         return []
     try:
         lines = path.read_text().splitlines(keepends=True)

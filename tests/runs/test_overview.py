@@ -1,6 +1,7 @@
 """A table of runs says what their files say, and survives damaged ones."""
 
 import json
+import os
 
 import pytest
 from rich.console import Console
@@ -54,3 +55,11 @@ def test_a_folder_without_runs_and_no_folder_are_told(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["runs", str(tmp_path / "absent")])
     assert "is no folder, give one that holds runs" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no device to read for ever")
+def test_rows_on_a_device_are_not_read_for_ever(runs):
+    (runs / "done" / "metrics.jsonl").unlink()
+    (runs / "done" / "metrics.jsonl").symlink_to("/dev/zero")
+    (run,) = overview.find_runs(runs / "done")
+    assert (run.metrics, run.epoch) == ({}, 0)
