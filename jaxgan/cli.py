@@ -193,6 +193,8 @@ def sample(
         flag, other = ("--walk", "--interpolate") if walk else ("--step", "--best")
         raise UserError(f"{flag}: is not allowed with {other}, leave out one of them")
     way = 10 if interpolate else 24 if walk else 0
+    if animate is not None and out is None and not way and (best or step is not None):
+        raise UserError("--animate: pictures through training are of no one checkpoint, leave out --best and --step")
     chosen = None if labels == ("all",) else [int(label) for label in labels]
     count = (8 if way else 64) if count is None else count
     how = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last, "way": way}

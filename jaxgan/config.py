@@ -5,16 +5,14 @@ import dataclasses
 import itertools
 import json
 import math
-import types
 import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from jaxgan.data import is_path
 from jaxgan.errors import UserError, unknown_choice
-from jaxgan.fields import number, steps_between
+from jaxgan.fields import check, number, steps_between
 from jaxgan.methods import METHODS, MethodConfig, kind_of
 
 BestBy = Literal["none", "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"]
@@ -33,7 +31,7 @@ class Run:
     image_size: int | None = number(None)  # height and width to resize your pictures or a stream to; None: as they are
     accumulate: int = number(1)  # parts of a device's batch, one after the other; batch norm is by part
     seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
-    replicas: int = number(1, high=1024)  # runs trained as one program, of the seeds seed, seed + 1 and so on
+    replicas: int = number(1, high=1024)  # runs trained together, of the seeds seed, seed + 1 and so on
     sweep: tuple[str, ...] = ()  # FIELD=NUMBER,NUMBER of the method: replicas for each, or each combination of several
     devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
     parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap in one process
@@ -173,12 +171,12 @@ def validate(config: Config) -> None:
     for part in (config.method, config.run):
         hints = typing.get_type_hints(type(part))
         for f in dataclasses.fields(part):
-            _check(f"--{f.name.replace('_', '-')}", getattr(part, f.name), hints[f.name], f.metadata)
+            check(f"--{f.name.replace('_', '-')}", getattr(part, f.name), hints[f.name], f.metadata)
     _ = config.run.profiled  # raises for what is no stretch of steps
     if config.run.keep_best != "none" and config.run.evaluate_every is None:
         raise UserError(f"--keep-best: {config.run.keep_best!r} needs --evaluate-every, the epochs between evaluations")
     for epoch in config.run.sample_epochs:
-        _check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
+        check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
     if config.run.target is not None and (config.run.several or not config.run.dry_run):
         way_out = "leave out replicas" if config.run.dry_run else "add --dry-run"
         raise UserError(f"--target: {config.run.target!r} is for a dry run of a single run, {way_out}")
@@ -234,7 +232,7 @@ def swept_fields(config: Config) -> dict[str, tuple[float, ...]]:
         except ValueError:
             raise UserError(f"--sweep: {values!r} is not allowed for {name}, it must be NUMBER,NUMBER") from None
         for value in found[name]:
-            _check(f"--sweep: {name}", value, float, bounds[name])
+            check(f"--sweep: {name}", value, float, bounds[name])
     return found
 
 
@@ -305,25 +303,3 @@ def check_schedules(config: Config, *, total_steps: int, steps_per_epoch: int) -
             f"{flag} {total_steps} fits"
         )
     return told
-
-
-def _check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None and type(None) in options:
-        return
-    kind = next(option for option in options if option is not type(None))
-    if typing.get_origin(kind) is Literal:
-        if value not in typing.get_args(kind):
-            raise unknown_choice(flag, str(value), typing.get_args(kind))
-        return
-    base = typing.get_origin(kind) or kind
-    accepted = (int, float) if base is float else (base,)
-    if not isinstance(value, accepted) or (isinstance(value, bool) and base is not bool):
-        raise UserError(f"{flag}: {value!r} is not allowed, it must be of type {base.__name__}")
-    if not bounds:
-        return
-    beyond = value >= bounds["high"] if bounds["open_high"] else value > bounds["high"]
-    if not value >= bounds["low"] or beyond or value == float("inf"):
-        upper = f" and {'below' if bounds['open_high'] else 'at most'} {bounds['high']}"
-        upper = " and finite" * (base is float) if bounds["high"] == float("inf") else upper
-        raise UserError(f"{flag}: {value} is not allowed, it must be at least {bounds['low']}{upper}")

@@ -1,11 +1,14 @@
-"""How a field of a config declares the values it takes."""
+"""How a field of a config declares the values it takes, and how a value is held against that."""
 
 import os
 import re
+import types
+import typing
+from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, Literal
 
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, unknown_choice
 
 MOST = 2**20  # of anything that is counted: beyond it a number is a slip of the keyboard
 
@@ -33,6 +36,39 @@ def schedule_steps(default: int) -> Any:
 def rising_steps(default: int) -> Any:
     """Declares the steps in which a learning rate rises to its peak; 0 for none. The run should be longer."""
     return field(default=default, metadata={"low": 0, "high": MOST, "open_high": False, "warmup": True})
+
+
+def check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:
+    """Checks a value of a field against its type, its choices and its interval.
+
+    Args:
+      flag: what the user set, for the error.
+      value: its value.
+      hint: the type of the field.
+      bounds: the interval, as :func:`number` declares it; empty for none.
+
+    Raises:
+      UserError: if the value is not allowed.
+    """
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None and type(None) in options:
+        return
+    kind = next(option for option in options if option is not type(None))
+    if typing.get_origin(kind) is Literal:
+        if value not in typing.get_args(kind):
+            raise unknown_choice(flag, str(value), typing.get_args(kind))
+        return
+    base = typing.get_origin(kind) or kind
+    accepted = (int, float) if base is float else (base,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and base is not bool):
+        raise UserError(f"{flag}: {value!r} is not allowed, it must be of type {base.__name__}")
+    if not bounds:
+        return
+    beyond = value >= bounds["high"] if bounds["open_high"] else value > bounds["high"]
+    if not value >= bounds["low"] or beyond or value == float("inf"):
+        upper = f" and {'below' if bounds['open_high'] else 'at most'} {bounds['high']}"
+        upper = " and finite" * (base is float) if bounds["high"] == float("inf") else upper
+        raise UserError(f"{flag}: {value} is not allowed, it must be at least {bounds['low']}{upper}")
 
 
 def steps_between(flag: str, text: str) -> range:

@@ -1,9 +1,12 @@
 """The IDX file format, and data sets of four IDX files."""
 
+import gzip
 import hashlib
 import math
 import struct
+import zlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -45,6 +48,20 @@ def decode(payload: bytes, *, file: str) -> UInt8[np.ndarray, "..."]:
         fault = "truncated" if len(payload) < expected else "too long"
         raise UserError(f"{file}: {fault}, {len(payload):,} bytes where its header announces {expected:,}")
     return np.frombuffer(payload, np.uint8, offset=offset).reshape(shape)
+
+
+def gunzip(path: Path) -> bytes:
+    """Reads a gzipped file.
+
+    Raises:
+      UserError: if it is truncated or damaged.
+      OSError: if it cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: truncated or damaged gzip file ({error})") from error
 
 
 def assemble(spec: Spec, files: Mapping[str, bytes], *, origin: str) -> dict[str, Dataset]:

@@ -19,15 +19,17 @@ from jaxgan.errors import UserError
 
 KINDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 SPLITS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}  # of folders
+MOST_BYTES = 2**28  # of the file of a picture
 ORIENTATION = 0x0112  # in EXIF; from 5 on width and height are exchanged
 
 Pixels = UInt8[np.ndarray, "n height width channels"]
 
 
 class Files(NamedTuple):
-    """Pictures in a folder or a zip: what changes when they do, by name, and how to open one."""
+    """Pictures in a folder or a zip: by name what changes when they do, and their bytes; and how to open one."""
 
     facts: dict[str, str]
+    sizes: dict[str, int]
     open: Callable[[str], IO[bytes]]
 
 
@@ -37,13 +39,14 @@ def in_folder(path: Path) -> Files:
     def fail(error: OSError) -> None:
         raise error
 
-    facts = {}
+    facts, sizes = {}, {}
     for root, folders, files in os.walk(path, onerror=fail):
         folders[:] = [folder for folder in folders if not folder.startswith((".", "__"))]
         for file in map(Path(root).joinpath, files):
             if _is_picture(file.name):
-                facts[file.relative_to(path).as_posix()] = fact(file)
-    return Files(facts, lambda name: (path / name).open("rb"))
+                name = file.relative_to(path).as_posix()
+                facts[name], sizes[name] = fact(file), file.stat().st_size
+    return Files(facts, sizes, lambda name: (path / name).open("rb"))
 
 
 def in_zip(path: Path) -> Files:
@@ -55,7 +58,8 @@ def in_zip(path: Path) -> Files:
         top = tops.pop()  # what was zipped is one folder
         members = {name.removeprefix(f"{top}/"): info for name, info in members.items()}
     facts = {name: f"{info.file_size} {info.CRC}" for name, info in members.items()}
-    return Files(facts, lambda name: archive.open(members[name]))
+    sizes = {name: info.file_size for name, info in members.items()}  # no more are read, whatever there is
+    return Files(facts, sizes, lambda name: archive.open(members[name]))
 
 
 def _is_picture(name: str) -> bool:
@@ -95,7 +99,8 @@ def collect(path: str, files: Files, image_size: int | None) -> Collection:
     classes = sorted({part[0] for part in parts if len(part) > 1})
     if classes and (alone := next((name for name, part in zip(names, parts, strict=True) if len(part) == 1), None)):
         raise UserError(f"--data: {path!r} has classes such as {classes[0]!r}, and {alone!r} is in none; move it")
-    labels = np.array([classes.index(part[0]) if classes else 0 for part in parts], np.int32)
+    number = {name: i for i, name in enumerate(classes)}
+    labels = np.array([number[part[0]] if classes else 0 for part in parts], np.int32)
 
     def shape() -> tuple[int, int, int]:
         return _common_shape(files, names, image_size)
@@ -120,6 +125,8 @@ def _common_shape(files: Files, names: Sequence[str], image_size: int | None) ->
     for name in names:
         # Huge pictures are refused below, in one line.
         with _picture_named(name), warnings.catch_warnings(action="ignore"), files.open(name) as file:
+            if files.sizes[name] > MOST_BYTES:
+                raise UserError(f"it has more than {MOST_BYTES:,} bytes")
             image = Image.open(file)
             if getattr(image, "n_frames", 1) > 1:
                 raise UserError("it is animated, give its frames as files")

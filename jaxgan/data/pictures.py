@@ -5,7 +5,6 @@ split, by a hash of their names, so that new pictures move no old one to the oth
 """
 
 import contextlib
-import gzip
 import hashlib
 import math
 import os
@@ -126,8 +125,9 @@ def _named(name: str) -> Iterator[None]:
         yield
     except (OSError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
+        inside = getattr(error, "filename", None) or name
         known = f", or one of {', '.join(CATALOG)}" if isinstance(error, FileNotFoundError) else ""
-        raise UserError(f"--data: {name!r} cannot be read ({reason}); give a path of pictures{known}") from error
+        raise UserError(f"--data: {str(inside)!r} cannot be read ({reason}); give a path of pictures{known}") from error
 
 
 def _of_numpy(name: str, path: Path, image_size: int | None) -> Collection:
@@ -159,11 +159,7 @@ def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Colle
     for pair in pairs:
         for path, read in zip(pair, (images, labels), strict=True):
             if (file := _gzipped_or_not(path)) is not None:
-                content = file.read_bytes()
-                try:
-                    content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-                except (EOFError, zlib.error) as error:
-                    raise UserError(f"--data: {str(file)!r} is truncated or damaged ({error})") from error
+                content = idx.gunzip(file) if file.suffix == ".gz" else file.read_bytes()
                 read.append(idx.decode(content, file=f"--data: {str(file)!r}"))
                 facts += picture_files.fact(file)
     if len(images) != len(pairs) or len(labels) not in (0, len(pairs)):

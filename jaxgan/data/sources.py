@@ -1,18 +1,16 @@
 """Sources of the IDX files of a data set: a folder, the archive in the package, the network."""
 
-import gzip
 import lzma
 import os
 import tarfile
 import urllib.request
-import zlib
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from jaxgan.data import tfds_directory
 from jaxgan.data.catalog import IDX_FILES, Spec
 from jaxgan.data.dataset import Dataset
-from jaxgan.data.idx import assemble
+from jaxgan.data.idx import assemble, gunzip
 from jaxgan.errors import UserError
 
 _PROBE_SECONDS = 3.0
@@ -78,7 +76,7 @@ def download(spec: Spec, *, scratch: Path) -> dict[str, bytes]:
     """Downloads the IDX files through TFDS, which checks them against its recorded checksums."""
     urls = {name: f"{tfds_directory.url(spec)}{name}.gz" for name in file_names(spec)}
     _probe(spec, next(iter(urls.values())))
-    return {name: _gunzip(path) for name, path in tfds_directory.download(spec, urls, folder=scratch).items()}
+    return {name: gunzip(path) for name, path in tfds_directory.download(spec, urls, folder=scratch).items()}
 
 
 def file_names(spec: Spec) -> tuple[str, ...]:
@@ -92,18 +90,10 @@ def _read_file(folder: Path, name: str) -> bytes:
         if plain.is_file():
             return plain.read_bytes()
         if zipped.is_file():
-            return _gunzip(zipped)
+            return gunzip(zipped)
     except OSError as error:
         raise UserError(f"--from: {error.filename} cannot be read ({error.strerror})") from error
     raise UserError(f"--from: {str(folder)!r} lacks {name} (or {name}.gz)")
-
-
-def _gunzip(path: Path) -> bytes:
-    content = path.read_bytes()
-    try:
-        return gzip.decompress(content)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: truncated or damaged gzip file ({error})") from error
 
 
 def _probe(spec: Spec, url: str) -> None:

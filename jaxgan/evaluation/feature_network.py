@@ -7,6 +7,7 @@ different versions do not compare, nor do those of Inception, which was trained 
 import hashlib
 import importlib.resources
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -67,8 +68,8 @@ def load(data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwor
     except OSError as error:
         raise UserError(
             f"--data: no classifier of {data!r} to evaluate with; train one by "
-            f"'python experiments/digit_classifier.py --data {data}"
-            + (f" --image-size {image_size}'" if image_size else "'")
+            f"`python experiments/digit_classifier.py --data {shlex.quote(data)}"
+            + (f" --image-size {image_size}`" if image_size else "`")
         ) from error
     digest = hashlib.sha256(content).hexdigest()
     if data in PINNED and digest != PINNED[data]:

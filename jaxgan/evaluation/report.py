@@ -106,10 +106,11 @@ def replica_table(evaluation: Evaluation) -> Table:
     """Makes a table of the replicas of a run, with a line for each; see :func:`table`."""
     about = [name for name in evaluation.replicas[0] if name != "metrics"]
     made = Table(*about, title="Each replica", box=box.SIMPLE, title_justify="left")
-    for name in BY_REPLICA:
+    shown = [name for name in BY_REPLICA if name in evaluation.metrics]  # pixels give fewer
+    for name in shown:
         made.add_column(LABELS[name], justify="right")
     for each in evaluation.replicas:
-        values = [each["metrics"][name] for name in BY_REPLICA]
+        values = [each["metrics"][name] for name in shown]
         made.add_row(*(f"{each[name]:g}" for name in about), *(f"{value:.4g}" for value in values))
     return made
 

@@ -94,6 +94,10 @@ def during_training(
     Raises:
       UserError: if there is no classifier for the data set, or the method draws no images.
     """
+    if data.is_path(config.run.data) and len(dataset.class_names) == 1:
+        raise UserError(
+            "--evaluate-every: pictures without labels train no classifier; leave it out, and evaluate them afterwards"
+        )
     network = feature_network.load(config.run.data, image_size=config.run.image_size)
     _require_samples(method, config)
     samplers = {number: make_sampler(each) for number, each in of_each.items()}

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from jaxgan import config as configs
-from jaxgan import data, methods
+from jaxgan import data
 from jaxgan.config import Config
 from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors, writing
 from jaxgan.methods import Batch, Method
@@ -225,11 +225,5 @@ def _estimate(task: Task, name: str) -> targets.Estimate:
     if (size := config.run.batch_size) % (target.count * config.run.accumulate):
         raise UserError(f"--batch-size: {size} is not allowed, {name} divides it into {target.count} parts")
     on = targets.devices(target)
-    method = methods.build(
-        config.method,
-        image_shape=dataset.image_shape,
-        classes=len(dataset.class_names),
-        axis_name=mapped_axis(on),
-        accumulate=config.run.accumulate,
-    )
+    method = task.build({}, mapped_axis(on))
     return targets.estimate(method, target, on, images=(dataset.size, *dataset.image_shape), batch_size=size)

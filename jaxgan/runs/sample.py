@@ -15,6 +15,7 @@ from jaxgan.errors import UserError, writing
 from jaxgan.runs.load import Images, Labels, draw, load_run
 from jaxgan.runs.tracking import read_samples
 from jaxgan.runs.workdir import Workdir, write_atomically
+from jaxgan.runtime.numerics import fixed_numerics
 
 ANIMATIONS = (".gif", ".webp")
 WALK, TRAINING = 0.08, 0.8  # seconds for each picture
@@ -22,6 +23,7 @@ IN_A_FRAME = 64  # samples
 LEAST_PIXELS = 256  # along each side of an animation
 
 
+@fixed_numerics()
 def sample_run(
     folder: Path,
     *,
@@ -56,20 +58,18 @@ def sample_run(
         require_target(out)
     if animate is not None:
         require_target(animate, suffixes=ANIMATIONS)
-    written, way = [], options.get("way", 0)
-    run = load_run(folder, best=best, step=step, replica=replica)
+    way, drawn, frames = options.get("way", 0), None, None
     if out is not None or way:
-        images, labels = draw(run, **options)
-        if out is not None:
-            with writing("--out", out):
-                write(images, labels, out, columns=way or None)
-            written.append(out)
+        drawn = draw(load_run(folder, best=best, step=step, replica=replica), **options)
     if animate is not None:
-        frames = images if way else _through_training(folder, replica)
+        frames = drawn[0] if way and drawn else _through_training(folder, replica)
+    if out is not None and drawn is not None:
+        with writing("--out", out):
+            write(*drawn, out, columns=way or None)
+    if animate is not None and frames is not None:
         with writing("--animate", animate):
             write_atomically(animate, _animation(frames, animate.suffix, seconds=WALK if way else TRAINING))
-        written.append(animate)
-    return written
+    return [path for path in (out, animate) if path is not None]
 
 
 def _through_training(folder: Path, replica: int | None) -> Images:
@@ -138,18 +138,16 @@ def _png(image: UInt8[np.ndarray, "height width channels"]) -> bytes:
 def _animation(frames: Images, suffix: str, *, seconds: float) -> bytes:
     from PIL import Image
 
-    scale = max(1, -(-LEAST_PIXELS // frames.shape[1]))
-    grey = frames.shape[-1] == 1
-    large = frames.repeat(scale, axis=1).repeat(scale, axis=2)
-    pictures = [Image.fromarray(frame[..., 0] if grey else frame) for frame in large]
+    height, width, channels = frames.shape[1:]
+    scale = max(1, -(-LEAST_PIXELS // height))
+
+    def picture(frame: UInt8[np.ndarray, "height width channels"]) -> Image.Image:
+        image = Image.fromarray(frame[..., 0] if channels == 1 else frame)
+        return image.resize((width * scale, height * scale), Image.Resampling.NEAREST)
+
+    first, *others = frames
     content, how = io.BytesIO(), {"lossless": True} if suffix == ".webp" else {}
-    pictures[0].save(
-        content,
-        format=suffix[1:],
-        save_all=True,
-        append_images=pictures[1:],
-        duration=round(1000 * seconds),
-        loop=0,
-        **how,
-    )
+    how |= {"duration": round(1000 * seconds), "loop": 0}
+    # One enlarged frame after the other: all of them together may be gigabytes.
+    picture(first).save(content, suffix[1:], save_all=True, append_images=map(picture, others), **how)
     return content.getvalue()

@@ -31,6 +31,7 @@ class Task(NamedTuple):
     devices: tuple[Device, ...]
     dataset: data.Dataset | data.Stream
     held_out: data.Dataset
+    build: Callable[..., Method]  # from values of fields, and the axis of other devices
     method: Method  # built for the devices; that of the first replica if there are several
     replicas: Replicas | None  # if there are several
     resume: bool  # whether to go on from a checkpoint
@@ -98,7 +99,7 @@ def prepare(config: Config) -> Task:
 
         of_each = {number: replicas.method(number) for number in range(len(members))} if replicas and swept else {}
         evaluate_samples = during_training(config, method, dataset, held_out, of_each=of_each)
-    return Task(config, devices, dataset, held_out, method, replicas, resume, evaluate_samples)
+    return Task(config, devices, dataset, held_out, build, method, replicas, resume, evaluate_samples)
 
 
 def replicas_of(config: Config, build: Callable[[Values], Method]) -> Replicas | None:

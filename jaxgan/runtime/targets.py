@@ -22,7 +22,7 @@ from jaxgan.runtime.program import Carry, Inputs, compile_program
 
 @dataclass(frozen=True)
 class Chip:
-    """A kind of chip, by the numbers of https://docs.cloud.google.com/tpu/docs/system-architecture-tpu-vm."""
+    """A kind of chip, by the numbers that https://docs.cloud.google.com/tpu/docs gives for it."""
 
     shape: str  # a small slice, with as many dimensions as the chip's network has
     peak: float  # operations per second in bfloat16
@@ -32,7 +32,7 @@ class Chip:
 
 
 CHIPS = {
-    "v4": Chip("2x2x1", 275e12, 1228e9, 32 * 2**30),
+    "v4": Chip("2x2x1", 275e12, 1200e9, 32 * 2**30),
     "v5e": Chip("2x2", 197e12, 819e9, 16 * 2**30),
     "v5p": Chip("2x2x1", 459e12, 2765e9, 95 * 2**30),
     "v6e": Chip("2x2", 918e12, 1638e9, 32 * 2**30),

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from jaxgan import data
+from jaxgan.data import picture_files
 from jaxgan.data.order import held_out
 from jaxgan.errors import UserError
 
@@ -177,6 +178,18 @@ def test_a_truncated_picture_is_named(folder, tmp_path):
 def test_a_huge_picture_is_refused_before_it_is_decoded(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
     with pytest.raises(UserError, match=r"'cat/0.png' cannot be read as a picture .* 6 x 8 pixels, more than 40"):
+        load(folder, tmp_path)
+
+
+def test_a_picture_of_a_huge_file_is_refused_before_it_is_decoded(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_files, "MOST_BYTES", 40)
+    with pytest.raises(UserError, match=r"cannot be read as a picture .it has more than 40 bytes"):
+        load(folder, tmp_path)
+
+
+def test_a_link_to_nowhere_is_named(folder, tmp_path):
+    (folder / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(UserError, match=r"gone.png' cannot be read \(No such file"):
         load(folder, tmp_path)
 
 

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,11 +18,7 @@ SCRIPTS = [path for path in FILES if path.suffix != ".yaml"]
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_recipe_is_started_with_flags_that_it_has(path):
-    text = path.read_text().replace("\\\n", " ")
-    text = re.sub(r"\$\(echo [^)]*\)", "localhost", text).replace("$SKYPILOT_NUM_NODES", "2")
-    (flags,) = re.findall(
-        r"experiments/dcgan\.py (--.*?)(?: && .*)?$", text.replace("$SKYPILOT_NODE_RANK", "1"), re.MULTILINE
-    )
+    (flags,) = re.findall(r"experiments/dcgan\.py (--.*?)(?: && .*)?$", path.read_text(), re.MULTILINE)
     words = shlex.split(flags if flags.count('"') % 2 == 0 else flags.rstrip('"'))
     config.validate(read_flags(dcgan.CONFIG, words))
 
@@ -37,8 +32,6 @@ def test_each_file_says_what_a_preemption_loses_and_how_to_go_on(path):
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_are_clean_for_shellcheck(path):
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
     found = subprocess.run(["shellcheck", path], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
 

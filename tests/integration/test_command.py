@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,10 @@ def wait_for(condition, process):
         time.sleep(0.01)
 
 
+def has_more_rows(folder, rows):
+    return len(tracking.read_rows(folder.metrics)) > rows
+
+
 @pytest.fixture(scope="module")
 def unbroken(mnist_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken") / "run"
@@ -51,7 +56,7 @@ def test_a_run_stopped_by_signals_says_how_to_go_on_to_the_same_bytes(mnist_dir,
     folder, rows = Workdir(tmp_path / "run"), 0
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         process = start(folder.root, mnist_dir)
-        wait_for(lambda: len(tracking.read_rows(folder.metrics)) > rows, process)  # noqa: B023, called at once
+        wait_for(partial(has_more_rows, folder, rows), process)
         process.send_signal(signum)
         _, errors = process.communicate()
         assert process.returncode == 128 + signum

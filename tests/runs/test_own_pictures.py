@@ -6,6 +6,8 @@ from PIL import Image
 
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
+from jaxgan.evaluation import protocol
+from jaxgan.evaluation.report import Evaluation, Protocol, replica_table
 from jaxgan.methods import build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import launch
@@ -71,5 +73,20 @@ def test_pictures_with_labels_ask_for_a_classifier(tmp_path, monkeypatch):
     method = build(config.method, image_shape=(4, 4, 1))
     save_run(config, method, states={2: fresh_state(method)}, image_shape=(4, 4, 1))
     remember(Workdir(tmp_path / "run"), training_images(config.run))
-    with pytest.raises(UserError, match=r"train one by 'python .*digit_classifier.py --data .*set.npz --image-size 4'"):
+    with pytest.raises(UserError, match=r"train one by `python .*digit_classifier.py --data .*set.npz --image-size 4`"):
         evaluate_run(tmp_path / "run")
+
+
+def test_pictures_without_labels_are_not_evaluated_while_training(trained):
+    with pytest.raises(UserError, match=r"^--evaluate-every: pictures without labels train no classifier"):
+        launch.run(run_on(trained / "pictures", trained / "other", evaluate_every=1))
+    assert not (trained / "other").exists()
+
+
+def test_replicas_measured_by_pixels_have_a_table_of_what_there_is():
+    numbers = {"precision": protocol.Number(0.5, 0.1, 0.9)}
+    about = Protocol("own", "pixels", 20, 100, (0,), "floor")
+    replicas = [{"replica": 0, "seed": 0, "metrics": {"precision": 0.25}}]
+    made = replica_table(Evaluation({}, about, numbers, {}, replicas))
+    assert [str(column.header) for column in made.columns][:2] == ["replica", "seed"]
+    assert [list(column.cells) for column in made.columns] == [["0"], ["0"], ["0.25"]]

@@ -233,6 +233,7 @@ def test_an_animation_walks_between_samples_or_through_training(folder, tmp_path
     [
         (["--animate", "a.mp4"], "--animate: 'a.mp4' has the suffix '.mp4', choose from .gif, .webp"),
         (["--animate", "a.gif"], "saved no samples while it trained, add --walk"),
+        (["--animate", "a.gif", "--step", "5"], "--animate: .* leave out --best and --step"),
         (["--walk", "--interpolate"], "--walk: is not allowed with --interpolate"),
         (["--step", "4"], "--step: 4 is not allowed, .* has checkpoints of 5"),
         (["--interpolate", "--count", "501"], "--count: 501 is not allowed with ways between samples"),
