@@ -1,7 +1,7 @@
 """One's own pictures as a data set: a folder, a zip of one, a NumPy file, or IDX files.
 
-Folders in the folder are classes; folders called train and test are splits. Elsewhere a tenth of the images is the test
-split, by a hash of their names, so that new pictures move no old one to the other split.
+Subfolders are classes, or the splits if they are called train and test. Without splits a tenth of the images is held
+out, by a hash of their names: new pictures then move no old one to the other split.
 """
 
 import contextlib

@@ -67,9 +67,8 @@ def measure(
     features, probabilities = against.network.extract(images)
     near, wide = NEIGHBOURS
     support = prdc.support(against.features, features, real_radii=against.radii, k=near, wide_k=wide)
-    if (
-        probabilities is None or against.moments is None
-    ):  # distances of pixels say little, and their covariance is large
+    # Of pixels nothing more: their distances say little, and their covariance is large.
+    if probabilities is None or against.moments is None:
         return support._asdict()
     labels = np.argmax(probabilities, axis=1)
     kernel = metrics.kernel_distance(against.features, features, seed=seed)

@@ -265,3 +265,15 @@ def test_figures_are_drawn_again_and_a_folder_without_a_run_is_told(folder, tmp_
     with pytest.raises(SystemExit, match="2"):
         cli.main(["figures", str(tmp_path / "absent")])
     assert "absent': no such folder" in capsys.readouterr().err
+
+
+def test_the_checkpoint_of_a_step_draws_what_its_state_did(tmp_path):
+    config = Config(VanillaGAN(latent_size=3, hidden_units=4), Run(workdir=tmp_path / "run"))
+    method = build(config.method, image_shape=(28, 28, 1))
+    early, late = (
+        random_like(jax.eval_shape(method.init, jax.random.key(0)), dtype=np.float32, seed=i) for i in (1, 2)
+    )
+    save_run(config, method, states={3: early, 5: late})
+    drawn = {step: load_run(config.run.workdir, step=step).sample(2) for step in (3, 5, None)}
+    np.testing.assert_array_equal(drawn[5], drawn[None])
+    assert np.any(drawn[3] != drawn[5])
