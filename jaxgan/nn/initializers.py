@@ -1,8 +1,8 @@
 """Distributions that weights are drawn from before training."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 from jax.nn.initializers import Initializer
@@ -22,6 +22,17 @@ def _uniform(fan_in: int) -> Initializer:
     return lambda key, shape, dtype=float, out_sharding=None: uniform(key, shape, dtype) - bound
 
 
+def _as_matrix(initializer: Initializer, *, transposed: bool = False) -> Initializer:
+    """Draws a kernel as a matrix from inputs to outputs: XLA:CPU compiles the draw of four axes five times as long."""
+
+    def draw(key: Any, shape: Sequence[int], dtype: Any = float, out_sharding: Any = None) -> Any:
+        *window, a, b = shape
+        area = math.prod(window)
+        return initializer(key, (a, area * b) if transposed else (area * a, b), dtype).reshape(shape)
+
+    return draw
+
+
 def torch_default() -> Initialization:
     """PyTorch's default for linear and convolutional layers: U[-1/sqrt(fan_in), 1/sqrt(fan_in)].
 
@@ -29,14 +40,16 @@ def torch_default() -> Initialization:
       The initialization. A variance of 1/(3 fan_in) gives a uniform distribution of half-width 1/sqrt(fan_in). For a
       transposed layer PyTorch counts the outputs as fan_in, and so does this.
     """
-    kernel = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+    kernel = _as_matrix(nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"))
     return Initialization(kernel, kernel, bias=_uniform)
 
 
 def lecun() -> Initialization:
     """Flax's default: truncated normal kernels of variance 1/fan_in, biases zero (LeCun et al. 1998)."""
-    transposed = nn.initializers.lecun_normal(in_axis=-1, out_axis=-2)
-    return Initialization(nn.initializers.lecun_normal(), transposed, bias=lambda fan_in: nn.initializers.zeros)
+    transposed = _as_matrix(nn.initializers.lecun_normal(in_axis=-1, out_axis=-2), transposed=True)
+    return Initialization(
+        _as_matrix(nn.initializers.lecun_normal()), transposed, bias=lambda fan_in: nn.initializers.zeros
+    )
 
 
 def unit_normal() -> Initialization:
@@ -45,13 +58,13 @@ def unit_normal() -> Initialization:
     Returns:
       The initialization.
     """
-    kernel = nn.initializers.normal(1.0)
+    kernel = _as_matrix(nn.initializers.normal(1.0))
     return Initialization(kernel, kernel, bias=lambda fan_in: nn.initializers.zeros)
 
 
 def dcgan() -> Initialization:
     """The DCGAN paper's: kernels from N(0, 0.02), biases zero (Radford et al. 2016, section 4)."""
-    kernel = nn.initializers.normal(0.02)
+    kernel = _as_matrix(nn.initializers.normal(0.02))
     return Initialization(kernel, kernel, bias=lambda fan_in: nn.initializers.zeros)
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxgan.nn import initializers
 from jaxgan.nn.layers import ConvTranspose, Dense
@@ -39,3 +40,16 @@ def test_dcgan_kernels_have_deviation_two_hundredths_and_no_bias():
     ]
     assert np.std(params["kernel"]) == pytest.approx(0.02, rel=0.02)
     assert not np.any(params["bias"])
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 4, 5), (6, 7)])
+def test_kernels_are_those_that_flax_draws_with_four_axes(shape):
+    lecun, torch = initializers.lecun(), initializers.torch_default()
+    pairs = [
+        (lecun.kernel, nn.initializers.lecun_normal()),
+        (lecun.transposed_kernel, nn.initializers.lecun_normal(in_axis=-1, out_axis=-2)),
+        (torch.kernel, nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")),
+        (initializers.dcgan().kernel, nn.initializers.normal(0.02)),
+    ]
+    for ours, flax in pairs:
+        np.testing.assert_array_equal(ours(KEY, shape, jnp.float32), flax(KEY, shape, jnp.float32))
