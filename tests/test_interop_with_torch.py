@@ -2,17 +2,11 @@
 
 import jax
 import numpy as np
-import optax
 import pytest
 
 from jaxgan.interop import (
-    adam_by_name,
-    adam_by_position,
-    adam_state,
-    from_state_dict,
     state_dict,
     weights,
-    with_adam_state,
     with_weights,
 )
 from jaxgan.methods import build
@@ -99,29 +93,3 @@ def test_pytorch_loads_dense_layers_and_computes_the_same_images():
     with jax.enable_x64(True):
         ours = jax.jit(module.apply)({"params": params}, z)
     np.testing.assert_allclose(np.reshape(ours, (4, -1)), theirs.detach().numpy(), rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("spectral", [False, True])
-def test_pytorchs_adam_continues_from_our_moments(spectral):
-    torch = pytest.importorskip("torch")
-    config = SPECTRAL if spectral else DCGAN(width=WIDTH, latent_size=LATENT, bias=True)
-    network, twin = random_state(config).discriminator, twins(torch, spectral=spectral).discriminator
-    tensors = lambda *trees: jax.tree.map(torch.from_numpy, state_dict(*trees))
-    twin.load_state_dict(tensors(network.params, network.batch_stats), strict=True)
-    names = [name for name, _ in twin.named_parameters()]
-    optimizer = torch.optim.Adam(twin.parameters(), 1e-2, (0.5, 0.9))
-    moments = jax.tree.map(torch.from_numpy, adam_by_position(adam_state(network), names))
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
-    gradients = random_like(network.params, dtype=np.float64, seed=2)
-    arrays = tensors(gradients, network.batch_stats)
-    for name, parameter in twin.named_parameters():
-        parameter.grad = arrays[name]
-    optimizer.step()
-    with jax.enable_x64(True):
-        updates, opt_state = optax.adam(1e-2, 0.5, 0.9).update(gradients, network.opt_state)
-        ours = network.replace(params=optax.apply_updates(network.params, updates), opt_state=opt_state)
-    theirs, _ = from_state_dict(twin.state_dict(), like=(network.params, network.batch_stats))
-    theirs = with_adam_state(network.replace(params=theirs), adam_by_name(optimizer.state_dict()["state"], names))
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12)
-    jax.tree.map(close, theirs, ours)
-    assert theirs.opt_state[0].count == network.opt_state[0].count + 1

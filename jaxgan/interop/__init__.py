@@ -1,4 +1,4 @@
-"""Weights and Adam's moments under PyTorch's names and in its layouts, and back; without PyTorch.
+"""Weights under PyTorch's names and in its layouts, and back, and Adam's moments; without PyTorch.
 
 Arrays are NumPy's. Map ``torch.from_numpy`` over them for PyTorch. The way back takes tensors in main memory that need
 no gradient, such as those of a ``state_dict``::
@@ -33,17 +33,14 @@ A fully connected layer on images runs over (height, width, channels) here. Afte
 (channels, height, width) in PyTorch. For images of one channel both are the same.
 """
 
-from jaxgan.interop.adam import Moments, adam_by_name, adam_by_position, adam_state, with_adam_state
+from jaxgan.interop.adam import Moments, adam_state
 from jaxgan.interop.modules import from_state_dict, state_dict, weights, with_weights
 
 __all__ = [
     "Moments",
-    "adam_by_name",
-    "adam_by_position",
     "adam_state",
     "from_state_dict",
     "state_dict",
     "weights",
-    "with_adam_state",
     "with_weights",
 ]
