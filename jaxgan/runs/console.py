@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,6 +186,13 @@ def show_files(console: Console, files: Sequence[Path]) -> None:
     console.print(f"Wrote {len(files)} files:")
     for path in files:
         console.print(f"  {path}", highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def show_time(console: Console, shares: Mapping[str, float]) -> None:
+    """Prints where the time went, the most first."""
+    parts = [f"{work} {share:.1%}" for work, share in sorted(shares.items(), key=lambda part: -part[1])]
+    if parts:  # earlier versions kept none
+        console.print(f"Time: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
 
 def show_devices(console: Console, devices: Sequence[Device], *, parallel: str) -> None:

@@ -152,6 +152,8 @@ def run(config: Config, *, console: Console | None = None) -> Path:
                 method = task.replicas.method(number or 0) if task.replicas else task.method
                 shown = visualizations(method, entry(state, number), task.held_out, seed=config.run.seed)
                 tracking.draw(folder, title=config.method.title, visualizations=shown)
+                for row in tracking.read_rows(folder.timings)[-1:]:
+                    consoles.show_time(console, row.get("shares", {}))
                 consoles.show_files(console, folder.files())
         distributed.all_gather_text("end")  # the others wait for the figures, lest they be missed
         return folder.root

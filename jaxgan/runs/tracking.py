@@ -74,7 +74,7 @@ def of_replica(folder: Path, replica: int | None) -> Path:
     return folder if replica is None else folder / f"replica_{replica}"
 
 
-def log(out: Tracker, row: Row, *, steps_per_second: float, input_wait: float) -> None:
+def log(out: Tracker, row: Row, *, steps_per_second: float, shares: Mapping[str, float]) -> None:
     """Writes a row of metrics; times go elsewhere, so that the rows are a function of the config.
 
     A log that cannot be written is said once, and training goes on.
@@ -83,12 +83,12 @@ def log(out: Tracker, row: Row, *, steps_per_second: float, input_wait: float) -
       out: the open run.
       row: ``step``, ``epoch``, the ``replica`` if there are several, and the means of the metrics since the row before.
       steps_per_second: how fast the run is going.
-      input_wait: how long a step waited for its images on the mean, in seconds.
+      shares: of the time of this attempt, by kind of work.
     """
     out.metrics.append(row)
     if not (replica := row.get("replica", 0)):  # all train at once
-        out.timings.append({"step": row["step"], "epoch": row["epoch"], "seconds": out.clock()})
-    numbers = {**row, "steps_per_second": steps_per_second, "input_wait": input_wait}
+        out.timings.append({"step": row["step"], "epoch": row["epoch"], "seconds": out.clock(), "shares": shares})
+    numbers = {**row, "steps_per_second": steps_per_second} | {f"time/{work}": x for work, x in shares.items()}
     shown = {name: number for name, number in numbers.items() if name not in ("step", "replica")}
     out.events[replica].add(shown, step=row["step"])
 

@@ -33,6 +33,7 @@ from jaxgan.runtime.signals import Interrupted, Stop
 
 SECONDS_PER_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
 SAMPLES = 256
+WORK: Sequence[str] = ("steps", "compile", "input", "log", "evaluation", "checkpoint")  # drawing samples is log
 
 EvaluateSamples = Callable[[Any, int | None], dict[str, float]]  # of a state, and of which replica it is
 
@@ -90,6 +91,7 @@ def train(
       OSError: if the disk fails, or a checkpoint cannot be written.
     """
     # Compile.
+    clock = _Clock()
     run, folder, is_main = config.run, Workdir(config.run.workdir), distributed.is_main_process()
     schedule = Schedule(dataset.size // run.batch_size, run)
     everywhere, shapes = replicated(devices), {"image_shape": dataset.image_shape, "batch_size": run.batch_size}
@@ -120,7 +122,7 @@ def train(
 
         # Open.
         evaluate, baseline = _held_out_metrics(method, program, dataset, held_out, everywhere)
-        clock, divergence = _Clock(step), Divergence(numbers)
+        divergence = Divergence(numbers)
         watches = {number: _watch(dataset, number) for number in numbers}
         with (
             open_inputs(dataset, devices, schedule=schedule, step=step, replicas=replicas) as inputs_at,
@@ -130,8 +132,8 @@ def train(
         ):
             while step < schedule.total_steps:
                 # Take some steps.
-                with clock.waiting():
-                    images, labels, order, last = inputs_at(step)
+                images, labels, order, last = inputs_at(step)
+                clock.lap("input" if clock.compiled else "compile")
                 start, fitting = step, step + clock.steps_in(seconds_per_call)
                 step = distributed.broadcast_from_main(min(fitting, schedule.call_end(step), last))
                 inputs = Inputs(images, labels, order, seed, np.int32(step))
@@ -143,9 +145,10 @@ def train(
                     means = divergence.means(carry)
                     if run.debug_nans:
                         divergence.require_finite(carry, step)
-                clock.called(step)
+                clock.called(step - start)
                 checkpoints.require_saved(manager)
                 report(Progress(step, schedule, clock.steps_per_second, mean_over_replicas(means)))
+                clock.lap("log")
 
                 # Log.
                 if schedule.row_ends(step):
@@ -156,24 +159,25 @@ def train(
                     }
                     going = {number: rows[number] for number in divergence.going}
                     if schedule.ends_epoch(step):
+                        clock.lap("log")
                         found = evaluate(carry.state, seed)
+                        clock.lap("evaluation")
                         for number, row in going.items():
                             row |= {name: float(entry(value, number)) for name, value in found.items()} | baseline
                     evaluated = evaluate_samples is not None and schedule.evaluates(step)
                     if evaluated and log is not None:
-                        with clock.paused() as pause:
-                            assert evaluate_samples is not None
-                            for number, row in going.items():
-                                row |= evaluate_samples(entry(carry.state, number), number)
-                        log.set_aside(pause.seconds)
+                        assert evaluate_samples is not None
+                        clock.lap("log")
+                        for number, row in going.items():
+                            row |= evaluate_samples(entry(carry.state, number), number)
+                        log.set_aside(clock.lap("evaluation"))
                     if log is not None:
-                        wait = clock.waited / int(np.max(carry.count))
                         for row in rows.values():
-                            tracking.log(log, row, steps_per_second=clock.steps_per_second, input_wait=wait)
+                            tracking.log(log, row, steps_per_second=clock.steps_per_second, shares=clock.shares)
                     if is_main and schedule.ends_epoch(step):
                         for number, row in going.items():
                             watches[number].row(row)
-                    carry, clock.waited = program.reset_metrics(carry), 0.0
+                    carry = program.reset_metrics(carry)
                     if evaluated:
                         offer_best(rows[numbers[0]], carry, step)
 
@@ -184,52 +188,52 @@ def train(
                         drawn, epoch = entry(pictures, number), step // schedule.steps_per_epoch
                         tracking.save_samples(folder, drawn, epoch=epoch, replica=number)
                         watches[number].samples(drawn, step=step)
+                clock.lap("log")
 
                 # Save.
                 if (signum := stop()) or schedule.saves(step):
                     divergence.require_finite(carry, step)
                     checkpoints.save(manager, carry, step=step)
+                clock.lap("checkpoint")
                 if signum and step < schedule.total_steps:
                     raise Interrupted(signum, step)
         return carry.state
 
 
 class _Clock:
-    """The speed of a run, without the call that compiles and without evaluations."""
+    """Where the time of a run goes, by kind of work, and its speed without compiling and evaluating."""
 
-    def __init__(self, step: int) -> None:
-        self.first, self.step = step, step
-        self.began = time.perf_counter()
-        self.steps_per_second = 0.0
-        self.waited = 0.0  # seconds that steps since the last row waited for their images
-        self.seconds = 0.0  # of the last pause
+    def __init__(self) -> None:
+        self.compiled = False
+        self._seconds, self._steps, self._since = dict.fromkeys(WORK, 0.0), 0, time.perf_counter()
+
+    def lap(self, work: str) -> float:
+        """Counts the seconds since the last lap, which it returns, as those of some work."""
+        passed, self._since = time.perf_counter() - self._since, time.perf_counter()
+        self._seconds[work] += passed
+        return passed
+
+    def called(self, steps: int) -> None:
+        """Notes that a call of the program has ended; the first compiles it."""
+        self.lap("steps" if self.compiled else "compile")
+        self._steps += steps * self.compiled
+        self.compiled = True
+
+    @property
+    def steps_per_second(self) -> float:
+        """The speed; 0 as long as it is unknown."""
+        seconds = sum(self._seconds[work] for work in WORK if work not in ("compile", "evaluation"))
+        return self._steps / seconds if self._steps else 0.0
 
     def steps_in(self, seconds: float) -> int:
         """How many steps take about so many seconds; one as long as the speed is unknown."""
         return max(1, math.ceil(self.steps_per_second * seconds))
 
-    def called(self, step: int) -> None:
-        """Notes that a call of the program has ended before a step."""
-        if self.step == self.first:  # this call compiled the program: the clock starts after it
-            self.began = time.perf_counter()
-        else:
-            self.steps_per_second = (step - self.first - 1) / (time.perf_counter() - self.began)
-        self.step = step
-
-    @contextlib.contextmanager
-    def waiting(self):
-        """Adds what happens inside to the time that steps waited for their images."""
-        began = time.perf_counter()
-        yield
-        self.waited += time.perf_counter() - began
-
-    @contextlib.contextmanager
-    def paused(self):
-        """Leaves out what happens inside; afterwards ``seconds`` says how long it took."""
-        began = time.perf_counter()
-        yield self
-        self.seconds = time.perf_counter() - began
-        self.began += self.seconds
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each kind of work in the time so far."""
+        total = sum(self._seconds.values())
+        return {work: round(seconds / total, 6) for work, seconds in self._seconds.items()}
 
 
 def _restore(

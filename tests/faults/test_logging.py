@@ -98,7 +98,7 @@ def test_a_trace_that_cannot_be_written_is_said_and_ends_nothing(tmp_path, caplo
 def test_logs_have_no_thread_that_a_run_could_wait_for(tmp_path):
     before = threading.active_count()
     with tracking.tracker(Workdir(tmp_path), step=0) as out:
-        tracking.log(out, {"step": 1, "epoch": 1.0, "loss": 0.5}, steps_per_second=1.0, input_wait=0.0)
+        tracking.log(out, {"step": 1, "epoch": 1.0, "loss": 0.5}, steps_per_second=1.0, shares={})
         assert threading.active_count() == before
     (file,) = Workdir(tmp_path).tensorboard.iterdir()
     assert b"steps_per_second" in file.read_bytes()

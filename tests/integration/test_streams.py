@@ -66,6 +66,6 @@ def scalars(folder, name):
 @pytest.mark.slow
 def test_in_one_go_the_bytes_are_the_same_and_waits_go_elsewhere(toy_config, toy_stream, in_memory):
     assert_same(train_in_parts(toy_config, Part(toy_stream), seconds_per_call=10.0), in_memory)
-    waits = scalars(Workdir(toy_config.run.workdir).tensorboard, "input_wait")
+    waits = scalars(Workdir(toy_config.run.workdir).tensorboard, "time/input")
     assert len(waits) == 6  # one for each row of metrics
     assert all(wait > 0 for wait in waits)

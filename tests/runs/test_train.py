@@ -56,6 +56,10 @@ def test_seconds_add_up_over_attempts_and_metrics_hold_no_times(toy_config, toy_
     rows = tracking.read_rows(finished.metrics)
     assert [row["step"] for row in rows][-2:] == [row["step"] for row in tracking.read_rows(finished.timings)][1:]
     assert not any("seconds" in row for row in rows)
+    shares = tracking.read_rows(finished.timings)[-1]["shares"]
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+    assert shares["compile"] > shares["input"] > 0
+    assert shares["checkpoint"] > 0 < shares["steps"]
 
 
 @pytest.mark.parametrize("debug_nans", [False, pytest.param(True, marks=pytest.mark.slow)])
