@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import r3gan
 import transposed_convolution
+import two_dimensions
 import vae
 import vanilla_gan
 import wgan
@@ -66,7 +67,9 @@ def test_there_is_a_recipe_for_every_method_under_its_name():
         assert module.CONFIG.run.workdir == Path("runs", name)
 
 
-@pytest.mark.parametrize("module", [*RECIPES.values(), chapter, transposed_convolution], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [*RECIPES.values(), chapter, transposed_convolution, two_dimensions], ids=lambda m: m.__name__
+)
 def test_a_docstring_says_how_to_run_and_what_to_read(module):
     lines = re.split(r"^(\w+): +", module.__doc__, flags=re.MULTILINE)
     fields = dict(zip(lines[1::2], lines[2::2], strict=True))

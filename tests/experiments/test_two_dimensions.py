@@ -1,0 +1,84 @@
+"""GANs in the plane: what is drawn is what the networks compute."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import two_dimensions
+from PIL import Image
+
+TINY = two_dimensions.Options(steps=two_dimensions.FRAMES, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return two_dimensions.train("non-saturating", TINY)
+
+
+def test_every_seed_and_moment_has_its_own_look(found):
+    assert [array.shape[:2] for array in found] == [(2, two_dimensions.FRAMES)] * 3
+    for array in found:
+        assert np.all(np.isfinite(array))
+        assert np.any(array[0] != array[1])
+        assert np.any(array[:, 0] != array[:, -1])
+
+
+def test_arrows_point_to_where_the_discriminator_says_real(found):
+    rows, columns = np.gradient(found.surface[0, -1])
+    at = np.linspace(0, two_dimensions.GRID - 1, two_dimensions.ARROWS).round().astype(int)
+    slope = np.stack([columns[np.ix_(at, at)].ravel(), rows[np.ix_(at, at)].ravel()], axis=1)
+    assert np.mean(np.sum(slope * found.field[0, -1], axis=1) > 0) > 0.9
+
+
+def test_coverage_counts_modes_and_samples_near_them():
+    centres = np.asarray(two_dimensions._centres())
+    assert two_dimensions.coverage(np.tile(centres, (1, 4, 1))) == (1, 1)
+    assert two_dimensions.coverage(np.tile(centres[:2], (1, 4, 1))) == (1 / 4, 1)
+    assert two_dimensions.coverage(np.zeros((1, 5, 2))) == (0, 0)
+
+
+@pytest.mark.parametrize("name", two_dimensions.DATA)
+def test_real_points_lie_in_the_picture(name):
+    points = np.asarray(two_dimensions.DATA[name](jax.random.key(0), 500))
+    assert np.abs(points).max() < two_dimensions.REACH
+    assert np.all(points.std(axis=0) > 0.3)
+
+
+@pytest.mark.slow
+def test_pictures_show_samples_in_black_where_they_are(found, tmp_path, monkeypatch, capsys):
+    here = found._replace(samples=np.broadcast_to(jnp.float32([0.1, 0.4]), found.samples.shape))
+    monkeypatch.setattr(two_dimensions, "train", lambda name, options: here)
+    monkeypatch.setattr(two_dimensions, "GANS", {"a": None, "b": None})
+    two_dimensions.main(["--out", str(tmp_path), "--seeds", "2", "--steps", "40"])
+    assert "modes reached    0%   samples near one    0%" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "eight_gaussians.png",
+        "eight_gaussians.webp",
+        "eight_gaussians_seeds.png",
+    ]
+    with Image.open(tmp_path / "eight_gaussians.webp") as animation:
+        assert animation.n_frames == two_dimensions.FRAMES
+    with Image.open(tmp_path / "eight_gaussians_seeds.png") as picture:
+        dark = np.all(np.asarray(picture)[:, :, :3] < 30, axis=2)
+    assert dark.any()
+
+
+@pytest.mark.parametrize("flags", [["--steps", "3"], ["--seeds", "0"], ["--data", "moons"]])
+def test_impossible_options_are_refused_in_one_line(flags, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        two_dimensions.main([*flags, "--out", str(tmp_path / "new")])
+    assert stopped.value.code == 2
+    assert flags[0] in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_momentum_makes_modes_collapse_and_its_half_does_not():
+    reached = {
+        name: two_dimensions.coverage(two_dimensions.train(name, dataclasses.replace(TINY, steps=3000)).samples[:, -1])
+        for name in ("non-saturating,\nmomentum 0.9", "non-saturating")
+    }
+    with_momentum, without = reached.values()
+    assert without[0] > 0.9 > 0.7 > with_momentum[0]
