@@ -136,3 +136,13 @@ def test_a_collective_that_is_started_and_waited_for_counts_once():
     halves += "  %done = f32[128]{0} all-reduce-done(%start)\n"
     program = hlo.parse(TPU_TEXT.replace("  %sum.1 = ", halves + "  %sum.1 = "))
     assert [c.bytes for c in program.collectives(program.body)] == [516, 512]
+
+
+def test_an_exchange_on_the_cores_beside_counts_where_it_is_called():
+    beside = "%beside (x: f32[128]) -> f32[128] {\n  %x = f32[128]{0} parameter(0)\n"
+    beside += "  ROOT %apart = f32[128]{0} all-reduce(%x), to_apply=%add\n}\n\n"
+    halves = "  %start = ((f32[128]{0}), f32[128]{0}) call-start(%fusion.2), to_apply=%beside\n"
+    halves += "  %done = f32[128]{0} call-done(%start)\n"
+    called = TPU_TEXT.replace("  %sum.1 = ", halves + "  %sum.1 = ").replace("%body (", beside + "%body (")
+    program = hlo.parse(called)
+    assert [c.bytes for c in program.collectives(program.body)] == [516, 512]

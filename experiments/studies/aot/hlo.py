@@ -13,6 +13,7 @@ COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "coll
 PRODUCTS = ("convolution", "dot")
 # Instructions that name arrays or views of them, and write nothing.
 FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call", "after-all"}
+CALLS = {"call", "call-start"}  # the second runs beside the others, as exchanges do on an Ironwood's SparseCores
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][a-z\-]*)\(([^)]*)\)(.*)$")
@@ -91,7 +92,7 @@ class Program:
         for instruction in self.computations[computation].values():
             yield computation, instruction
             kinds = ["branch_computations", "true_computation", "false_computation", "body"]
-            for kind in kinds + ["to_apply"] * (instruction.opcode == "call"):
+            for kind in kinds + ["to_apply"] * (instruction.opcode in CALLS):
                 for name in instruction.called(kind):
                     yield from self.kernels(name)
 
