@@ -26,6 +26,7 @@ _NAMES = {
     "jaxgan.methods.vae": ("vae",),
     "jaxgan.runs.launch": ("run",),
     "jaxgan.runs.load": ("load_run",),
+    "jaxgan.runs.pretrained": ("pretrained",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

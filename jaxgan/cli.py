@@ -56,7 +56,7 @@ def _flags() -> set[str]:
 
 
 def evaluate(
-    workdir: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")] = None,
+    workdir: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR|NAME")] = None,
     samples: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     count: int | None = None,
     seeds: int = 1,
@@ -73,7 +73,7 @@ def evaluate(
     The metrics use the features of a classifier. Numbers of different versions of it do not compare.
 
     Args:
-        workdir: The run's folder.
+        workdir: The run's folder, or the name of a trained generator: dcgan, flow_matching, r3gan, vae.
         samples: Instead of a run, a file of images, .npy or .npz: uint8, or floats in [0, 1] or [-1, 1].
         count: Number of samples; default: 10,000, or fewer if the file or the training images are fewer.
         seeds: Number of seeds to draw with, one after the other; from two on, mean and deviation are shown.
@@ -99,7 +99,8 @@ def evaluate(
     if workdir is not None:
         chosen = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir}
         found = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **chosen)
-        out = out or workdir / ("best_evaluation.json" if best else "evaluation.json")
+        if out is None and workdir.is_dir():  # nothing is kept of a trained generator of the package
+            out = workdir / ("best_evaluation.json" if best else "evaluation.json")
     else:
         if seeds > 1 or best or last or replica is not None:
             others = "--seeds, --best, --last and --replica"
@@ -127,7 +128,7 @@ def _require_json(out: Path) -> None:
 
 
 def export_run(
-    workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")],
+    workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR|NAME")],
     format: Literal["stablehlo", "onnx", "torch"],
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
@@ -138,10 +139,11 @@ def export_run(
     A manifest, FILE.json, describes the model, the latents to draw, the images, and the run.
 
     Args:
-        workdir: The run's folder.
+        workdir: The run's folder, or the name of a trained generator: dcgan, flow_matching, r3gan, vae.
         format: stablehlo: from latents to images in [-1, 1], for jax.export; onnx: the same, for ONNX runtimes; torch:
             a safetensors file of all networks, for load_state_dict of a module with the same layer names.
-        out: The file to write; default: generator.stablehlo, generator.onnx or weights.safetensors in WORKDIR/export.
+        out: The file to write; default: generator.stablehlo, generator.onnx or weights.safetensors in WORKDIR/export,
+            or NAME.stablehlo and so on.
         last: Use the parameters of the last step, not the averaged ones.
         replica: Which replica of a run that has several; default: the first.
     """
@@ -152,7 +154,7 @@ def export_run(
 
 
 def sample(
-    workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")],
+    workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR|NAME")],
     out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None,
     animate: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     count: int | None = None,
@@ -169,8 +171,9 @@ def sample(
     """Draw samples of a run: one picture, an array file that `jaxgan evaluate --samples` reads, or a folder of PNGs.
 
     Args:
-        workdir: The run's folder.
-        out: A file .png, .npy or .npz; any name without a suffix is a new folder; default: drawn.png in WORKDIR.
+        workdir: The run's folder, or the name of a trained generator: dcgan, flow_matching, r3gan, vae.
+        out: A file .png, .npy or .npz; any name without a suffix is a new folder; default: drawn.png in WORKDIR,
+            or NAME.png.
         animate: A file .gif or .webp of the way that --interpolate or --walk goes; without these of the same latents
             through training.
         count: Number of samples; default: 64, or 8 with ways between them.

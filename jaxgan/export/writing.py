@@ -10,7 +10,7 @@ import jaxgan
 from jaxgan.config import to_json
 from jaxgan.errors import UserError, unknown_choice, writing
 from jaxgan.export.formats import FORMATS, Encoded, parameters_taken
-from jaxgan.runs.load import LoadedRun, load_run
+from jaxgan.runs.load import LoadedRun, is_pretrained, load_run
 from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.numerics import fixed_numerics
 
@@ -22,9 +22,9 @@ def export(
     """Writes a run's networks to a file, whole or not at all, and a manifest of the same name and ``.json``.
 
     Args:
-      folder: the run's.
+      folder: the run's, or the name of a trained generator of the package.
       format: one of ``FORMATS``.
-      out: the file; None for one in the folder ``export`` of the run.
+      out: the file; None for one in the folder ``export`` of the run, or here.
       averaged: whether to take the averaged parameters, with which samples are drawn, where the run keeps any.
       replica: which replica, if there are several; None for the first.
 
@@ -50,10 +50,11 @@ def export(
     if run.method.generator is None:
         raise UserError(f"{str(folder)!r}: a run of {run.config.kind} draws no images, so there is nothing to export")
     encoded = chosen.encode(run, averaged)
-    made = out or folder / "export" / chosen.file_name
+    here = Path(f"{folder}{Path(chosen.file_name).suffix}") if is_pretrained(folder) else None
+    made = out or here or folder / "export" / chosen.file_name
     about = {"file": made.name, "format": format, "parameters": parameters_taken(run, averaged=averaged)}
     with writing("--out", made):
-        if out is None:
+        if out is None and here is None:
             made.parent.mkdir(exist_ok=True)
         write_atomically(made, encoded.content)  # first: where there is no room for it, what was there stays
         write_atomically(_manifest_of(made), json.dumps(about | manifest(run, encoded), indent=2) + "\n")

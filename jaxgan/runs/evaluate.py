@@ -159,8 +159,8 @@ def evaluate_run(
         runs = load_replicas(folder, best=best)
     else:
         runs = {replica: load_run(folder, best=best, replica=replica)}
-    run, config = next(iter(runs.values())), load_config(Workdir(folder))
-    assert config is not None
+    run = next(iter(runs.values()))
+    config = load_config(Workdir(folder)) or run.config
     where, swept = run.config.run, swept_fields(config)
     network = _network(where.data, image_size=where.image_size, classes=run.classes)
     _require_samples(run.method, run.config)

@@ -18,7 +18,7 @@ from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.methods import Method
 from jaxgan.nn import noise
-from jaxgan.runs import pictures
+from jaxgan.runs import pictures, pretrained
 from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, restore
 from jaxgan.runs.workdir import Workdir, load_config, require_readable
 from jaxgan.runtime.devices import replicated, select_devices
@@ -49,11 +49,13 @@ class LoadedRun(NamedTuple):
         return draw(self, count=count, **options)[0]
 
 
-def load_run(folder: Path, *, best: bool = False, step: int | None = None, replica: int | None = None) -> LoadedRun:
+def load_run(
+    folder: Path | str, *, best: bool = False, step: int | None = None, replica: int | None = None
+) -> LoadedRun:
     """Reads a run back from a checkpoint, and changes nothing in its folder.
 
     Args:
-      folder: the run's.
+      folder: the run's, or the name of a trained generator of the package.
       best: whether to take the checkpoint that ``--keep-best`` kept.
       step: the step of the checkpoint; None for the newest.
       replica: which of its replicas, if it has several; None for the first, whose seed is the run's.
@@ -66,6 +68,12 @@ def load_run(folder: Path, *, best: bool = False, step: int | None = None, repli
       UserError: if there is no such folder, no run or no checkpoint in it, or one of them is damaged; if there is no
         such replica, or it has diverged.
     """
+    folder = Path(folder)
+    if is_pretrained(folder):
+        for flag, given in (("--best", best), ("--step", step is not None), ("--replica", replica is not None)):
+            if given:
+                raise UserError(f"{flag}: is for the folder of a run, {str(folder)!r} is a generator of the package")
+        return _shipped(str(folder))
     number = replica or 0
     with _named_as_a_folder():
         runs, going = _load(Workdir(folder), best=best, step=step)
@@ -80,11 +88,24 @@ def load_run(folder: Path, *, best: bool = False, step: int | None = None, repli
 
 def load_replicas(folder: Path, *, best: bool = False) -> dict[int, LoadedRun]:
     """Reads all replicas of a run that have not diverged, by number, as :func:`load_run` does; of a single run, it."""
+    if is_pretrained(folder):
+        return {0: load_run(folder, best=best)}
     with _named_as_a_folder():
         runs, going = _load(Workdir(folder), best=best)
     if not going:
         raise UserError(f"{str(folder)!r}: all replicas of this run have diverged")
     return {number: runs[number] for number in going}
+
+
+def is_pretrained(folder: Path) -> bool:
+    """Whether this is the name of a trained generator of the package, and of no folder here."""
+    return str(folder) in pretrained.manifest() and not os.path.lexists(folder)
+
+
+def _shipped(name: str) -> LoadedRun:
+    config, step, _ = pretrained.read(name)
+    about = find(config.run.data)
+    return LoadedRun(config, *pretrained.pretrained(name), step, about.image_shape, len(about.class_names))
 
 
 @contextlib.contextmanager
@@ -101,7 +122,8 @@ def _load(folder: Workdir, *, best: bool, step: int | None = None) -> tuple[list
     root = str(folder.root)
     require_readable(folder.root)
     if not os.path.exists(folder.root):
-        raise UserError(f"{root!r}: no such folder; give the --workdir of a run")
+        names = ", ".join(pretrained.manifest())
+        raise UserError(f"{root!r}: no such folder; give the --workdir of a run, or a trained generator: {names}")
     if (config := load_config(folder)) is None:
         raise UserError(f"{root!r}: this folder holds no run, it has no {folder.config.name}")
     saved = folder.best if best else folder.checkpoints
@@ -175,8 +197,10 @@ def draw(
     if way and count > SAMPLE_BATCH:
         raise UserError(f"--count: {count} is not allowed with ways between samples, it must be at most {SAMPLE_BATCH}")
 
+    size = min(count, SAMPLE_BATCH)
+
     def latents_of(number: Array) -> Array:
-        bits = noise.random_bits(batch_key(seed, number), jnp.arange(SAMPLE_BATCH), count=generator.latent_size)
+        bits = noise.random_bits(batch_key(seed, number), jnp.arange(size), count=generator.latent_size)
         return noise.truncate(generator.prior.draw(bits), generator.prior, factor)
 
     @jax.jit
@@ -185,18 +209,18 @@ def draw(
 
     @jax.jit
     def on_the_way(share: Array, classes: tuple[Array, ...]) -> Array:
-        starts = latents_of(jnp.int32(0))[:count]
+        starts = latents_of(jnp.int32(0))
         latents = noise.interpolate(starts, jnp.roll(starts, -1, axis=0), share, generator.prior)
         return to_bytes(generator.images(latents, *classes))
 
-    given = None if in_turn is None else np.resize(in_turn, SAMPLE_BATCH)  # each batch begins anew
+    given = None if in_turn is None else np.resize(in_turn, size)  # each batch begins anew
+    classes = () if given is None else (given,)
     if way:
-        classes = () if given is None else (given[:count],)
         parts = [on_the_way(np.float32(step / way), classes) for step in range(way)]
         images = np.stack(parts, axis=1).reshape(count * way, *run.image_shape)
-        return images, None if given is None else np.repeat(given[:count], way)
+        return images, None if given is None else np.repeat(given, way)
     numbers = range(-(-count // SAMPLE_BATCH))
-    images = np.concatenate([batch(np.int32(n), () if given is None else (given,)) for n in numbers])[:count]
+    images = np.concatenate([batch(np.int32(n), classes) for n in numbers])[:count]
     return images, None if given is None else np.tile(given, len(numbers))[:count]
 
 

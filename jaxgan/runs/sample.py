@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxgan.errors import UserError, writing
-from jaxgan.runs.load import Images, Labels, draw, load_run
+from jaxgan.runs.load import Images, Labels, draw, is_pretrained, load_run
 from jaxgan.runs.tracking import read_samples
 from jaxgan.runs.workdir import Workdir, write_atomically
 from jaxgan.runtime.numerics import fixed_numerics
@@ -37,9 +37,9 @@ def sample_run(
     """Draws samples of a run and writes them.
 
     Args:
-      folder: the run's.
+      folder: the run's, or the name of a trained generator of the package.
       out: a file .png for one picture, .npy or .npz for arrays; a name without a suffix for a folder of pictures, which
-        must not exist. None for ``drawn.png`` in the run's folder, or nothing with ``animate``.
+        must not exist. None for ``drawn.png`` in the run's folder, ``NAME.png`` here, or nothing with ``animate``.
       animate: a file .gif or .webp for the samples one after the other, as ``way`` makes them; without that for those
         that the run saved of the same latents through training.
       best: whether to take the checkpoint that ``--keep-best`` kept.
@@ -53,7 +53,8 @@ def sample_run(
     Raises:
       UserError: as :func:`draw`, or if there is no such run, or a file cannot be written.
     """
-    out = folder / "drawn.png" if out is None and animate is None else out
+    if out is None and animate is None:
+        out = Path(f"{folder}.png") if is_pretrained(folder) else folder / "drawn.png"
     if out is not None:
         require_target(out)
     if animate is not None:
