@@ -20,10 +20,11 @@ _NAMES = {
     "jaxgan.config": ("Config", "Run"),
     "jaxgan.data": ("Dataset", "load"),
     "jaxgan.errors": ("UserError",),
-    "jaxgan.methods": ("METHODS", "Batch", "GANState", "Method", "ModelState", "NetworkState", "build"),
+    "jaxgan.methods": ("METHODS", "Batch", "GANState", "Method", "ModelState", "NetworkState", "Own", "build"),
     "jaxgan.methods.autoencoder": ("autoencoder",),
     "jaxgan.methods.gan": ("gan",),
     "jaxgan.methods.vae": ("vae",),
+    "jaxgan.runs.evaluate": ("evaluate_run",),
     "jaxgan.runs.launch": ("run",),
     "jaxgan.runs.load": ("load_run",),
 }
