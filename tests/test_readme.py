@@ -170,7 +170,7 @@ def python_blocks():
             yield pytest.param(page, number, marks=[pytest.mark.slow] if "jaxgan.run(" in block else [])
 
 
-@pytest.mark.parametrize(("page", "number"), python_blocks())
+@pytest.mark.parametrize(("page", "number"), list(python_blocks()))
 def test_python_blocks_run(page, number, monkeypatch, tmp_path):
     digits = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), dtype=np.uint8)
     dataset = Dataset("mnist", digits, np.zeros(64, np.int32), tuple("0123456789"))

@@ -325,6 +325,10 @@ def test_images_called_test_images_are_held_out():
         (GREY, "'images' is of shape"),
         ({"images": GREY[None], "test_images": GREY.T[None]}, r"it has images of \(8, 6\) and \(6, 8\)"),
         ({"images": np.stack([GREY] * 3), "labels": [1, 2]}, "it has labels of shape .2,. and type int64 for 3 images"),
+        (
+            {"images": [GREY] * 3, "labels": [1, 2], "test_images": [GREY], "test_labels": [1, 2]},
+            r"it has labels of shape \(2,\) and type int64 for 3 images",
+        ),
         (np.stack([GREY] * 3) * 1.0, "'images' has floats from 0 to 228, which are clearly neither"),
     ],
 )
