@@ -337,6 +337,14 @@ def test_arrays_of_a_program_that_are_no_images_are_refused(given, words):
         data.from_arrays(given)
 
 
+def test_what_stands_for_arrays_is_no_name_and_no_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / data.ARRAYS).mkdir()
+    for find in (data.load, data.stream):
+        with pytest.raises(UserError, match=r"^--data: the images of this run are arrays of a program; in Python"):
+            find(data.ARRAYS, data_dir=tmp_path)
+
+
 def test_names_of_the_catalog_and_of_tfds_are_no_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkdir("mnist")

@@ -11,7 +11,7 @@ from flax import nnx
 
 import jaxgan
 from jaxgan import cli
-from jaxgan.config import Config, Run
+from jaxgan.config import Config, Run, changed_fields
 from jaxgan.errors import UserError
 from jaxgan.methods import ModelState, NetworkState, build
 from jaxgan.methods.gan import gan
@@ -20,7 +20,7 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import mlp
 from jaxgan.runs import fingerprint, launch
 from jaxgan.runs.task import described, digests_of, prepare
-from jaxgan.runs.workdir import Workdir
+from jaxgan.runs.workdir import Workdir, begin
 from tests.training import content
 
 SHAPE = (6, 5, 1)
@@ -195,6 +195,13 @@ def test_what_an_own_method_or_arrays_cannot_do_is_refused(tmp_path, fields, met
     with pytest.raises(UserError, match=f"^{words}"):
         launch.run(a_run(tmp_path / "run", **fields), dataset=IMAGES, method=method)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_in_the_place_of_another_forgets_its_method_and_a_title_is_free(tmp_path):
+    Workdir(tmp_path).method.write_text("{}")
+    begin(Workdir(tmp_path), a_run(tmp_path), resume=False)
+    assert not Workdir(tmp_path).method.exists()
+    assert changed_fields(Config(jaxgan.Own("Mine")), Config(jaxgan.Own("Yours"))) == []
 
 
 def test_a_config_and_a_method_together_are_refused(tmp_path):
