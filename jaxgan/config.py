@@ -13,7 +13,7 @@ from typing import Any, Literal
 from jaxgan.data import is_path
 from jaxgan.errors import UserError, unknown_choice
 from jaxgan.fields import check, number, steps_between
-from jaxgan.methods import METHODS, MethodConfig, kind_of
+from jaxgan.methods import MethodConfig, Own, entries, kind_of
 
 BestBy = Literal["none", "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"]
 
@@ -79,7 +79,7 @@ FREE_FIELDS = frozenset(
     {"workdir", "data_dir", "input", "epochs", "devices", "parallel", "platform"}
     | {"coordinator", "process_count", "process_index", "profile"}
     | {"checkpoint_every", "resume", "log_every", "sample_epochs", "debug_nans", "dry_run", "target"}
-    | {"evaluate_every", "keep_best"}
+    | {"evaluate_every", "keep_best", "title"}
 )
 
 RENAMED_FIELDS = {"latent_law": "prior"}  # what earlier versions called a field of a method
@@ -90,7 +90,7 @@ ADDED_FIELDS = {"flow_matching": {"prediction": "velocity"}}  # what runs of ear
 class Config:
     """One experiment: a method and the run that trains it."""
 
-    method: MethodConfig
+    method: MethodConfig = field(default_factory=Own)
     run: Run = field(default_factory=Run)
 
     @property
@@ -127,11 +127,11 @@ def from_json(text: str, *, source: str) -> Config:
         method = dict(tree["method"])
         run = dict(tree["run"])
         kind = method.pop("kind")
-        if kind not in METHODS:
-            raise unknown_choice(f"{source}: method kind", kind, METHODS)
+        if kind not in (known := entries()):
+            raise unknown_choice(f"{source}: method kind", kind, known)
         method: dict[str, Any] = {RENAMED_FIELDS.get(name, name): value for name, value in method.items()}
         method = ADDED_FIELDS.get(kind, {}) | method
-        config = Config(METHODS[kind].config(**method), Run(**run))
+        config = Config(known[kind].config(**method), Run(**run))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{source}: damaged, it is not the config of a run ({error!r})") from error
     try:

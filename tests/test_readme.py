@@ -163,12 +163,20 @@ def test_a_documented_hazard_prints_both_outcomes(command):
     assert "functional JAX: " in shown
 
 
-@pytest.mark.parametrize(("page", "number"), [(p, n) for p in PAGES for n in range(len(blocks(p, "python")))])
-def test_python_blocks_run(page, number, monkeypatch):
+def python_blocks():
+    """Page and number of each block of Python; those that train take seconds."""
+    for page in PAGES:
+        for number, block in enumerate(blocks(page, "python")):
+            yield pytest.param(page, number, marks=[pytest.mark.slow] if "jaxgan.run(" in block else [])
+
+
+@pytest.mark.parametrize(("page", "number"), list(python_blocks()))
+def test_python_blocks_run(page, number, monkeypatch, tmp_path):
     digits = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), dtype=np.uint8)
     dataset = Dataset("mnist", digits, np.zeros(64, np.int32), tuple("0123456789"))
     monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: dataset)
     monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+    monkeypatch.chdir(tmp_path)
     names = {"__name__": "readme"}
     exec(compile(blocks(page, "python")[number], f"{page}, Python block {number}", "exec"), names)
     if "build" in names:  # a new method: the contract is that it builds and steps

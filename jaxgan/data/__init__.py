@@ -10,13 +10,14 @@ import os
 from pathlib import Path
 
 from jaxgan.data import pictures, pipeline, stacking
-from jaxgan.data.catalog import Spec, find, names
+from jaxgan.data.catalog import ARRAYS, Spec, find, names
 from jaxgan.data.dataset import Dataset, Stream
-from jaxgan.data.pictures import is_path, key
+from jaxgan.data.pictures import from_arrays, is_path, key
 from jaxgan.data.prepared import default_data_dir, directory_of, expand, inspect, require_reachable
 from jaxgan.errors import UserError
 
-__all__ = ["Dataset", "Description", "Stream", "describe", "is_path", "key", "load", "names", "prepare", "stream"]
+__all__ = ["ARRAYS", "Dataset", "Description", "Stream"]
+__all__ += ["describe", "from_arrays", "is_path", "key", "load", "names", "prepare", "stream"]
 
 PathLike = str | os.PathLike[str]
 

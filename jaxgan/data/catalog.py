@@ -5,7 +5,7 @@ import importlib.resources
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 
-from jaxgan.errors import unknown_choice
+from jaxgan.errors import UserError, unknown_choice
 
 IDX_FILES: Mapping[str, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -125,6 +125,8 @@ STACKED_MNIST = Spec(
     parts="mnist",
 )
 
+ARRAYS = "dataset="  # in the place of a name: arrays that a program holds, and gives a run as this argument
+
 CATALOG: Mapping[str, Spec] = {
     spec.name: spec for spec in (MNIST, FASHION_MNIST, KMNIST, CIFAR10, CELEB_A, STACKED_MNIST)
 }
@@ -149,6 +151,10 @@ def find(name: str, *, image_size: int | None = None) -> Spec:
     Raises:
       UserError: if the name is not in the catalog and no image size is given.
     """
+    if name == ARRAYS:
+        raise UserError(
+            "--data: the images of this run are arrays of a program; in Python, give them again, dataset=..."
+        )
     if name not in CATALOG and image_size is None:
         raise unknown_choice("--data", name, CATALOG)
     spec = CATALOG.get(name) or Spec(name, "", name, "", class_names=("image",), examples={}, idx=False, label=None)

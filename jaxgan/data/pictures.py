@@ -1,4 +1,4 @@
-"""One's own pictures as a data set: a folder, a zip of one, a NumPy file, or IDX files.
+"""One's own pictures as a data set: a folder, a zip of one, a NumPy file, IDX files, or arrays.
 
 Subfolders are classes, or the splits if they are called train and test. Without splits a tenth of the images is held
 out, by a hash of their names: new pictures then move no old one to the other split.
@@ -10,15 +10,16 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int32
 from PIL import Image, ImageOps
 
 from jaxgan.data import arrays, cache, idx, picture_files
-from jaxgan.data.catalog import CATALOG, IDX_FILES, Spec
+from jaxgan.data.catalog import ARRAYS, CATALOG, IDX_FILES, Spec
 from jaxgan.data.dataset import Collection, Dataset, Records, Stream
 from jaxgan.data.order import held_out
 from jaxgan.data.picture_files import Pixels
@@ -32,7 +33,7 @@ MOST_BYTES = 2**33  # of images in memory
 def is_path(name: str) -> bool:
     """Whether the name of a data set is the path of one's own pictures."""
     explicit = os.path.isabs(name) or name.startswith((".", "~")) or Path(name).suffix in (".zip", ".npy", ".npz")
-    return name not in CATALOG and (explicit or os.path.exists(name))  # names of TFDS may have a slash too
+    return name not in (*CATALOG, ARRAYS) and (explicit or os.path.exists(name))  # names of TFDS may have a slash too
 
 
 def key(name: str, image_size: int | None = None) -> str:
@@ -84,6 +85,51 @@ def stream(name: str, split: str, *, image_size: int | None = None) -> Stream:
     return Stream(key(name, image_size), len(rows), shape, found.class_names, read, _fingerprint(found, image_size))
 
 
+def from_arrays(given: Any, *, image_size: int | None = None) -> tuple[Dataset, Dataset]:
+    """Makes both splits of arrays that a program holds, by the rules of a NumPy file.
+
+    Args:
+      given: images, or a mapping of "images" and perhaps "labels", as an .npz file has them; with "test_images", and
+        "test_labels" if there are labels, these are held out, otherwise a tenth is.
+      image_size: height and width to crop and resize to; None where all have one size.
+
+    Returns:
+      The training images and those that are held out.
+
+    Raises:
+      UserError: if they are no such images, naming the array that is wrong.
+    """
+    given = dict(given) if isinstance(given, Mapping) else {"images": given}
+    parts = ("", "test_") if "test_images" in given else ("",)
+    kinds = ("images", "labels") if "labels" in given else ("images",)
+    wanted = [f"{part}{kind}" for kind in kinds for part in parts]
+    if given.keys() != set(wanted):
+        held, needed = (", ".join(map(repr, names)) or "nothing" for names in (given, wanted))
+        allowed = "'images', perhaps 'labels', and perhaps 'test_images' (and 'test_labels')"
+        raise UserError(f"{ARRAYS}: it has {held} where it needs {needed}; allowed are {allowed}")
+    try:
+        found = {name: np.asarray(array) for name, array in given.items()}
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{ARRAYS}: it holds no arrays ({error}); give images, or a mapping of them") from error
+    images = [_bytes(found[f"{part}images"], file=f"{ARRAYS}: '{part}images'") for part in parts]
+    labels = [found[f"{part}labels"] for part in parts] if "labels" in given else []
+    for some, of_each in zip(images, labels, strict=False):
+        _require_labels(f"{ARRAYS}: it", some, of_each)
+    if len({some.shape[1:] for some in images}) > 1:
+        raise UserError(f"{ARRAYS}: it has images of {' and '.join(str(some.shape[1:]) for some in images)}")
+    whole = np.concatenate(images)
+    in_test = np.arange(len(whole)) >= len(images[0]) if len(parts) > 1 else None
+    joined = np.concatenate(labels) if labels else None
+    made = _of_arrays(f"{ARRAYS}: it", whole, joined, in_test, "", image_size)
+    content = [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in (whole, made.labels, made.in_test)]
+    fingerprint = _fingerprint(made._replace(facts=f"{whole.shape[:3]} {made.class_names} {content}"), image_size)
+    train, test = (
+        Dataset("arrays", made.read(rows, made.shape()), made.labels[rows], made.class_names, fingerprint)
+        for rows in (_rows(made, "train"), _rows(made, "test"))
+    )
+    return train, test
+
+
 def _rows(found: Collection, split: str) -> np.ndarray:
     rows = np.flatnonzero(found.in_test == (split == "test"))
     if split not in ("train", "test") or not len(rows):
@@ -132,7 +178,13 @@ def _named(name: str) -> Iterator[None]:
 
 def _of_numpy(name: str, path: Path, image_size: int | None) -> Collection:
     found = arrays.read(path, flag="--data", usual=("images", "samples", "arr_0"), also=("labels",))
-    images, file = found["images"], f"--data: {name!r}"
+    file = f"--data: {name!r}"
+    images = _bytes(found["images"], file=file)
+    return _of_arrays(file, images, found.get("labels"), None, picture_files.fact(path), image_size)
+
+
+def _bytes(images: np.ndarray, *, file: str) -> Pixels:
+    """Converts images of any layout and type to bytes, channels last if they have any."""
     if images.dtype == bool:
         images = images * np.uint8(255)
     elif images.dtype == np.uint16 and images.size:
@@ -145,8 +197,7 @@ def _of_numpy(name: str, path: Path, image_size: int | None) -> Collection:
         images = np.moveaxis(images, 1, -1)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise UserError(f"{file} is of shape {images.shape}, it must be (n, height, width) with 1 or 3 channels")
-    images = arrays.to_bytes(images, file=file)
-    return _of_arrays(name, images, found.get("labels"), None, picture_files.fact(path), image_size)
+    return arrays.to_bytes(images, file=file)
 
 
 def _gzipped_or_not(path: Path) -> Path | None:
@@ -168,11 +219,11 @@ def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Colle
         raise UserError(f"--data: {name!r} has images of {' and '.join(str(part.shape[1:]) for part in images)}")
     in_test = np.arange(sum(map(len, images))) >= len(images[0]) if len(pairs) > 1 else None
     joined = np.concatenate(labels) if labels else None
-    return _of_arrays(name, np.concatenate(images), joined, in_test, facts, image_size)
+    return _of_arrays(f"--data: {name!r}", np.concatenate(images), joined, in_test, facts, image_size)
 
 
 def _of_arrays(
-    name: str,
+    file: str,
     images: np.ndarray,
     labels: np.ndarray | None,
     in_test: Bool[np.ndarray, " n"] | None,
@@ -180,12 +231,9 @@ def _of_arrays(
     image_size: int | None,
 ) -> Collection:
     if images.ndim not in (3, 4) or len(images) < 2 or not images.size:
-        raise UserError(f"--data: {name!r} has images of shape {images.shape}, it must be (n, height, width), n from 2")
-    if labels is not None and (labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer)):
-        raise UserError(
-            f"--data: {name!r} has labels of shape {labels.shape} and type {labels.dtype} for {len(images)} images, "
-            "they must be one whole number each"
-        )
+        raise UserError(f"{file} has images of shape {images.shape}, it must be (n, height, width), n from 2")
+    if labels is not None:
+        _require_labels(file, images, labels)
     height, width, channels = images.reshape(*images.shape[:3], -1).shape[1:]
     shape = (height, width, channels) if image_size is None else (image_size, image_size, channels)
     values, numbers = np.unique(np.zeros(len(images), int) if labels is None else labels, return_inverse=True)
@@ -204,6 +252,14 @@ def _of_arrays(
         lambda: shape,
         read,
     )
+
+
+def _require_labels(file: str, images: np.ndarray, labels: np.ndarray) -> None:
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(
+            f"{file} has labels of shape {labels.shape} and type {labels.dtype} for {len(images)} images, "
+            "they must be one whole number each"
+        )
 
 
 def _fit(image: np.ndarray, size: int) -> np.ndarray:

@@ -4,12 +4,14 @@ To add a method, write such a file and name it in :data:`METHODS`. Nothing above
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import optax
 
-from jaxgan.methods import autoencoder, classifier, dcgan, flow_matching, vae, vanilla_gan, wgan
+from jaxgan.methods import autoencoder, classifier, dcgan, flow_matching, own, vae, vanilla_gan, wgan
 from jaxgan.methods.method import Batch, GANState, Method, MethodConfig, Metrics, ModelState, NetworkState
+from jaxgan.methods.own import Own, OwnMethod
 
 __all__ = [
     "METHODS",
@@ -20,7 +22,10 @@ __all__ = [
     "Metrics",
     "ModelState",
     "NetworkState",
+    "Own",
+    "OwnMethod",
     "build",
+    "entries",
     "kind_of",
 ]
 
@@ -44,9 +49,14 @@ METHODS: dict[str, Entry] = {
 }
 
 
+def entries() -> dict[str, Entry]:
+    """Every kind of method that a run can have: those registered, and the one that is code."""
+    return {**METHODS, "own": Entry(Own, own.build)}
+
+
 def kind_of(config: MethodConfig) -> str:
-    """The kind of a config's method, as in :data:`METHODS`."""
-    return next(kind for kind, entry in METHODS.items() if type(config) is entry.config)
+    """The kind of a config's method, as in :func:`entries`."""
+    return next(kind for kind, entry in entries().items() if type(config) is entry.config)
 
 
 def build(
@@ -57,24 +67,27 @@ def build(
     axis_name: str | None = None,
     accumulate: int = 1,
     optimizer: optax.GradientTransformation | None = None,
+    method: OwnMethod | None = None,
 ) -> Method:
     """Builds a method from its config.
 
     Args:
-      config: an instance of one of the configs in :data:`METHODS`.
+      config: an instance of one of the configs in :data:`METHODS`, or :class:`Own`.
       image_shape: height, width and channels of an image.
       classes: number of classes of the images, for methods that use labels.
       axis_name: the mapped axis over which ``step`` shares a batch between devices; None on one device.
       accumulate: parts that a device's batch is split into, one after the other, to take less memory.
       optimizer: replaces every optimizer that the config describes.
+      method: a method that is code, or what builds it from the four arguments before ``optimizer``.
 
     Returns:
       The method's functions.
 
     Raises:
-      UserError: if the config does not fit the images.
+      UserError: if the config does not fit the images, or the method not the config.
     """
-    return METHODS[kind_of(config)].build(
+    made = entries()[kind_of(config)].build if method is None else partial(own.build, method=method)
+    return made(
         config,
         image_shape=image_shape,
         classes=classes,

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from flax.errors import ModifyScopeVariableError
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt32
 
@@ -75,7 +76,10 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
     examples = Examples(batch.images, (batch.labels,) if gan.classes else (), bits)
 
     latents = gan.prior.draw(bits["fake_latents"])
-    fake = gan.generator.apply(state.generator.variables, latents, *examples.labels, train=True)
+    fake = _unrecorded(gan.generator, state.generator.variables, latents, *examples.labels)
+    if fake.shape != batch.images.shape:
+        shapes = f"{fake.shape[1:]}, those of the data must be {batch.images.shape[1:]}"
+        raise UserError(f"generator: its images are of shape {shapes}")
     discriminator, metrics = update_discriminator(gan, state, examples, fake)
 
     def update(generator: NetworkState, averaged: PyTree | None) -> tuple[NetworkState, PyTree | None, Metrics]:
@@ -193,18 +197,19 @@ class GAN:
     """What a GAN consists of; the defaults are those of the chapter's first one.
 
     Attributes:
-      generator: module from (latents [batch, latent_size], train=) to images in [-1, 1].
-      discriminator: module from (images, train=) to logits [batch]. With dropout, its property ``bits_per_example`` is
-        the number of random words that it accepts as ``bits=``. A method ``logits_of_pair``, from a real and a
-        generated batch to the logits of both, replaces two calls. Batch normalization in either network must leave its
-        statistics alone where they are not mutable, as :class:`jaxgan.nn.layers.BatchNorm` does.
+      generator: Linen module from ``(latents [batch, latent_size], *, train=False)`` to images in [-1, 1]. Either
+        network may be an NNX module in ``flax.nnx.bridge.ToLinen``. It has no variables but parameters and
+        ``batch_stats``, and asks for no ``rngs``. On several devices its normalization averages over ``axis_name``.
+      discriminator: Linen module from ``(images, *, train=False)`` to logits [batch]. With dropout, its property
+        ``bits_per_example`` is the number of random words that it accepts as ``bits=``. A method ``logits_of_pair``,
+        from a real and a generated batch to the logits of both, replaces two calls.
       image_shape: height, width and channels of an image.
       latent_size: numbers in a latent vector.
       generator_optimizer: optimizer of the generator.
       discriminator_optimizer: optimizer of the discriminator.
       prior: the distribution of the latents.
       truncation: factor on the latents of samples; see :func:`jaxgan.nn.noise.truncate`.
-      classes: if positive, both networks also take labels [batch] below it, as their last positional argument. Fake
+      classes: if positive, both networks also take ``labels=None`` or [batch] below it, as their second argument. Fake
         image i uses the label of real image i, so paired losses compare images of one class.
       loss: the adversarial loss.
       penalties: terms added to the discriminator's loss.
@@ -297,6 +302,8 @@ def init(gan: GAN, key: Key[Array, ""]) -> GANState:
 
     def start(key: Key[Array, ""], network: Network, optimizer: optax.GradientTransformation) -> NetworkState:
         variables = network.module.init(key, jnp.zeros((1, *network.input_shape)))
+        if others := variables.keys() - {"params", "batch_stats"}:
+            raise UserError(f"a network of a GAN has variables {min(others)!r}, allowed are 'params' and 'batch_stats'")
         params = variables["params"]
         return NetworkState(params, variables.get("batch_stats", {}), optimizer.init(params))
 
@@ -332,7 +339,7 @@ def visualize(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> d
 def _logits(gan: GAN, variables: PyTree, images: Images, labels: Labels, bits: UInt32[Array, "batch words"]) -> Logits:
     """Logits in training mode, without recording batch statistics."""
     dropout = {"bits": bits} if gan.bits_per_example["real_dropout"] else {}
-    return gan.discriminator.apply(variables, images, *labels, train=True, **dropout)
+    return _unrecorded(gan.discriminator, variables, images, *labels, **dropout)
 
 
 def _logits_of_pair(
@@ -343,7 +350,21 @@ def _logits_of_pair(
     if gan.bits_per_example["real_dropout"]:
         dropout = {"real_bits": bits["real_dropout"], "fake_bits": bits["fake_dropout"]}
     method = getattr(type(gan.discriminator), "logits_of_pair", _two_passes)
-    return gan.discriminator.apply(variables, real, fake, *labels, **dropout, method=method, mutable=["batch_stats"])
+    logits, recorded = gan.discriminator.apply(
+        variables, real, fake, *labels, **dropout, method=method, mutable=["batch_stats"]
+    )
+    if logits[0].shape != (len(real),):
+        shapes = f"of shape {logits[0].shape} for {len(real)} images, they must be {(len(real),)}, one for each"
+        raise UserError(f"discriminator: its logits are {shapes}")
+    return logits, recorded
+
+
+def _unrecorded(module: Module, variables: PyTree, *inputs: Array, **dropout: Array) -> Array:
+    """Applies a network in training mode without recording batch statistics, which Flax's own layers cannot leave."""
+    try:
+        return module.apply(variables, *inputs, train=True, **dropout)
+    except ModifyScopeVariableError:
+        return module.apply(variables, *inputs, train=True, **dropout, mutable=["batch_stats"])[0]
 
 
 def _two_passes(module: nn.Module, real: Images, fake: Images, *labels: Array, **dropout: Array) -> tuple[Logits, ...]:

@@ -52,14 +52,14 @@ def layers(network: Network, *, batch_size: int) -> list[Layer]:
       batch_size: examples in the batch whose output shapes are shown.
 
     Returns:
-      One entry for each submodule that the network calls.
+      One entry for each submodule that the network calls, and for parameters beside them.
     """
     found = {}
 
     def record(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext):
         result = call(*args, **kwargs)
         if context.method_name == "__call__" and len(context.module.path) == 1:
-            found[context.module.name] = result.shape
+            found[context.module.name] = getattr(result, "shape", ())
         return result
 
     def trace() -> dict:
@@ -67,7 +67,9 @@ def layers(network: Network, *, batch_size: int) -> list[Layer]:
             return network.module.init(jax.random.key(0), jnp.zeros((batch_size, *network.input_shape)))
 
     params = jax.eval_shape(trace)["params"]
-    return [Layer(name, shape, sum(x.size for x in jax.tree.leaves(params[name]))) for name, shape in found.items()]
+    found |= {name: () for name in params if name not in found}  # parameters of no layer, as those of NNX modules
+    sizes = {name: sum(x.size for x in jax.tree.leaves(params.get(name, {}))) for name in found}
+    return [Layer(name, shape, sizes[name]) for name, shape in found.items()]
 
 
 class Cost(NamedTuple):

@@ -22,7 +22,8 @@ from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network, protocol, sample_files
 from jaxgan.evaluation.report import Evaluation, Protocol
-from jaxgan.methods import Batch, Method
+from jaxgan.methods import Batch, Method, OwnMethod
+from jaxgan.runs import pictures
 from jaxgan.runs.load import SAMPLE_BATCH, LoadedRun, batch_key, load_replicas, load_run
 from jaxgan.runs.workdir import Workdir, load_config
 from jaxgan.runtime.devices import enable_compilation_cache
@@ -94,9 +95,10 @@ def during_training(
     Raises:
       UserError: if there is no classifier for the data set, or the method draws no images.
     """
-    if data.is_path(config.run.data) and len(dataset.class_names) == 1:
+    if _has_no_classifier(config.run.data, classes=len(dataset.class_names)):
         raise UserError(
-            "--evaluate-every: pictures without labels train no classifier; leave it out, and evaluate them afterwards"
+            "--evaluate-every: pictures without labels train no classifier, nor do arrays of a program; leave it out, "
+            "and evaluate them afterwards"
         )
     network = feature_network.load(config.run.data, image_size=config.run.image_size)
     _require_samples(method, config)
@@ -124,7 +126,7 @@ def during_training(
 
 @fixed_numerics()
 def evaluate_run(
-    folder: Path,
+    folder: str | Path,
     *,
     count: int | None = None,
     seeds: Sequence[int] = (0,),
@@ -132,6 +134,8 @@ def evaluate_run(
     best: bool = False,
     replica: int | None = None,
     data_dir: Path | None = None,
+    dataset: Any = None,
+    method: OwnMethod | None = None,
 ) -> Evaluation:
     """Evaluates what a run has learned by its newest checkpoint, or by its best one.
 
@@ -146,6 +150,8 @@ def evaluate_run(
       best: whether to take the checkpoint that ``--keep-best`` kept.
       replica: which replica of the run alone; None for all.
       data_dir: root of prepared data sets; None for that of the run.
+      dataset: the arrays that the run trained on, if it did on those of a program.
+      method: that of the run, if it is code.
 
     Returns:
       The evaluation.
@@ -153,19 +159,26 @@ def evaluate_run(
     Raises:
       UserError: if there is no such run or replica, no classifier for its data, or the count is not allowed.
     """
+    folder = Path(folder)
     if count is not None:
         protocol.check_count(count)
     if replica is None:
-        runs = load_replicas(folder, best=best)
+        runs = load_replicas(folder, best=best, method=method)
     else:
-        runs = {replica: load_run(folder, best=best, replica=replica)}
+        runs = {replica: load_run(folder, best=best, replica=replica, method=method)}
     run = next(iter(runs.values()))
     config = load_config(Workdir(folder)) or run.config
     where, swept = run.config.run, swept_fields(config)
     network = _network(where.data, image_size=where.image_size, classes=run.classes)
     _require_samples(run.method, run.config)
     enable_compilation_cache()
-    train, test = _splits(where.data, data_dir or where.data_dir, image_size=where.image_size)
+    if dataset is not None and where.data != data.ARRAYS:
+        raise UserError(f"dataset=: the run in {str(folder)!r} trained on {where.data!r}; leave it out")
+    if dataset is None:
+        train, test = _splits(where.data, data_dir or where.data_dir, image_size=where.image_size)
+    else:
+        train, test = data.from_arrays(dataset, image_size=where.image_size)
+        pictures.require_same(Workdir(folder), train, name=where.data)
     count = min(protocol.COUNT, train.size) if count is None else count
     protocol.check_count(count, most=train.size)
     averaged = averaged and run.state.averaged is not None
@@ -310,10 +323,15 @@ def _evaluation(
 
 
 def _network(name: str, *, image_size: int | None, classes: int) -> feature_network.FeatureNetwork:
-    """The classifier of a data set; pixels for one's own pictures without labels, which can train none."""
-    if data.is_path(name) and classes == 1:
+    """The classifier of a data set; pixels where there can be none."""
+    if _has_no_classifier(name, classes=classes):
         return feature_network.pixels()
     return feature_network.load(name, image_size=image_size)
+
+
+def _has_no_classifier(name: str, *, classes: int) -> bool:
+    """Whether no classifier can be kept for a data set: pictures without labels, or arrays of a program."""
+    return name == data.ARRAYS or (data.is_path(name) and classes == 1)
 
 
 def _splits(name: str, data_dir: Path | None, *, image_size: int | None = None) -> tuple[Dataset, Dataset]:

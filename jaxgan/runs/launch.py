@@ -16,13 +16,13 @@ from jaxgan import config as configs
 from jaxgan import data
 from jaxgan.config import Config
 from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors, writing
-from jaxgan.methods import Batch, Method
+from jaxgan.methods import Batch, Method, OwnMethod
 from jaxgan.methods.method import Visualization
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
 from jaxgan.runs.load import load_run
-from jaxgan.runs.task import Task, held_out_images, prepare
+from jaxgan.runs.task import Task, described, digests_of, held_out_images, prepare
 from jaxgan.runs.train import Diverged, Progress, train
 from jaxgan.runtime import distributed, targets
 from jaxgan.runtime.devices import enable_compilation_cache, mapped_axis
@@ -90,11 +90,17 @@ def stopped_in_words(program: str, config: Config) -> Iterator[None]:
 
 
 @fixed_numerics()
-def run(config: Config, *, console: Console | None = None) -> Path:
+def run(
+    config: Config, *, dataset: Any = None, method: OwnMethod | None = None, console: Console | None = None
+) -> Path:
     """Carries out a run, or only describes it with ``dry_run``.
 
     Args:
       config: the experiment.
+      dataset: arrays of one's own, in the place of a data set; see :func:`jaxgan.data.from_arrays`.
+      method: networks, or functions, of one's own, in the place of a config's method: a method, which trains on one
+        device; or, for any, a function of the keywords ``image_shape``, ``classes``, ``axis_name`` and ``accumulate``
+        that builds it. A run goes on only with the same.
       console: where to print; None for standard output.
 
     Returns:
@@ -105,14 +111,16 @@ def run(config: Config, *, console: Console | None = None) -> Path:
       Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
       Diverged: if a loss stopped being finite; the last checkpoint is from before.
     """
-    configs.validate(config)
+    configs.validate(config := described(config, dataset=dataset, method=method))
     process = distributed.initialize(config.run, program=config.kind)
     console = console or Console(quiet=bool(process and process.index))
     with consoles.show_log(console), contextlib.ExitStack() as held:
         enable_compilation_cache()
         if process:
             distributed.require_same_flags(flags_of(config))
-        task = distributed.on_all_processes("prepare", lambda: prepare(config))
+        task = distributed.on_all_processes("prepare", lambda: prepare(config, dataset=dataset, method=method))
+        if process:
+            distributed.require_same_flags(digests_of(task))
         with jax.default_device(task.devices[0]):
             describe(task, console=console)
             folder = workdir.Workdir(config.run.workdir)
@@ -143,6 +151,7 @@ def run(config: Config, *, console: Console | None = None) -> Path:
                     held_out=task.held_out,
                     evaluate_samples=task.evaluate_samples,
                     replicas=task.replicas,
+                    own=task.own,
                     stop=stop,
                     report=report,
                 )

@@ -16,10 +16,12 @@ from jaxgan import methods
 from jaxgan.config import Config, replica_configs
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
-from jaxgan.methods import Method
+from jaxgan.methods import Method, OwnMethod
 from jaxgan.nn import noise
-from jaxgan.runs import pictures, pretrained
+from jaxgan.runs import fingerprint, pictures, pretrained
 from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, restore
+from jaxgan.runs.digests import structure
+from jaxgan.runs.fingerprint import Fingerprint
 from jaxgan.runs.workdir import Workdir, load_config, require_readable
 from jaxgan.runtime.devices import replicated, select_devices
 from jaxgan.runtime.nans import not_finite
@@ -50,7 +52,12 @@ class LoadedRun(NamedTuple):
 
 
 def load_run(
-    folder: Path | str, *, best: bool = False, step: int | None = None, replica: int | None = None
+    folder: str | Path,
+    *,
+    best: bool = False,
+    step: int | None = None,
+    replica: int | None = None,
+    method: OwnMethod | None = None,
 ) -> LoadedRun:
     """Reads a run back from a checkpoint, and changes nothing in its folder.
 
@@ -59,6 +66,7 @@ def load_run(
       best: whether to take the checkpoint that ``--keep-best`` kept.
       step: the step of the checkpoint; None for the newest.
       replica: which of its replicas, if it has several; None for the first, whose seed is the run's.
+      method: that of the run, if it is code.
 
     Returns:
       The run, with its state on one device. That of a replica is as if it had trained alone: its config has the
@@ -69,14 +77,14 @@ def load_run(
         such replica, or it has diverged.
     """
     folder = Path(folder)
-    if is_pretrained(folder):
+    if method is None and is_pretrained(folder):
         for flag, given in (("--best", best), ("--step", step is not None), ("--replica", replica is not None)):
             if given:
                 raise UserError(f"{flag}: is for the folder of a run, {str(folder)!r} is a generator of the package")
         return _shipped(str(folder))
     number = replica or 0
     with _named_as_a_folder():
-        runs, going = _load(Workdir(folder), best=best, step=step)
+        runs, going = _load(Workdir(folder), best=best, step=step, method=method)
         if not 0 <= number < len(runs):
             there = f"are 0 to {len(runs) - 1}" if len(runs) > 1 else "is 0 alone"
             raise UserError(f"--replica: {number} is not allowed, there {there} in {str(folder)!r}")
@@ -86,12 +94,12 @@ def load_run(
         return runs[number]
 
 
-def load_replicas(folder: Path, *, best: bool = False) -> dict[int, LoadedRun]:
+def load_replicas(folder: Path, *, best: bool = False, method: OwnMethod | None = None) -> dict[int, LoadedRun]:
     """Reads all replicas of a run that have not diverged, by number, as :func:`load_run` does; of a single run, it."""
-    if is_pretrained(folder):
+    if method is None and is_pretrained(folder):
         return {0: load_run(folder, best=best)}
     with _named_as_a_folder():
-        runs, going = _load(Workdir(folder), best=best)
+        runs, going = _load(Workdir(folder), best=best, method=method)
     if not going:
         raise UserError(f"{str(folder)!r}: all replicas of this run have diverged")
     return {number: runs[number] for number in going}
@@ -117,7 +125,9 @@ def _named_as_a_folder() -> Iterator[None]:
         raise UserError(str(error).removeprefix("--workdir: ")) from error
 
 
-def _load(folder: Workdir, *, best: bool, step: int | None = None) -> tuple[list[LoadedRun], list[int]]:
+def _load(
+    folder: Workdir, *, best: bool, step: int | None = None, method: OwnMethod | None = None
+) -> tuple[list[LoadedRun], list[int]]:
     """Reads a run, or all of its replicas, and lists those that have not diverged."""
     root = str(folder.root)
     require_readable(folder.root)
@@ -137,8 +147,11 @@ def _load(folder: Workdir, *, best: bool, step: int | None = None) -> tuple[list
     about = pictures.recall(folder) or find(config.run.data, image_size=config.run.image_size)
     image_shape, classes = about.image_shape, len(about.class_names)
     members = replica_configs(config)
-    built = [methods.build(each.method, image_shape=image_shape, classes=classes) for each in members]
+    how = {"image_shape": image_shape, "classes": classes, "method": method}
+    built = [methods.build(each.method, **how) for each in members]
     abstract = jax.eval_shape(partial(initial_carry, built[0], image_shape=image_shape), np.uint32(config.run.seed))
+    if method is not None:
+        fingerprint.require_same(folder, Fingerprint(structure(abstract.state), {}, {}))
     if config.run.several:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(members), *x.shape), x.dtype), abstract)
     sharding = replicated(select_devices(count=1))

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -12,8 +12,9 @@ from jaxgan import config as configs
 from jaxgan import data, methods
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
-from jaxgan.methods import Method
-from jaxgan.runs import checkpoints, pictures, workdir
+from jaxgan.methods import Method, OwnMethod
+from jaxgan.runs import checkpoints, fingerprint, pictures, workdir
+from jaxgan.runs.fingerprint import Fingerprint
 from jaxgan.runs.train import EvaluateSamples
 from jaxgan.runtime.devices import Device, device_groups, mapped_axis, select_devices
 from jaxgan.runtime.replicas import Replicas, Values, is_numeric
@@ -36,13 +37,34 @@ class Task(NamedTuple):
     replicas: Replicas | None  # if there are several
     resume: bool  # whether to go on from a checkpoint
     evaluate_samples: EvaluateSamples | None  # with ``evaluate_every``
+    own: Fingerprint | None  # of a method that is code
 
 
-def prepare(config: Config) -> Task:
+def described(config: Config, *, dataset: Any = None, method: OwnMethod | None = None) -> Config:
+    """Says in a config that a program gives a run arrays, or a method that is built, which trains on one device.
+
+    Raises:
+      UserError: if the config asks for other images, or a stream.
+    """
+    run = config.run
+    if dataset is not None:
+        if run.data not in (Run.data, data.ARRAYS):
+            raise UserError(f"dataset=: the config names other images, --data {run.data!r}; leave out one of them")
+        if run.input == "stream":
+            raise UserError("--input: 'stream' is not for dataset=, whose arrays are in memory; leave it out")
+        run = dataclasses.replace(run, data=data.ARRAYS)
+    if method is not None and not callable(method) and not run.several:
+        run = dataclasses.replace(run, devices=run.devices or 1)
+    return Config(config.method, run)
+
+
+def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = None) -> Task:
     """Finds what a run needs, and whether it can run.
 
     Args:
-      config: the experiment, validated.
+      config: the experiment, validated; see :func:`described`.
+      dataset: arrays of the program that trains on them; see :func:`jaxgan.data.from_arrays`.
+      method: a method of the program; see :class:`jaxgan.methods.Own`.
 
     Returns:
       The task.
@@ -64,7 +86,11 @@ def prepare(config: Config) -> Task:
     started = workdir.load_config(folder)
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
-    dataset = training_images(run)
+    test, given = None, method
+    if dataset is None:
+        dataset = training_images(run)
+    else:
+        dataset, test = data.from_arrays(dataset, image_size=run.image_size)
     if resume:
         pictures.require_same(folder, dataset, name=run.data)
     if run.batch_size > (size := dataset.size):
@@ -85,6 +111,7 @@ def prepare(config: Config) -> Task:
             classes=len(dataset.class_names),
             axis_name=axis_name,
             accumulate=run.accumulate,
+            method=given,
         )
 
     replicas = replicas_of(config, build)
@@ -92,14 +119,26 @@ def prepare(config: Config) -> Task:
     if swept:
         _require_sweepable(partial(build, axis_name=None), config, image_shape=dataset.image_shape)
     method = replicas.method(0) if replicas else build({})
-    held_out = held_out_images(run, method)
+    own = None
+    if given is not None:
+        alone = method if axis_name is None else build({}, None)
+        own = fingerprint.fingerprint(alone, image_shape=dataset.image_shape, batch_size=run.batch_size)
+        if resume:
+            fingerprint.require_same(folder, own)
+    held_out = held_out_images(run, method) if test is None else test
     evaluate_samples = None
     if run.evaluate_every is not None:
         from jaxgan.runs.evaluate import during_training  # most runs need none of it
 
         of_each = {number: replicas.method(number) for number in range(len(members))} if replicas and swept else {}
         evaluate_samples = during_training(config, method, dataset, held_out, of_each=of_each)
-    return Task(config, devices, dataset, held_out, build, method, replicas, resume, evaluate_samples)
+    return Task(config, devices, dataset, held_out, build, method, replicas, resume, evaluate_samples, own)
+
+
+def digests_of(task: Task) -> dict[str, str]:
+    """Digests of what a program gives a run besides its config, which must be the same in all processes."""
+    found = {"dataset": task.dataset.fingerprint} if task.config.run.data == data.ARRAYS else {}
+    return found | {f"method_{name}": digest for name, digest in (task.own.functions if task.own else {}).items()}
 
 
 def replicas_of(config: Config, build: Callable[[Values], Method]) -> Replicas | None:

@@ -16,11 +16,11 @@ from jaxgan.config import Config
 from jaxgan.data import Dataset, Stream
 from jaxgan.errors import UserError
 from jaxgan.methods import Method
-from jaxgan.runs import checkpoints, tracking, workdir
+from jaxgan.runs import checkpoints, fingerprint, pictures, tracking, workdir
 from jaxgan.runs.best import keep_best
 from jaxgan.runs.diagnosis import Watch
 from jaxgan.runs.divergence import Diverged, Divergence, mean_over_replicas
-from jaxgan.runs.pictures import remember
+from jaxgan.runs.fingerprint import Fingerprint
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Device, Sharding, replicate, replicated
@@ -59,6 +59,7 @@ def train(
     held_out: Dataset | None = None,
     evaluate_samples: EvaluateSamples | None = None,
     replicas: Replicas | None = None,
+    own: Fingerprint | None = None,
     stop: Stop = lambda: None,
     report: Callable[[Progress], None] = lambda progress: None,
     seconds_per_call: float = SECONDS_PER_CALL,
@@ -77,6 +78,7 @@ def train(
       evaluate_samples: from the method's state, and the replica's number, to metrics of its samples, for epochs that
         ``evaluate_every`` names.
       replicas: the runs that train as one; None for a single run.
+      own: what the run remembers of its method, if that is code.
       stop: asked after every call of the program; a signal number ends the run there, saved.
       report: told after every call how far the run is.
       seconds_per_call: how long a call of the program should take; it changes no number.
@@ -106,7 +108,9 @@ def train(
 
     def begin() -> None:
         workdir.begin(folder, config, resume=resume)
-        remember(folder, dataset)
+        pictures.remember(folder, dataset)
+        if own is not None:
+            fingerprint.remember(folder, own)
 
     if not resume:
         distributed.on_all_processes("begin", lambda: is_main and begin())
@@ -183,9 +187,9 @@ def train(
 
                 # Sample.
                 if program.sample and schedule.samples(step):
-                    pictures = np.asarray(program.sample(carry.state, seed, SAMPLES))
+                    samples = np.asarray(program.sample(carry.state, seed, SAMPLES))
                     for number in divergence.going if is_main else ():
-                        drawn, epoch = entry(pictures, number), step // schedule.steps_per_epoch
+                        drawn, epoch = entry(samples, number), step // schedule.steps_per_epoch
                         tracking.save_samples(folder, drawn, epoch=epoch, replica=number)
                         watches[number].samples(drawn, step=step)
                 clock.lap("log")

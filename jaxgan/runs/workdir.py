@@ -76,9 +76,14 @@ class Workdir(NamedTuple):
         """Shape, classes and fingerprint of one's own pictures that the run trains on."""
         return self.root / "data.json"
 
+    @property
+    def method(self) -> Path:
+        """The fingerprint of a method that is code."""
+        return self.root / "method.json"
+
     def written(self) -> list[Path]:
         """What a run writes besides its config."""
-        logs = [self.data, self.metrics, self.timings, self.tensorboard, self.profile]
+        logs = [self.data, self.method, self.metrics, self.timings, self.tensorboard, self.profile]
         return [*logs, self.checkpoints, self.best, self.figures, self.samples]
 
     def files(self) -> list[Path]:
@@ -86,7 +91,8 @@ class Workdir(NamedTuple):
         folders = (self.tensorboard, self.profile, self.figures, self.samples)
         inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
         saved = [p for folder in (self.checkpoints, self.best) for p in folder.glob("*") if p.name.isdigit()]
-        return sorted([p for p in (self.config, self.data, self.metrics, self.timings, *inside, *saved) if p.exists()])
+        alone = (self.config, self.data, self.method, self.metrics, self.timings)
+        return sorted([path for path in (*alone, *inside, *saved) if path.exists()])
 
 
 def require_readable(root: Path) -> None:

@@ -283,6 +283,68 @@ def test_resized_arrays_are_resized_as_pictures_are(tmp_path):
     assert found == chosen
 
 
+def test_arrays_of_a_program_are_the_same_arrays_of_a_file(tmp_path):
+    held = {"images": np.arange(40 * 20).reshape(40, 5, 4) % 256, "labels": np.arange(40) % 3 + 7}
+    np.savez(tmp_path / "set.npz", **held)
+    expected = both(tmp_path / "set.npz", tmp_path, image_size=3)
+    for given in (held, np.load(tmp_path / "set.npz")):
+        for found, split in zip(data.from_arrays(given, image_size=3), expected, strict=True):
+            np.testing.assert_array_equal(found.images, split.images)
+            np.testing.assert_array_equal(found.labels, split.labels)
+            assert (found.class_names, found.image_shape) == (("7", "8", "9"), (3, 3, 1))
+
+
+def test_the_fingerprint_of_arrays_follows_what_is_trained_on():
+    images, labels = np.arange(20 * 6, dtype=np.uint8).reshape(20, 2, 3), np.arange(20) % 2
+    found = lambda given, **how: data.from_arrays(given, **how)[0].fingerprint
+    as_floats = images / np.float32(255)
+    as_floats[0, 0, :2] = 0, 1
+    same = [images.copy(), {"images": images}, images[..., None]]
+    others = [255 - images, images.reshape(20, 3, 2), {"images": images, "labels": labels}, as_floats]
+    others += [{"images": images, "labels": labels + 1}, {"images": images[:15], "test_images": images[15:]}]
+    prints = [found(given) for given in others] + [found(images, image_size=2)]
+    assert len({found(images), *prints}) == 1 + len(prints)
+    assert {found(given) for given in same} == {found(images)}
+
+
+def test_images_called_test_images_are_held_out():
+    images, labels = np.arange(20 * 6, dtype=np.uint8).reshape(20, 2, 3), np.arange(20) % 2
+    held = {"images": images[:15], "test_images": images[15:], "labels": labels[:15], "test_labels": labels[15:]}
+    train, test = data.from_arrays(held)
+    np.testing.assert_array_equal(train.images[..., 0], images[:15])
+    np.testing.assert_array_equal(test.images[..., 0], images[15:])
+    np.testing.assert_array_equal(test.labels, labels[15:])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"imgs": GREY}, "it has 'imgs' where it needs 'images'; allowed are 'images', perhaps 'labels'"),
+        ({"images": GREY[None], "labels": [1], "test_images": GREY[None]}, "it has .* where it needs .* 'test_labels'"),
+        ([[1, 2], [3]], "it holds no arrays"),
+        (GREY, "'images' is of shape"),
+        ({"images": GREY[None], "test_images": GREY.T[None]}, r"it has images of \(8, 6\) and \(6, 8\)"),
+        ({"images": np.stack([GREY] * 3), "labels": [1, 2]}, "it has labels of shape .2,. and type int64 for 3 images"),
+        (
+            {"images": [GREY] * 3, "labels": [1, 2], "test_images": [GREY], "test_labels": [1, 2]},
+            r"it has labels of shape \(2,\) and type int64 for 3 images",
+        ),
+        (np.stack([GREY] * 3) * 1.0, "'images' has floats from 0 to 228, which are clearly neither"),
+    ],
+)
+def test_arrays_of_a_program_that_are_no_images_are_refused(given, words):
+    with pytest.raises(UserError, match=f"^dataset=: {words}"):
+        data.from_arrays(given)
+
+
+def test_what_stands_for_arrays_is_no_name_and_no_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / data.ARRAYS).mkdir()
+    for find in (data.load, data.stream):
+        with pytest.raises(UserError, match=r"^--data: the images of this run are arrays of a program; in Python"):
+            find(data.ARRAYS, data_dir=tmp_path)
+
+
 def test_names_of_the_catalog_and_of_tfds_are_no_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkdir("mnist")

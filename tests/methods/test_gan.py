@@ -9,6 +9,7 @@ import optax
 import pytest
 from flax import linen as nn
 
+from jaxgan.errors import UserError
 from jaxgan.methods import GANState, build
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.methods.gan import gan
@@ -178,6 +179,32 @@ def test_a_discriminator_without_logits_of_pair_takes_the_same_step():
     (after, metrics), expected = (jax.jit(method.step)(state, a_batch(), KEY) for method in (own, ours))
     assert all(changed(state.discriminator.params, after.discriminator.params))
     assert_close((after, metrics), expected, rtol=1e-5)
+
+
+class Flax(nn.Module):
+    """A generator with Flax's own batch normalization, and a variable of another kind if it is asked for one."""
+
+    remembers: bool = False
+
+    @nn.compact
+    def __call__(self, z, *, train=False):
+        if self.remembers:
+            self.variable("cache", "calls", jnp.zeros, ())
+        h = nn.BatchNorm(use_running_average=not train, momentum=0.0)(nn.Dense(4)(z))
+        return jnp.tanh(nn.Dense(30)(h)).reshape(-1, *SHAPE)
+
+
+def test_flax_s_own_batch_normalization_records_the_pass_that_trains():
+    options = {"image_shape": SHAPE, "latent_size": 5, "generator_optimizer": SGD, "discriminator_optimizer": SGD}
+    method, batch = gan(Flax(), Own(), **options), a_batch()
+    before = fresh_state(method)
+    after, _ = jax.jit(method.step)(before, batch, KEY)
+    own = noise.named_bits(KEY, batch.index, {"fake_latents": 5, "generator_latents": 5})["generator_latents"]
+    variables, latents = before.generator.variables, noise.PRIORS["uniform"].draw(own)
+    _, recorded = Flax().apply(variables, latents, train=True, mutable=["batch_stats"])
+    assert_close(after.generator.batch_stats, recorded["batch_stats"], rtol=1e-5)
+    with pytest.raises(UserError, match="a network of a GAN has variables 'cache', allowed are 'params' and"):
+        gan(Flax(remembers=True), Own(), **options).init(KEY)
 
 
 class Conditional(nn.Module):

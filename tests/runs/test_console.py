@@ -1,4 +1,7 @@
+from flax import linen as nn
+
 from jaxgan.methods import build
+from jaxgan.methods.method import Network
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.console import layers, step_cost
 
@@ -17,6 +20,18 @@ def test_layers_are_listed_in_order_of_use_with_shapes_and_parameters():
         ("hidden_1", (7, 100), 10_000),
         ("output", (7, 1), 101),
     ]
+
+
+class Loose(nn.Module):
+    @nn.compact
+    def __call__(self, z):
+        scale = self.param("scale", nn.initializers.ones, (3,))
+        return nn.Dropout(0.5, deterministic=True)(nn.Dense(2, name="dense")(z * scale))
+
+
+def test_layers_without_parameters_and_parameters_without_a_layer_are_listed():
+    found = {layer.name: layer.parameters for layer in layers(Network(Loose(), (3,)), batch_size=4)}
+    assert found == {"dense": 8, "Dropout_0": 0, "scale": 3}
 
 
 def test_the_cost_of_a_step_counts_at_least_its_matrix_products():
