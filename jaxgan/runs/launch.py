@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,23 +36,33 @@ VISUALIZED = 10_000  # held-out images that a method may visualize
 _log = logging.getLogger("jaxgan.runtime")
 
 
-def main(default: Config, argv: Sequence[str] | None = None) -> None:
+def main(
+    default: Config,
+    argv: Sequence[str] | None = None,
+    *,
+    program: str | None = None,
+    finish: Callable[[Config, Path], None] | None = None,
+) -> None:
     """Runs an experiment as a command: reads the flags, trains, draws, and names what it wrote.
 
     Args:
       default: the experiment's own config; flags override its fields.
       argv: the flags; None for those of the process.
+      program: the name of the command; None for that of the method.
+      finish: what to make of the finished run, from its config and its folder.
 
     Raises:
       SystemExit: with 2 after a mistake of the user, 1 if training diverged or the machine fails, 130, 143 or 129 after
         Ctrl-C, SIGTERM or SIGHUP (which end many processes with 0, all saved at one step: a scheduler that takes a
         machine back asks for no more).
     """
-    name = default.kind
+    name = program or default.kind
     with one_line_errors(name), exit_on_signals(name):
-        config = read_flags(default, argv)
+        config = read_flags(default, argv, program=name)
         with stopped_in_words(name, config):
-            run(config)
+            folder = run(config)
+            if finish and not config.run.dry_run:
+                finish(config, folder)
 
 
 @contextmanager
