@@ -239,6 +239,20 @@ def list_runs(
     Console().print(overview.table(found, root=folder) if found else f"There is no run in {escape(str(folder))}.")
 
 
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional, tyro.conf.arg(metavar="SHELL")],
+) -> None:
+    """Print the script with which a shell completes commands, recipes, flags and files.
+
+    Args:
+        shell: Which shell: bash, zsh or fish.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.completion import script
+
+    print(script(_app(), shell), end="")
+
+
 COMMANDS = {
     "train": train,
     "runs": list_runs,
@@ -246,6 +260,7 @@ COMMANDS = {
     "figures": draw_figures,
     "evaluate": evaluate,
     "export": export_run,
+    "completion": completion,
 }
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ def train_recipe(name: str, flags: Sequence[str]) -> None:
     from jaxgan.recipes import RECIPES
     from jaxgan.runs.launch import main
 
-    if name not in RECIPES:
+    recipe = RECIPES.get(name.replace("-", "_"))  # the shell completes names with hyphens
+    if recipe is None:
         raise unknown_choice("RECIPE", name, RECIPES)
-    main(RECIPES[name].config, flags, program=f"jaxgan train {name}", finish=RECIPES[name].finish)
+    main(recipe.config, flags, program=f"jaxgan train {name}", finish=recipe.finish)

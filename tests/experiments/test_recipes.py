@@ -84,6 +84,9 @@ def test_a_recipe_by_name_answers_as_its_script_does(flags, capsys):
 def test_recipes_are_listed_and_an_unknown_one_is_told_the_nearest(capsys):
     cli.main(["train"])
     assert set(RECIPES) <= set(capsys.readouterr().out.split())
+    assert outcome(capsys, cli.main, ["train", "vanilla-gan", "--epochs", "0"])[2].startswith(
+        "jaxgan train vanilla-gan:"
+    )
     code, shown, told = outcome(capsys, cli.main, ["train", "dcgn", "--epochs", "1"])
     assert (code, shown) == (2, "")
     assert told.startswith("jaxgan: error: RECIPE: 'dcgn' is not known")
