@@ -137,10 +137,12 @@ def run(config: Config, *, console: Console | None = None) -> Path:
             if process:
                 workdir.require_shared(folder.root)
                 resume = bool(distributed.broadcast_from_main(resume))
-            stopping = agreed_signals() if process else graceful_signals()
+            stopping, took = agreed_signals() if process else graceful_signals(), False
             with stopping as stop, consoles.progress_bar(console) as show:
 
                 def report(progress: Progress) -> None:
+                    nonlocal took
+                    took = True
                     require_here()
                     show(progress)
 
@@ -161,7 +163,9 @@ def run(config: Config, *, console: Console | None = None) -> Path:
                 number = next(iter(tracking.going_replicas(tracking.read_rows(folder.metrics))), None)
                 method = task.replicas.method(number or 0) if task.replicas else task.method
                 shown = visualizations(method, entry(state, number), task.held_out, seed=config.run.seed)
-                tracking.draw(folder, title=config.method.title, visualizations=shown)
+                drawn = tracking.draw(folder, title=config.method.title, visualizations=shown)
+                if took:  # steps: it is not shown twice
+                    tracking.log_result(folder, config, shown=[path for path in drawn if path.stem in shown])
                 consoles.show_files(console, folder.files())
         distributed.all_gather_text("end")  # the others wait for the figures, lest they be missed
         return folder.root
