@@ -13,16 +13,10 @@ Writes:    runs/autoencoder/ with config.json, metrics.jsonl, timings.jsonl, ten
            figures/
 """
 
-from pathlib import Path
-
-from jaxgan.config import Config, Run
-from jaxgan.methods.autoencoder import Autoencoder
+from jaxgan.recipes import RECIPES
 from jaxgan.runs.launch import main
 
-CONFIG = Config(
-    method=Autoencoder(),
-    run=Run(workdir=Path("runs/autoencoder"), epochs=10, batch_size=128, sample_epochs=(1, 2, 4, 10)),
-)
+CONFIG = RECIPES["autoencoder"].config
 
 if __name__ == "__main__":
     main(CONFIG)

@@ -16,15 +16,10 @@ Read:      jaxgan/methods/dcgan.py, jaxgan/methods/gan.py, jaxgan/methods/losses
 Writes:    runs/dcgan/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """
 
-from pathlib import Path
-
-from jaxgan.config import Config, Run
-from jaxgan.methods.dcgan import DCGAN
+from jaxgan.recipes import RECIPES
 from jaxgan.runs.launch import main
 
-CONFIG = Config(
-    method=DCGAN(), run=Run(workdir=Path("runs/dcgan"), epochs=15, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 15))
-)
+CONFIG = RECIPES["dcgan"].config
 
 if __name__ == "__main__":
     main(CONFIG)

@@ -12,23 +12,10 @@ Writes:    runs/flow_matching/ with config.json, metrics.jsonl, timings.jsonl, t
            figures/
 """
 
-from pathlib import Path
-
-from jaxgan.config import Config, Run
-from jaxgan.methods.flow_matching import FlowMatching
+from jaxgan.recipes import RECIPES
 from jaxgan.runs.launch import main
 
-EPOCHS, BATCH_SIZE = 10, 32
-CONFIG = Config(
-    method=FlowMatching(decay_steps=EPOCHS * (60_000 // BATCH_SIZE)),
-    run=Run(
-        workdir=Path("runs/flow_matching"),
-        epochs=EPOCHS,
-        batch_size=BATCH_SIZE,
-        checkpoint_every=1,
-        sample_epochs=(1, 2, 4, 8, EPOCHS),
-    ),
-)
+CONFIG = RECIPES["flow_matching"].config
 
 if __name__ == "__main__":
     main(CONFIG)

@@ -19,40 +19,10 @@ Read:      jaxgan/methods/dcgan.py, jaxgan/methods/losses.py, jaxgan/methods/pen
 Writes:    runs/r3gan/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """
 
-from pathlib import Path
-
-from jaxgan.config import Config, Run
-from jaxgan.methods.dcgan import DCGAN
+from jaxgan.recipes import RECIPES
 from jaxgan.runs.launch import main
 
-EPOCHS, BATCH_SIZE = 16, 32
-CONFIG = Config(
-    method=DCGAN(
-        latent_size=32,
-        prior="mixture",
-        truncation=0.95,
-        bias=True,
-        generator_norm="none",
-        discriminator_norm="none",
-        loss="relativistic",
-        r1_weight=0.2,
-        r2_weight=0.2,
-        penalty_every=4,
-        generator_learning_rate=2e-3,
-        discriminator_learning_rate=2e-3,
-        decay_steps=EPOCHS * (60_000 // BATCH_SIZE),
-        beta1=0.0,
-        beta2=0.99,
-        ema_decay=0.999,
-    ),
-    run=Run(
-        workdir=Path("runs/r3gan"),
-        epochs=EPOCHS,
-        batch_size=BATCH_SIZE,
-        checkpoint_every=1,
-        sample_epochs=(1, 2, 4, 8, EPOCHS),
-    ),
-)
+CONFIG = RECIPES["r3gan"].config
 
 if __name__ == "__main__":
     main(CONFIG)

@@ -13,13 +13,10 @@ Read:      jaxgan/methods/vae.py, jaxgan/methods/autoencoder.py, jaxgan/methods/
 Writes:    runs/vae/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """
 
-from pathlib import Path
-
-from jaxgan.config import Config, Run
-from jaxgan.methods.vae import VAE
+from jaxgan.recipes import RECIPES
 from jaxgan.runs.launch import main
 
-CONFIG = Config(method=VAE(), run=Run(workdir=Path("runs/vae"), epochs=10, batch_size=128, sample_epochs=(1, 2, 4, 10)))
+CONFIG = RECIPES["vae"].config
 
 if __name__ == "__main__":
     main(CONFIG)

@@ -10,13 +10,10 @@ Writes:    runs/vanilla_gan/ with config.json, metrics.jsonl, timings.jsonl, ten
            figures/
 """
 
-from pathlib import Path
-
-from jaxgan.config import Config, Run
-from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.recipes import RECIPES
 from jaxgan.runs.launch import main
 
-CONFIG = Config(method=VanillaGAN(), run=Run(workdir=Path("runs/vanilla_gan")))
+CONFIG = RECIPES["vanilla_gan"].config
 
 if __name__ == "__main__":
     main(CONFIG)

@@ -13,15 +13,10 @@ Read:      jaxgan/methods/wgan.py, jaxgan/methods/gan.py, jaxgan/methods/penalti
 Writes:    runs/wgan/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """
 
-from pathlib import Path
-
-from jaxgan.config import Config, Run
-from jaxgan.methods.wgan import WGAN
+from jaxgan.recipes import RECIPES
 from jaxgan.runs.launch import main
 
-CONFIG = Config(
-    method=WGAN(), run=Run(workdir=Path("runs/wgan"), epochs=15, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 15))
-)
+CONFIG = RECIPES["wgan"].config
 
 if __name__ == "__main__":
     main(CONFIG)

@@ -24,6 +24,7 @@ _NAMES = {
     "jaxgan.methods.autoencoder": ("autoencoder",),
     "jaxgan.methods.gan": ("gan",),
     "jaxgan.methods.vae": ("vae",),
+    "jaxgan.recipes": ("RECIPES",),
     "jaxgan.runs.evaluate": ("evaluate_run",),
     "jaxgan.runs.launch": ("run",),
     "jaxgan.runs.load": ("load_run",),

@@ -1,4 +1,4 @@
-"""The ``jaxgan`` command: data sets, samples, evaluation, export.
+"""The ``jaxgan`` command: data sets, training, samples, evaluation, export.
 
 A command is a function: its annotations are the flags and its docstring is the help. To add one, write it and name it
 in ``COMMANDS``. Those of data sets are in :mod:`jaxgan.data_commands`.
@@ -6,6 +6,7 @@ in ``COMMANDS``. Those of data sets are in :mod:`jaxgan.data_commands`.
 
 import inspect
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ from rich.markup import escape
 
 from jaxgan.data_commands import DATA_COMMANDS, Folder
 from jaxgan.errors import UserError, one_line_errors, parse, writing
+from jaxgan.train_command import train, train_recipe
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -27,10 +29,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
       SystemExit: with code 2 if the user asked for something impossible.
     """
+    argv = list(sys.argv[1:] if argv is None else argv)
     with one_line_errors("jaxgan"):
+        if argv[:1] == ["train"] and argv[1:] and not argv[1].startswith("-"):  # the flags are those of the recipe
+            return train_recipe(argv[1], argv[2:])
         app = _app()
         parse(
-            lambda: app.cli(prog="jaxgan", description="Data sets; samples, evaluation and export of runs.", args=argv),
+            lambda: app.cli(
+                prog="jaxgan", description="Train, sample, evaluate and export generative models.", args=argv
+            ),
             flags=_flags(),
         )
 
@@ -235,12 +242,28 @@ def list_runs(
     Console().print(overview.table(found, root=folder) if found else f"There is no run in {escape(str(folder))}.")
 
 
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional, tyro.conf.arg(metavar="SHELL")],
+) -> None:
+    """Print the script with which a shell completes commands, recipes, flags and files.
+
+    Args:
+        shell: Which shell: bash, zsh or fish.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.completion import script
+
+    print(script(_app(), shell), end="")
+
+
 COMMANDS = {
+    "train": train,
     "runs": list_runs,
     "sample": sample,
     "figures": draw_figures,
     "evaluate": evaluate,
     "export": export_run,
+    "completion": completion,
 }
 
 if __name__ == "__main__":

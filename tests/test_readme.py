@@ -29,7 +29,7 @@ SMALL_RUN |= {"input": "memory", "image_size": None, "profile": None, "evaluate_
 SMALL_RUN |= {"coordinator": None, "process_count": None, "process_index": None}  # one process
 SMALL_RUN |= {"dry_run": False, "target": None}
 # What starts a documented command: a script below experiments/, perhaps on another machine, or the jaxgan program.
-STARTS = r"(?:python \S*experiments/\S+\.py|\bjaxgan (?:evaluate|export|data|figures|runs|sample)\b)[^\"|;`]*"
+STARTS = rf"(?:python \S*experiments/\S+\.py|\bjaxgan (?:data|{'|'.join(cli.COMMANDS)})\b)[^\"|;`]*"
 
 
 class Command(NamedTuple):
@@ -83,6 +83,8 @@ def commands(texts):
     for text in texts:
         for command in re.findall(STARTS, text.replace("$i", "0")):
             words = shlex.split(re.split(r" && | & ?", command)[0].rstrip("& "), comments=True)
+            if words[:2] == ["jaxgan", "train"] and words[2:]:
+                words = ["python", f"experiments/{words[2]}.py", *words[3:]]  # the same recipe, by its script
             program = "jaxgan" if words[0] == "jaxgan" else words.pop(1).partition("experiments/")[2]
             found.append(Command(program, tuple(words[1:])))
     return list(dict.fromkeys(found))

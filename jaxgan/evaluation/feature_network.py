@@ -68,7 +68,7 @@ def load(data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwor
     except OSError as error:
         raise UserError(
             f"--data: no classifier of {data!r} to evaluate with; train one by "
-            f"`python experiments/digit_classifier.py --data {shlex.quote(data)}"
+            f"`jaxgan train digit_classifier --data {shlex.quote(data)}"
             + (f" --image-size {image_size}`" if image_size else "`")
         ) from error
     digest = hashlib.sha256(content).hexdigest()

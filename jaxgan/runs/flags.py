@@ -12,12 +12,13 @@ from jaxgan.errors import parse
 OWN_FIELDS = {"process_index", "coordinator", "data_dir"}  # of a run; all others are the same in all processes
 
 
-def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
+def read_flags(default: Config, argv: Sequence[str] | None, *, program: str | None = None) -> Config:
     """Reads a config from command-line flags.
 
     Args:
       default: what holds for every flag that is not given.
       argv: the flags; None for those of the process.
+      program: the name of the command; None for that of the method.
 
     Returns:
       The config, of the right types but not yet validated.
@@ -32,7 +33,7 @@ def read_flags(default: Config, argv: Sequence[str] | None) -> Config:
     options = (tyro.conf.OmitArgPrefixes,)
     names = [f"--{field.name.replace('_', '-')}" for _, kind, _ in fields for field in dataclasses.fields(kind)]
     read = parse(
-        lambda: tyro.cli(flags, args=argv, default=start, config=options, prog=default.kind),
+        lambda: tyro.cli(flags, args=argv, default=start, config=options, prog=program or default.kind),
         flags=names,
     )
     return Config(read.method, read.run)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,23 +36,33 @@ VISUALIZED = 10_000  # held-out images that a method may visualize
 _log = logging.getLogger("jaxgan.runtime")
 
 
-def main(default: Config, argv: Sequence[str] | None = None) -> None:
+def main(
+    default: Config,
+    argv: Sequence[str] | None = None,
+    *,
+    program: str | None = None,
+    finish: Callable[[Config, Path], None] | None = None,
+) -> None:
     """Runs an experiment as a command: reads the flags, trains, draws, and names what it wrote.
 
     Args:
       default: the experiment's own config; flags override its fields.
       argv: the flags; None for those of the process.
+      program: the name of the command; None for that of the method.
+      finish: what to make of the finished run, from its config and its folder.
 
     Raises:
       SystemExit: with 2 after a mistake of the user, 1 if training diverged or the machine fails, 130, 143 or 129 after
         Ctrl-C, SIGTERM or SIGHUP (which end many processes with 0, all saved at one step: a scheduler that takes a
         machine back asks for no more).
     """
-    name = default.kind
+    name = program or default.kind
     with one_line_errors(name), exit_on_signals(name):
-        config = read_flags(default, argv)
+        config = read_flags(default, argv, program=name)
         with stopped_in_words(name, config):
-            run(config)
+            folder = run(config)
+            if finish and not config.run.dry_run:
+                finish(config, folder)
 
 
 @contextmanager
@@ -135,10 +145,12 @@ def run(
             if process:
                 workdir.require_shared(folder.root)
                 resume = bool(distributed.broadcast_from_main(resume))
-            stopping = agreed_signals() if process else graceful_signals()
+            stopping, took = agreed_signals() if process else graceful_signals(), False
             with stopping as stop, consoles.progress_bar(console) as show:
 
                 def report(progress: Progress) -> None:
+                    nonlocal took
+                    took = True
                     require_here()
                     show(progress)
 
@@ -160,7 +172,9 @@ def run(
                 number = next(iter(tracking.going_replicas(tracking.read_rows(folder.metrics))), None)
                 method = task.replicas.method(number or 0) if task.replicas else task.method
                 shown = visualizations(method, entry(state, number), task.held_out, seed=config.run.seed)
-                tracking.draw(folder, title=config.method.title, visualizations=shown)
+                drawn = tracking.draw(folder, title=config.method.title, visualizations=shown)
+                if took:  # steps: it is not shown twice
+                    tracking.log_result(folder, config, shown=[path for path in drawn if path.stem in shown])
                 for row in tracking.read_rows(folder.timings)[-1:]:
                     consoles.show_time(console, row.get("shares", {}))
                 consoles.show_files(console, folder.files())

@@ -5,11 +5,12 @@ and the run waiting for ever.
 """
 
 import contextlib
+import io
 import json
 import logging
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Events:
         from tensorboardX.record_writer import RecordWriter
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
         self._writer = RecordWriter(str(self._folder.absolute() / name))
         self._write(file_version="brain.Event:2")
         if step:  # hides what an earlier attempt wrote beyond
@@ -98,6 +99,31 @@ class Events:
             if time.monotonic() - self._flushed > FLUSH_SECONDS:
                 self._writer.flush()
                 self._flushed = time.monotonic()
+
+    def add_images(self, images: Mapping[str, bytes], *, step: int) -> None:
+        """Adds pictures, each the content of a PNG file."""
+        if self._writer is None:
+            return
+        from PIL import Image
+        from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+
+        with self._told():
+            for name, content in images.items():
+                picture = Image.open(io.BytesIO(content))
+                shape = {"width": picture.width, "height": picture.height, "colorspace": len(picture.getbands())}
+                image = Summary.Image(encoded_image_string=content, **shape)
+                self._write(summary=Summary(value=[Summary.Value(tag=name, image=image)]), step=step)
+
+    def add_hyperparameters(self, values: Mapping[str, Any], *, metrics: Sequence[str]) -> None:
+        """Names what was chosen for the run, beside which TensorBoard lists the last number of these curves."""
+        if self._writer is None:
+            return
+        from tensorboardX.summary import hparams
+
+        known = {name: x if isinstance(x, bool | int | float | str) else str(x) for name, x in values.items()}
+        with self._told():
+            for summary in hparams(known, dict.fromkeys(metrics)):
+                self._write(summary=summary)
 
     def close(self) -> None:
         """Puts the events on disk."""

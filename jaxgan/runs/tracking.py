@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import logging
+import math
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Array, UInt8
+from PIL import Image
 
+from jaxgan.config import FREE_FIELDS, Config, replica_configs
 from jaxgan.errors import UserError
 from jaxgan.methods.method import Plane, Rows, Sheet, Visualization
 from jaxgan.runs.logs import Events, Lines
@@ -103,6 +107,39 @@ def read_rows(path: Path) -> list[Row]:
         return sorted(rows, key=lambda row: row["step"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"--workdir: {str(path)!r} is damaged ({error!r}); delete it to go on") from error
+
+
+def log_samples(out: Tracker, images: UInt8[np.ndarray, "count height width channels"], *, step: int, replica: int = 0):
+    """Shows the first samples of the fixed latents in TensorBoard, at most eight rows of eight."""
+    side = min(8, math.isqrt(len(images)))
+    grid = images[: side * side].reshape(side, side, *images.shape[1:])
+    content = io.BytesIO()
+    Image.fromarray(np.concatenate(np.concatenate(grid, axis=1), axis=1).squeeze()).save(content, format="png")
+    out.events[replica].add_images({"samples": content.getvalue()}, step=step)
+
+
+def log_result(workdir: Workdir, config: Config, *, shown: Sequence[Path]) -> None:
+    """Shows in TensorBoard how a run ended: pictures, and its fields beside the last metrics.
+
+    Args:
+      workdir: the run's folder, with its metrics.
+      config: the run's.
+      shown: files of pictures, of the first replica if there are several.
+    """
+    rows, several = read_rows(workdir.metrics), config.run.several
+    for number, member in enumerate(replica_configs(config)):
+        own = [row for row in rows if row.get("replica", 0) == number]
+        if not own:
+            continue
+        free = FREE_FIELDS - {"epochs"} | {"sweep"}
+        chosen = {name: value for name, value in vars(member.run).items() if name not in free}
+        names = [name for name in dict.fromkeys(itertools.chain(*own)) if name not in ("step", "replica", "diverged")]
+        events = Events(of_replica(workdir.tensorboard, number if several else None), step=0)
+        events.add_hyperparameters({"method": config.kind} | vars(member.method) | chosen, metrics=names)
+        if shown:
+            events.add_images({path.stem: path.read_bytes() for path in shown}, step=own[-1]["step"])
+            shown = []
+        events.close()
 
 
 def save_samples(

@@ -191,6 +191,8 @@ def train(
                     for number in divergence.going if is_main else ():
                         drawn, epoch = entry(samples, number), step // schedule.steps_per_epoch
                         tracking.save_samples(folder, drawn, epoch=epoch, replica=number)
+                        if log is not None:
+                            tracking.log_samples(log, drawn, step=step, replica=number or 0)
                         watches[number].samples(drawn, step=step)
                 clock.lap("log")
 

@@ -45,7 +45,7 @@ def small_variables():
 
 def test_a_user_s_classifier_is_found_in_the_cache_and_named_by_content(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(UserError, match=r"--data: no classifier of 'kmnist'.*digit_classifier\.py --data kmnist"):
+    with pytest.raises(UserError, match=r"--data: no classifier of 'kmnist'.*train digit_classifier --data kmnist"):
         feature_network.load("kmnist")
     path = feature_network.keep(feature_network.cached("kmnist"), small_variables(), data="kmnist", width=2, classes=10)
     network = feature_network.load("kmnist")

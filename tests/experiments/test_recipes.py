@@ -19,7 +19,7 @@ import vae
 import vanilla_gan
 import wgan
 
-from jaxgan import data
+from jaxgan import cli, data, recipes
 from jaxgan.config import Run, to_json
 from jaxgan.evaluation import feature_network
 from jaxgan.methods import METHODS
@@ -59,6 +59,39 @@ def small(toy_dataset, monkeypatch, tmp_path):
             module.CONFIG.run, workdir=tmp_path / name, epochs=2, batch_size=20, sample_epochs=(1,), devices=1
         )
         monkeypatch.setattr(module, "CONFIG", dataclasses.replace(module.CONFIG, method=method, run=run))
+
+
+def test_scripts_and_names_are_of_the_same_recipes():
+    assert {name: module.CONFIG for name, module in RECIPES.items()} == {
+        name: recipe.config for name, recipe in recipes.RECIPES.items()
+    }
+
+
+def outcome(capsys, program, *arguments):
+    """The exit code, the output and the errors of a command."""
+    with pytest.raises(SystemExit) as stopped:
+        program(*arguments)
+    return stopped.value.code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--epochs", "0"], ["--epoch", "3"], ["--loss", "hinges"]], ids=str)
+def test_a_recipe_by_name_answers_as_its_script_does(flags, capsys):
+    code, shown, told = outcome(capsys, cli.main, ["train", "dcgan", *flags])
+    script = outcome(capsys, launch.main, dcgan.CONFIG, flags)
+    assert (code, shown.replace("jaxgan train dcgan", "dcgan"), told.replace("jaxgan train dcgan", "dcgan")) == script
+    assert f"{shown}{told}".count("jaxgan train dcgan") == 1
+
+
+def test_recipes_are_listed_and_an_unknown_one_is_told_the_nearest(capsys):
+    cli.main(["train"])
+    assert set(RECIPES) <= set(capsys.readouterr().out.split())
+    assert outcome(capsys, cli.main, ["train", "vanilla-gan", "--epochs", "0"])[2].startswith(
+        "jaxgan train vanilla-gan:"
+    )
+    code, shown, told = outcome(capsys, cli.main, ["train", "dcgn", "--epochs", "1"])
+    assert (code, shown) == (2, "")
+    assert told.startswith("jaxgan: error: RECIPE: 'dcgn' is not known")
+    assert told.endswith("did you mean 'dcgan'?\n")
 
 
 def test_there_is_a_recipe_for_every_method_under_its_name():
@@ -132,8 +165,13 @@ def test_a_folder_of_another_method_stops_the_page_before_any_run(small, tmp_pat
 @pytest.mark.slow
 def test_the_recipe_of_the_classifier_writes_weights_that_load(small, undrawn, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    digit_classifier.main(["--epochs", "1", "--data", "kmnist"])
-    assert (digit_classifier.CONFIG.run.workdir / "classifier.safetensors").exists()
-    assert str(feature_network.cached("kmnist")) in capsys.readouterr().out
+    recipe = recipes.RECIPES["digit_classifier"]._replace(config=digit_classifier.CONFIG)
+    monkeypatch.setitem(recipes.RECIPES, "digit_classifier", recipe)
+    flags, weights = ["--epochs", "1", "--data", "kmnist"], recipe.config.run.workdir / "classifier.safetensors"
+    cli.main(["train", "digit_classifier", *flags])
+    weights.unlink()
+    digit_classifier.main(flags)
+    assert weights.exists()
+    assert capsys.readouterr().out.count(f"{feature_network.cached('kmnist')}\n") == 2
     _, probabilities = feature_network.load("kmnist").extract(np.zeros((2, 6, 5, 1), np.uint8))
     assert probabilities.shape == (2, 10)

@@ -1,0 +1,117 @@
+"""The recipes by name: what ``jaxgan train NAME`` and the scripts of ``experiments/`` run.
+
+A script's docstring says how long its recipe takes, what to expect and what to read.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxgan.config import Config, Run
+from jaxgan.evaluation import feature_network
+from jaxgan.methods.autoencoder import Autoencoder
+from jaxgan.methods.classifier import Classifier
+from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.flow_matching import FlowMatching
+from jaxgan.methods.vae import VAE
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.methods.wgan import WGAN
+from jaxgan.runs.load import load_run
+
+
+class Recipe(NamedTuple):
+    """A config with a name."""
+
+    about: str  # one line
+    config: Config
+    finish: Callable[[Config, Path], None] | None = None  # what it makes of its finished run
+
+
+def steps(epochs: int, batch_size: int) -> int:
+    """Steps of a run on MNIST: learning rates decay over all of it."""
+    return epochs * (60_000 // batch_size)
+
+
+def keep_weights(config: Config, folder: Path) -> None:
+    """Writes the weights of a trained classifier in half precision, where ``jaxgan evaluate`` finds them.
+
+    Args:
+      config: the run's.
+      folder: the run's folder.
+    """
+    trained, data, path = load_run(folder), config.run.data, folder / "classifier.safetensors"
+    about = {"data": data, "width": vars(config.method)["width"], "classes": trained.classes}
+    print(feature_network.keep(path, trained.state.network.variables, **about))
+    if data not in feature_network.PINNED:
+        target = feature_network.cached(data, config.run.image_size)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        print(shutil.copyfile(path, target))
+
+
+# In the chapter's order, and then beyond it.
+RECIPES = {
+    "autoencoder": Recipe(
+        "digits compressed to 32 numbers, beside PCA",
+        Config(
+            Autoencoder(),
+            Run(Path("runs/autoencoder"), epochs=10, batch_size=128, sample_epochs=(1, 2, 4, 10)),
+        ),
+    ),
+    "vae": Recipe(
+        "the variational autoencoder: a prior makes the decoder a generator",
+        Config(VAE(), Run(Path("runs/vae"), epochs=10, batch_size=128, sample_epochs=(1, 2, 4, 10))),
+    ),
+    "vanilla_gan": Recipe(
+        "the first GAN: two fully connected networks", Config(VanillaGAN(), Run(Path("runs/vanilla_gan")))
+    ),
+    "dcgan": Recipe(
+        "the convolutional GAN, with batch norm; digits on demand with --conditional",
+        Config(DCGAN(), Run(Path("runs/dcgan"), epochs=15, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 15))),
+    ),
+    "wgan": Recipe(
+        "the Wasserstein GAN: a critic with a gradient penalty",
+        Config(WGAN(), Run(Path("runs/wgan"), epochs=15, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 15))),
+    ),
+    "r3gan": Recipe(
+        "past the chapter: relativistic pairs with two gradient penalties",
+        Config(
+            DCGAN(
+                latent_size=32,
+                prior="mixture",
+                truncation=0.95,
+                bias=True,
+                generator_norm="none",
+                discriminator_norm="none",
+                loss="relativistic",
+                r1_weight=0.2,
+                r2_weight=0.2,
+                penalty_every=4,
+                generator_learning_rate=2e-3,
+                discriminator_learning_rate=2e-3,
+                decay_steps=steps(16, 32),
+                beta1=0.0,
+                beta2=0.99,
+                ema_decay=0.999,
+            ),
+            Run(Path("runs/r3gan"), epochs=16, batch_size=32, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 16)),
+        ),
+    ),
+    "flow_matching": Recipe(
+        "past GANs: a regression on the velocity that carries noise to images",
+        Config(
+            FlowMatching(decay_steps=steps(10, 32)),
+            Run(
+                Path("runs/flow_matching"), epochs=10, batch_size=32, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 10)
+            ),
+        ),
+    ),
+    "digit_classifier": Recipe(
+        "the classifier whose features measure the quality of samples",
+        Config(
+            Classifier(decay_steps=steps(10, 128)),
+            Run(Path("runs/digit_classifier"), epochs=10, batch_size=128, checkpoint_every=1),
+        ),
+        keep_weights,
+    ),
+}

@@ -1,0 +1,49 @@
+"""The command ``jaxgan train``: a recipe by its name, with the flags of its script."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from jaxgan.errors import unknown_choice
+
+
+def train(recipe: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = None) -> None:
+    """Train a recipe, with flags as `jaxgan train RECIPE --help` lists them; without a name list the recipes.
+
+    Args:
+        recipe: Its name; see `jaxgan train`.
+    """
+    if recipe is not None:
+        return train_recipe(recipe, [])
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.recipes import RECIPES
+
+    table = Table("recipe", "what it trains", box=box.SIMPLE)
+    for name, each in RECIPES.items():
+        table.add_row(name, each.about)
+    Console().print(table)
+    print("jaxgan train RECIPE --help lists the flags.")
+
+
+def train_recipe(name: str, flags: Sequence[str]) -> None:
+    """Trains a recipe as a command.
+
+    Args:
+      name: the recipe's.
+      flags: those of its run.
+
+    Raises:
+      UserError: if there is no such recipe.
+      SystemExit: as :func:`jaxgan.runs.launch.main`.
+    """
+    from jaxgan.recipes import RECIPES
+    from jaxgan.runs.launch import main
+
+    recipe = RECIPES.get(name.replace("-", "_"))  # the shell completes names with hyphens
+    if recipe is None:
+        raise unknown_choice("RECIPE", name, RECIPES)
+    main(recipe.config, flags, program=f"jaxgan train {name}", finish=recipe.finish)

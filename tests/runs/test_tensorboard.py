@@ -1,0 +1,98 @@
+"""What TensorBoard's own reader finds in a run: curves, samples, visualizations, and fields beside metrics."""
+
+import io
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from jaxgan.runs import tracking
+from jaxgan.runs.logs import Events
+from jaxgan.runs.workdir import Workdir, load_config, write_atomically
+from tests.training import with_run
+
+logging.getLogger("tensorboard").setLevel(logging.ERROR)
+
+
+def read(folder):
+    found = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
+    found.Reload()
+    return found
+
+
+def hyperparameters(found):
+    """The fields of a run, and the names of the metrics beside them."""
+    data = {tag: HParamsPluginData.FromString(c) for tag, c in found.PluginTagToContent("hparams").items()}
+    fields = data["_hparams_/session_start_info"].session_start_info.hparams
+    kinds = {name: getattr(value, value.WhichOneof("kind")) for name, value in fields.items()}
+    assert data["_hparams_/session_end_info"].HasField("session_end_info")
+    return kinds, {info.name.tag for info in data["_hparams_/experiment"].experiment.metric_infos}
+
+
+def pixels(event):
+    image = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
+    assert (event.height, event.width) == image.shape[:2]
+    return image
+
+
+@pytest.fixture(scope="module")
+def found(finished_toy_run):
+    return read(Workdir(finished_toy_run).tensorboard)
+
+
+def test_the_samples_of_an_epoch_are_a_grid_at_its_step(found, finished_toy_run):
+    saved = tracking.read_samples(Workdir(finished_toy_run))
+    shown = found.Images("samples")
+    assert [event.step for event in shown] == [3 * epoch for epoch in saved]
+    for event, images in zip(shown, saved.values(), strict=True):
+        grid = pixels(event)
+        assert grid.shape == (8 * 6, 8 * 5)
+        np.testing.assert_array_equal(grid[6:12, 10:15], images[8 + 2, ..., 0])
+
+
+def test_fields_stand_beside_the_last_number_of_each_metric(found, finished_toy_run):
+    folder = Workdir(finished_toy_run)
+    fields, metrics = hyperparameters(found)
+    config = load_config(folder)
+    assert fields["method"] == "vanilla_gan"
+    assert {name: fields[name] for name in ("hidden_units", "ema_decay", "batch_size", "epochs", "seed")} == {
+        "hidden_units": 8, "ema_decay": 0.9, "batch_size": 20, "epochs": 3, "seed": 0
+    }  # fmt: skip
+    assert fields["prior"] == config.method.prior
+    assert "workdir" not in fields
+    last = tracking.read_rows(folder.metrics)[-1]
+    assert metrics == last.keys() - {"step"}
+    assert {name: found.Scalars(name)[-1].value for name in metrics} == pytest.approx({n: last[n] for n in metrics})
+
+
+def test_a_result_shows_pictures_and_the_fields_of_each_replica(toy_config, tmp_path):
+    folder, config = Workdir(tmp_path), with_run(toy_config, replicas=2)
+    rows = [f'{{"step": 3, "epoch": 1.0, "replica": {number}, "loss": 2.0}}\n' for number in (0, 1)]
+    write_atomically(folder.metrics, "".join(rows))
+    picture = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    Image.fromarray(picture).save(tmp_path / "classes.png")
+    tracking.log_result(folder, config, shown=[tmp_path / "classes.png"])
+    first, second = (read(folder.tensorboard / f"replica_{number}") for number in (0, 1))
+    assert [hyperparameters(each)[0]["seed"] for each in (first, second)] == [0, 1]
+    (event,) = first.Images("classes")
+    np.testing.assert_array_equal(pixels(event), picture)
+    assert event.step == 3
+    assert second.Tags()["images"] == []
+
+
+def test_a_finished_run_started_again_shows_nothing_twice(start, finished, undrawn):
+    before = sorted(finished.tensorboard.iterdir())
+    assert len(before) == 2  # curves with samples, and the result
+    assert start() == 0
+    assert sorted(finished.tensorboard.iterdir()) == before
+
+
+def test_files_of_events_made_at_once_do_not_replace_each_other(tmp_path):
+    for number in range(5):
+        events = Events(tmp_path, step=0)
+        events.add({"loss": float(number)}, step=number)
+        events.close()
+    assert [event.value for event in read(tmp_path).Scalars("loss")] == [0.0, 1.0, 2.0, 3.0, 4.0]
