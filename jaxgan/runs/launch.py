@@ -25,7 +25,7 @@ from jaxgan.runs.load import load_run
 from jaxgan.runs.task import Task, described, digests_of, held_out_images, prepare
 from jaxgan.runs.train import Diverged, Progress, train
 from jaxgan.runtime import distributed, targets
-from jaxgan.runtime.devices import enable_compilation_cache, mapped_axis
+from jaxgan.runtime.devices import device_groups, enable_compilation_cache, mapped_axis
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import VISUALIZE_STREAM, stream_key, to_unit_range
 from jaxgan.runtime.replicas import entry
@@ -247,8 +247,11 @@ def describe(task: Task, *, console: Console) -> None:
 def _estimate(task: Task, name: str) -> targets.Estimate:
     """What the run would take on TPUs that are not here."""
     config, dataset, target = task.config, task.dataset, targets.parse_target(name)
-    if (size := config.run.batch_size) % (target.count * config.run.accumulate):
-        raise UserError(f"--batch-size: {size} is not allowed, {name} divides it into {target.count} parts")
+    runs = len(task.replicas.seeds) if task.replicas else 1
+    sharing = target.count // device_groups(target.count, replicas=runs)
+    if (size := config.run.batch_size) % (sharing * config.run.accumulate):
+        raise UserError(f"--batch-size: {size} is not allowed, {name} divides it into {sharing} parts")
     on = targets.devices(target)
-    method = task.build({}, mapped_axis(on))
-    return targets.estimate(method, target, on, images=(dataset.size, *dataset.image_shape), batch_size=size)
+    method = task.build(task.replicas.values(0) if task.replicas else {}, mapped_axis(on[:sharing]))
+    shape = (dataset.size, *dataset.image_shape)
+    return targets.estimate(method, target, on, images=shape, batch_size=size, replicas=runs)

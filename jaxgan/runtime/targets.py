@@ -16,8 +16,9 @@ from jax.stages import Lowered
 
 from jaxgan.errors import UserError, unknown_choice
 from jaxgan.methods import Method
-from jaxgan.runtime.devices import Device, replicated
+from jaxgan.runtime.devices import Device, Sharding, replicated
 from jaxgan.runtime.program import Carry, Inputs, compile_program
+from jaxgan.runtime.replicas import Replicas, compile_replicas
 
 
 @dataclass(frozen=True)
@@ -121,33 +122,43 @@ def lower_training(
     images: tuple[int, int, int, int],
     batch_size: int,
     parallel: str = "auto",
+    replicas: int = 1,
 ) -> tuple[Lowered, Carry]:
     """Traces the function that trains for devices that need not be there.
 
     Args:
-      method: what is trained, built for these devices.
+      method: what is trained, built for the devices that share a batch.
       devices: where it would run.
       images: shape of the data.
-      batch_size: images per step, over all devices.
+      batch_size: images per step, over all devices that share a batch.
       parallel: the front end for several devices.
+      replicas: how many runs train together; see :func:`jaxgan.runtime.devices.device_groups`.
 
     Returns:
-      The function, ready to compile, and its first argument as shapes.
+      The function, ready to compile, and its first argument as shapes, as one device holds it.
     """
-    everywhere = replicated(devices)
-    program = compile_program(method, devices, image_shape=images[1:], batch_size=batch_size, parallel=parallel)
+    everywhere, shape = replicated(devices), images[1:]
+    if replicas == 1:
+        program = compile_program(method, devices, image_shape=shape, batch_size=batch_size, parallel=parallel)
+        place, each = everywhere, ()
+    else:
+        runs = Replicas(lambda values: method, range(replicas))
+        program = compile_replicas(runs, devices, image_shape=shape, batch_size=batch_size)
+        place, each = runs.sharding(devices), (replicas,)
 
-    def abstract(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=everywhere)
+    def abstract(shape: tuple[int, ...], dtype: Any, sharding: Sharding = everywhere) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-    seed, indices = abstract((), jnp.uint32), abstract(images[:1], jnp.int32)
-    carry = jax.tree.map(lambda x: abstract(x.shape, x.dtype), jax.eval_shape(program.init, seed))
-    inputs: Any = Inputs._make((abstract(images, jnp.uint8), indices, indices, seed, abstract((), jnp.int32)))
+    seed, order = abstract(each, jnp.uint32, place), abstract((*each, images[0]), jnp.int32, place)
+    carry = jax.tree.map(lambda x: abstract(x.shape, x.dtype, place), jax.eval_shape(program.init, seed))
+    data = abstract(images, jnp.uint8), abstract(images[:1], jnp.int32)
+    inputs: Any = Inputs._make((*data, order, seed, abstract((), jnp.int32)))
     arguments: Any = (carry, inputs)
     function: Any = program.train_steps
-    if isinstance(function, functools.partial):  # pmap's, which has an argument already
+    if isinstance(function, functools.partial):  # pmap's or that of replicas, which has an argument already
         function, arguments = function.func, (*function.args, *arguments)
-    return function.lower(*arguments), carry
+    held = jax.tree.map(lambda x: jax.ShapeDtypeStruct(place.shard_shape(x.shape), x.dtype), carry)
+    return function.lower(*arguments), held
 
 
 def least_bytes(carry: Carry, batch_bytes: int) -> int:
@@ -174,24 +185,31 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    method: Method, target: Target, on: Sequence[Device], *, images: tuple[int, int, int, int], batch_size: int
+    method: Method,
+    target: Target,
+    on: Sequence[Device],
+    *,
+    images: tuple[int, int, int, int],
+    batch_size: int,
+    replicas: int = 1,
 ) -> Estimate:
     """Compiles the function that trains for a target, and says what it takes there.
 
     Args:
-      method: what is trained, built for the devices of the target.
+      method: what is trained, built for the devices that share a batch.
       target: the target.
       on: its devices.
       images: shape of the data.
-      batch_size: images per step, over all devices.
+      batch_size: images per step, over all devices that share a batch.
+      replicas: how many runs train together.
 
     Returns:
-      The estimate.
+      The estimate, of all runs that a device trains.
 
     Raises:
       UserError: if the program does not fit into the memory of the target.
     """
-    lowered, carry = lower_training(method, on, images=images, batch_size=batch_size)
+    lowered, carry = lower_training(method, on, images=images, batch_size=batch_size, replicas=replicas)
     stored = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", False)  # what is compiled for a topology cannot be stored
     try:
@@ -205,7 +223,7 @@ def estimate(
         jax.config.update("jax_enable_compilation_cache", stored)
     memory: Any = compiled.memory_analysis()
     operations = compiled.cost_analysis()["flops"]  # pyright: ignore[reportOptionalSubscript]
-    moved = least_bytes(carry, math.prod(images[1:]) * batch_size // target.count)
+    moved = least_bytes(carry, math.prod(images[1:]) * batch_size * replicas // target.count)
     return Estimate(
         target,
         memory.argument_size_in_bytes,

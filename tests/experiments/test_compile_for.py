@@ -26,6 +26,7 @@ SHAPES = "v5e takes chips in a shape, such as v5e:2x2"
         (["--target", "v5e:2x2x2"], f"{SHAPES}"),
         (["--target", "v4:2x2"], "--target: 'v4:2x2' is not known, v4 takes chips in a shape, such as v4:2x2x1"),
         (["--recipes", "dcgna"], "did you mean 'dcgan'?"),
+        (["--replicas", "1"], "--replicas: 1 is not allowed, it must be at least 2"),
         (["--effort", "2"], "--effort: 2.0 is not allowed, it must be between -1 and 1"),
     ],
 )

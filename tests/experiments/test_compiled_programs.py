@@ -146,3 +146,30 @@ def test_an_exchange_on_the_cores_beside_counts_where_it_is_called():
     called = TPU_TEXT.replace("  %sum.1 = ", halves + "  %sum.1 = ").replace("%body (", beside + "%body (")
     program = hlo.parse(called)
     assert [c.bytes for c in program.collectives(program.body)] == [516, 512]
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ("{{0,1},{2,3}}", ((0, 1), (2, 3))),
+        ("[2,2]<=[4]", ((0, 1), (2, 3))),
+        ("[2,2]<=[2,2]T(1,0)", ((0, 2), (1, 3))),
+        ("{}", ()),
+    ],
+)
+def test_the_groups_of_an_exchange_are_read(groups, expected):
+    program = hlo.parse(TPU_TEXT.replace("replica_groups={{0,1,2,3}}", f"replica_groups={groups}"))
+    (sums,) = program.collectives(program.body)
+    assert sums.groups == expected
+
+
+@pytest.mark.slow
+def test_replicas_sum_gradients_over_the_devices_of_a_group_alone():
+    config = Config(method=SMALL["vanilla_gan"], run=Run(batch_size=BATCH))
+    lowered, carry = compilation.lower(config, jax.devices()[:4], parallel="shard_map", images=IMAGES, replicas=2)
+    text = lowered.compile().as_text()
+    find = functools.partial(compilation.unexpected_collectives, carry=carry, chips=2, groups=2)
+    assert find(hlo.parse(text)) == []
+    crossed = text.replace("replica_groups={{0,1},{2,3}}", "replica_groups={{0,2},{1,3}}")
+    assert all("is among the chips ((0, 2), (1, 3))" in line for line in find(hlo.parse(crossed)))
+    assert find(hlo.parse(crossed))

@@ -1,5 +1,7 @@
 """Adam against optax's and its formula, gradients averaged over devices, and the step that minimizes."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from jaxgan.methods import Batch
 from jaxgan.methods.method import Network
-from jaxgan.methods.optimization import adam, initialize, minimize, value_and_mean_grad
+from jaxgan.methods.optimization import adam, initialize, joined_mean, minimize, value_and_mean_grad
 from jaxgan.nn.mlp import Encoder
 
 SIZES = {"b1": 0.9, "b2": 0.999}, {"b1": 0.5, "b2": 0.9}, {"b1": 0.0, "b2": 0.99}
@@ -89,6 +91,20 @@ def test_shard_map_sums_gradients_of_parameters_not_marked_as_varying():
     exact = jax.grad(loss, has_aux=True)(WEIGHTS, ROWS)[0]
     np.testing.assert_allclose(over_devices(gradient, "shard_map"), 2 * exact, rtol=1e-5)
     np.testing.assert_allclose(over_devices(gradient, "pmap"), exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mean", [joined_mean, jax.lax.pmean])
+def test_a_joined_mean_is_one_exchange_of_one_array(mean):
+    def means(params, rows):
+        return mean({"sum": params + rows.sum(0), "rows": rows, "number": rows[0, 0]}, "data")
+
+    mesh = Mesh(np.array(jax.devices()[:2]), ("data",), axis_types=(AxisType.Auto,))
+    program = jax.jit(jax.shard_map(means, mesh=mesh, in_specs=(P(), P("data")), out_specs=P()))
+    (exchange,) = re.findall(r" all-reduce\((.*?)\)", program.lower(WEIGHTS, ROWS).compile().as_text())
+    assert exchange.count("%") == (1 if mean is joined_mean else 3)
+    halves = ROWS.reshape(2, 4, 3)
+    expected = {"sum": WEIGHTS + halves.sum(1).mean(0), "rows": halves.mean(0), "number": halves[:, 0, 0].mean()}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), program(WEIGHTS, ROWS), expected)
 
 
 def test_a_minimizing_step_descends_and_averages_the_parameters():

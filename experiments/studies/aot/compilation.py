@@ -14,7 +14,7 @@ from studies.aot import hlo
 from jaxgan import methods
 from jaxgan.config import Config
 from jaxgan.methods import NetworkState
-from jaxgan.runtime.devices import mapped_axis
+from jaxgan.runtime.devices import device_groups, mapped_axis
 from jaxgan.runtime.program import Carry
 from jaxgan.runtime.targets import Target, least_bytes, lower_training
 
@@ -29,6 +29,7 @@ def lower(
     parallel: str,
     images: tuple[int, int, int, int] = MNIST,
     optimizer: optax.GradientTransformation | None = None,
+    replicas: int = 1,
 ) -> tuple[Lowered, Carry]:
     """Traces the `train_steps` of a recipe for devices that need not be there.
 
@@ -38,12 +39,15 @@ def lower(
       parallel: the front end for several devices.
       images: shape of the data.
       optimizer: replaces the optimizers of the recipe.
+      replicas: how many runs train together.
 
     Returns:
-      The function, ready to compile, and its first argument as shapes.
+      The function, ready to compile, and its first argument as shapes, as one device holds it.
     """
-    method = methods.build(config.method, image_shape=images[1:], axis_name=mapped_axis(devices), optimizer=optimizer)
-    return lower_training(method, devices, images=images, batch_size=config.run.batch_size, parallel=parallel)
+    axis_name = mapped_axis(devices[: len(devices) // device_groups(len(devices), replicas=replicas)])
+    method = methods.build(config.method, image_shape=images[1:], axis_name=axis_name, optimizer=optimizer)
+    how = {"images": images, "batch_size": config.run.batch_size, "parallel": parallel}
+    return lower_training(method, devices, **how, replicas=replicas)
 
 
 def fitted(config: Config, target: Target) -> Config:
@@ -52,7 +56,7 @@ def fitted(config: Config, target: Target) -> Config:
 
 
 def compile_recipe(
-    config: Config, target: Target, devices: Sequence[jax.Device], *, parallel: str, effort: float
+    config: Config, target: Target, devices: Sequence[jax.Device], *, parallel: str, effort: float, replicas: int = 1
 ) -> dict[str, Any]:
     """Compiles a recipe for a target and reads the program.
 
@@ -62,24 +66,27 @@ def compile_recipe(
       devices: their description for JAX.
       parallel: the front end; jit takes one chip.
       effort: the compiler's effort for fast programs: 0 its default, -1 its least.
+      replicas: how many runs train together: devices share them first, and the devices of a group each batch.
 
     Returns:
       What was found in the program, for one step and one device.
     """
-    lowered, carry = lower(config, devices, parallel=parallel)
+    lowered, carry = lower(config, devices, parallel=parallel, replicas=replicas)
+    groups = device_groups(target.count, replicas=replicas)
+    images = config.run.batch_size * replicas // target.count
     compiled = lowered.compile({"exec_time_optimization_effort": effort})
     program, memory, flops = (
         hlo.parse(compiled.as_text()),
         compiled.memory_analysis(),
         compiled.cost_analysis()["flops"],
     )
-    moved = least_bytes(carry, math.prod(MNIST[1:]) * config.run.batch_size // target.count)
+    moved = least_bytes(carry, math.prod(MNIST[1:]) * images)
     step, products = program.collectives(program.body), program.products()
     return {
         "target": target.name,
         "hosts": len({device.process_index for device in devices}),
-        "parallel": parallel,
-        "batch_per_device": config.run.batch_size // target.count,
+        "parallel": parallel if replicas == 1 else f"{replicas} replicas on {groups} x {target.count // groups}",
+        "batch_per_device": images,
         "flops": flops,
         "least_bytes": moved,
         "least_seconds": target.least_seconds(operations=flops, bytes_moved=moved),
@@ -94,7 +101,7 @@ def compile_recipe(
         "products_taken_apart": len(products.taken_apart),
         "deviations": [
             *undonated(program, carry),
-            *unexpected_collectives(program, carry, chips=target.count),
+            *unexpected_collectives(program, carry, chips=target.count // groups, groups=groups),
             *outside_of_matrix_unit(products),
             *(f"{name} writes an array as large as the data" for name in program.whole_copies(math.prod(MNIST))),
         ],
@@ -137,17 +144,18 @@ def outside_of_matrix_unit(products: hlo.Products) -> list[str]:
     return [f"{name} is outside of the matrix unit" for name in [*products.elsewhere, *convolutions]]
 
 
-def unexpected_collectives(program: hlo.Program, carry: Carry, *, chips: int) -> list[str]:
+def unexpected_collectives(program: hlo.Program, carry: Carry, *, chips: int, groups: int = 1) -> list[str]:
     """Compares what chips exchange with what data parallelism needs.
 
-    In a step each array of gradients is summed over the chips exactly once. Beside it only batch statistics and scalars
-    (metrics) are summed, and nothing else is exchanged. The compiler may merge sums into one instruction, so arrays are
-    counted by their sizes, not instructions.
+    In a step each array of gradients is summed exactly once over the chips that share a batch. Beside it only batch
+    statistics and scalars (metrics) are summed, and nothing else is exchanged. The compiler may merge sums into one
+    instruction, so arrays are counted by their sizes, not instructions.
 
     Args:
       program: a compiled program.
       carry: its first argument, as shapes.
-      chips: how many share a step.
+      chips: how many share a batch.
+      groups: how many such groups there are, each with replicas of its own.
 
     Returns:
       One line for each difference.
@@ -158,8 +166,13 @@ def unexpected_collectives(program: hlo.Program, carry: Carry, *, chips: int) ->
         unexpected.append(f"{outside} collectives lie outside of the loop over steps")
     if chips == 1:
         return unexpected + [f"an {c.kind} on a single chip" for c in step]
+    together = [tuple(range(first, first + chips)) for first in range(0, chips * groups, chips)]
+    unexpected += [
+        f"an {c.kind} is among the chips {c.groups}" for c in step if sorted(c.groups or together) != together
+    ]
     found, wanted = hlo.reduced_sizes(step), gradient_sizes(carry)
-    statistics = {x.size for network in networks(carry) for x in jax.tree.leaves(network.batch_stats)} | {1}
+    statistics = {x.size for network in networks(carry) for x in jax.tree.leaves(network.batch_stats)}
+    statistics |= {x.size for x in jax.tree.leaves(carry.metric_sums)}
     unexpected += [f"no gradient of {size} elements is summed, {n} too few" for size, n in (wanted - found).items()]
     unexpected += [
         f"{n} arrays of {size} elements are summed that are neither gradients nor statistics of a batch"

@@ -3,6 +3,7 @@
 Run:       python -m pip install -e '.[tpu-aot]'
            python experiments/studies/aot/compile_for.py                            (v5e: one chip, 16 on four hosts)
            python experiments/studies/aot/compile_for.py --target v6e:2x2 tpu7x:2x2x1   (also v5p and v4, as 2x2x1)
+           python experiments/studies/aot/compile_for.py --target v5e:8x8 --replicas 64 8 --recipes vanilla_gan dcgan
 Time:      10 min on two CPU cores, 21 programs; half of that with --effort -1
 Expect:    no deviations in any program
 Read:      jaxgan/runtime/program.py, jaxgan/runtime/devices.py
@@ -52,7 +53,8 @@ of arithmetic over the chip's peak in bfloat16 and of the least bytes over the b
 Properties that each program should have; deviations list what it has not:
 
 - The state is written over the argument that it came in ("state aliased" counts its arrays).
-- A step sums each gradient over the chips once. Beside gradients it sums batch statistics and metrics, nothing else.
+- A step sums each gradient once over the chips that share a batch. Beside gradients it sums batch statistics and
+  metrics, nothing else. Chips with other replicas exchange nothing.
 - Every convolution is on the matrix unit. "Products" counts them, in brackets those with a vector: they become sums.
 - No step copies the data, and the program fits into memory. Most of its arguments are the 47 MB of MNIST, padded."""
 
@@ -63,6 +65,7 @@ class Options:
 
     target: tuple[str, ...] = ("v5e:1x1", "v5e:4x4")  # chips in a shape: v4, v5e, v5p, v6e or tpu7x
     recipes: tuple[str, ...] = DEFAULT  # which to compile; digit_classifier, too
+    replicas: tuple[int, ...] = ()  # compile so many runs that train together, in the place of single ones
     effort: float = 0.0  # of the TPU compiler for fast programs: 0 as in training, -1 its least
     out: Path = Path("runs/compile_for")  # folder for the table and the numbers
 
@@ -70,6 +73,8 @@ class Options:
 def study(options: Options) -> Path:
     """Compiles everything, and writes the report anew after each program."""
     check("--recipes", options.recipes, RECIPES)
+    if wrong := [count for count in options.replicas if count < 2]:
+        raise UserError(f"--replicas: {wrong[0]} is not allowed, it must be at least 2")
     if not -1 <= options.effort <= 1:
         raise UserError(f"--effort: {options.effort} is not allowed, it must be between -1 and 1")
     parsed = [targets.parse_target(text) for text in options.target]
@@ -84,9 +89,11 @@ def study(options: Options) -> Path:
         results["too_large"][target.name] = complaint
         for name in options.recipes:
             config = compilation.fitted(RECIPES[name], target)
-            for parallel in FRONT_ENDS if target.count > 1 else ("jit",):
-                print(f"{name} for {target.name}, {parallel} ...", flush=True)
-                row = compilation.compile_recipe(config, target, devices, parallel=parallel, effort=options.effort)
+            ways = [(parallel, 1) for parallel in (FRONT_ENDS if target.count > 1 else ("jit",))]
+            for parallel, count in [("shard_map", count) for count in options.replicas] or ways:
+                print(f"{name} for {target.name}, {parallel}, {count} at once ...", flush=True)
+                how = {"parallel": parallel, "effort": options.effort, "replicas": count}
+                row = compilation.compile_recipe(config, target, devices, **how)
                 results["programs"].append({"recipe": name, **row})
                 path.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
                 path.write_text(report(results), encoding="utf-8")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 PRODUCTS = ("convolution", "dot")
@@ -53,6 +55,7 @@ class Collective(NamedTuple):
 
     kind: str
     operands: tuple[Array, ...]
+    groups: tuple[tuple[int, ...], ...] = ()  # of chips, each among themselves; none: all chips
 
     @property
     def bytes(self) -> int:
@@ -105,6 +108,7 @@ class Program:
             Collective(
                 i.opcode.removesuffix("-start"),
                 tuple(array for name in i.operands for array in self.computations[scope][name].results),
+                _groups(i.attributes),
             )
             for outer, kernel in self.kernels(computation)
             for scope, i in [(outer, kernel), *self.inside(kernel)]
@@ -166,6 +170,17 @@ def parse(text: str) -> Program:
     alias = re.search(r"input_output_alias=\{(.*?)\}, entry_computation_layout", text.split("\n", 1)[0])
     outputs = re.findall(r"\{(\d*)\}: \(\d+,", alias[1]) if alias else []
     return Program(computations, entry, frozenset(int(o or 0) for o in outputs))
+
+
+def _groups(attributes: str) -> tuple[tuple[int, ...], ...]:
+    """Reads the groups of chips of an exchange, which stand in full or as a reshaped and transposed count."""
+    if listed := re.search(r"replica_groups=\{(\{.*?\})\}", attributes):
+        return tuple(tuple(map(int, group.split(","))) for group in re.findall(r"[\d,]*\d", listed[1]))
+    if counted := re.search(r"replica_groups=\[(\d+,\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", attributes):
+        shape, counts, order = (tuple(map(int, text.split(","))) if text else None for text in counted.groups())
+        chips = np.arange(math.prod(counts)).reshape(counts).transpose(order).reshape(shape)
+        return tuple(map(tuple, chips.tolist()))
+    return ()
 
 
 def reduced_sizes(found: Sequence[Collective]) -> Counter[int]:
