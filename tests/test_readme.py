@@ -29,7 +29,7 @@ SMALL_RUN |= {"input": "memory", "image_size": None, "profile": None, "evaluate_
 SMALL_RUN |= {"coordinator": None, "process_count": None, "process_index": None}  # one process
 SMALL_RUN |= {"dry_run": False, "target": None}
 # What starts a documented command: a script below experiments/, perhaps on another machine, or the jaxgan program.
-STARTS = r"(?:python \S*experiments/\S+\.py|\bjaxgan (?:evaluate|export|data|figures|runs|sample)\b)[^\"|;`]*"
+STARTS = rf"(?:python \S*experiments/\S+\.py|\bjaxgan (?:data|{'|'.join(cli.COMMANDS)})\b)[^\"|;`]*"
 
 
 class Command(NamedTuple):
