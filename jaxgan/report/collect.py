@@ -15,11 +15,11 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation import report as evaluations
 from jaxgan.methods import Method
 from jaxgan.report import sheets
-from jaxgan.report.plane import draw_plane
+from jaxgan.report.latents import draw_plane, draw_samples
 from jaxgan.report.sheets import Sheet
 from jaxgan.runs.checkpoints import latest_step
 from jaxgan.runs.console import Layer, layers
-from jaxgan.runs.load import LoadedRun, described, draw, load_run, named_as_a_folder, require_run
+from jaxgan.runs.load import described, load_run, named_as_a_folder, require_run
 from jaxgan.runs.task import training_images
 from jaxgan.runs.tracking import Row, going_replicas, read_rows, read_samples
 from jaxgan.runs.workdir import Workdir
@@ -100,16 +100,22 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
     if saved or generator:
         with noted(notes, "Nearest training images are left out"):
             training = _training_images(config, image_shape)
+    unit = "epoch"
     if run and generator and not saved:
-        saved = {run.step: draw(run, count=sheets.MOST_SAMPLES)[0]}
+        in_turn = np.arange(sheets.MOST_SAMPLES) % (generator.classes or 1)
+        saved, unit = {run.step: draw_samples(generator, in_turn)}, "step"
     by_class, plane = None, None
-    if run and generator:
-        shown = range(min(generator.classes, sheets.MOST_CLASSES))
-        if shown:
-            by_class = _by_class(run, shown, class_names, training)
+    if generator:
+        shown = np.arange(min(generator.classes, sheets.MOST_CLASSES))
+        named = [class_names[label] for label in shown]
+        if named:
+            columns = sheets.columns_of_rows(image_shape, rows=len(shown), runs=runs)
+            images = draw_samples(generator, np.tile(shown, columns)).reshape(columns, len(shown), *image_shape)
+            by_row = np.swapaxes(images, 0, 1).reshape(-1, *image_shape)
+            labels = np.repeat(named, columns)
+            (by_class,) = sheets.sheets({"": by_row}, columns=columns, labels=labels, training=training)
         side = sheets.side_of_plane(image_shape, sheets=len(shown) or 1, runs=runs)
-        named = [f"class {class_names[label]}" for label in shown] or [""]
-        drawn = dict(zip(named, draw_plane(generator, side=side, labels=shown), strict=True))
+        drawn = dict(zip(named or [""], draw_plane(generator, side=side, labels=shown), strict=True))
         plane = Plane(side, sheets.sheets(drawn, columns=side, labels=None, training=None))
     tables, versions = _evaluations(folder, notes)
     return Collected(
@@ -118,7 +124,7 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
         latest_step(workdir.checkpoints),
         rows,
         {name: layers(each, batch_size=config.run.batch_size) for name, each in method.networks.items()},
-        _frames(saved, method, class_names, training, runs=runs, unit="epoch" if workdir.samples.exists() else "step"),
+        _frames(saved, method, class_names, training, runs=runs, unit=unit),
         by_class,
         class_names,
         plane,
@@ -163,16 +169,6 @@ def _frames(
     labels = [class_names[i] for i in np.asarray(method.sampled_labels(count))] if method.sampled_labels else None
     named = {f"{unit} {number}": images for number, images in chosen.items()}
     return sheets.sheets(named, columns=int(count**0.5), labels=labels, training=training)
-
-
-def _by_class(run: LoadedRun, shown: range, class_names: Sequence[str], training: Dataset | None) -> Sheet:
-    """A row of samples for each class, whose columns have other latents."""
-    columns = max(2, min(10, sheets.BYTES // (len(shown) * run.image_shape[0] * run.image_shape[1] * 3)))
-    images, labels = draw(run, count=columns * len(shown), labels=shown)
-    order = np.arange(len(images)).reshape(columns, len(shown)).T.ravel()
-    assert labels is not None
-    named = [class_names[i] for i in labels[order]]
-    return sheets.sheets({"": images[order]}, columns=columns, labels=named, training=training)[0]
 
 
 def _figures(workdir: Workdir, other: set[str], notes: list[str], *, runs: int) -> dict[str, str]:

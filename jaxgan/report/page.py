@@ -1,5 +1,6 @@
 """A page about runs, in one file that asks no host for anything."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.devices import enable_compilation_cache
 
 MOST = 12  # runs on a page
+LARGEST = 10_000_000  # bytes of a page
 
 
 def write_report(folders: Sequence[Path], out: Path) -> list[str]:
@@ -29,15 +31,18 @@ def write_report(folders: Sequence[Path], out: Path) -> list[str]:
       What it does not show, and why, a line for each.
 
     Raises:
-      UserError: if one of the folders holds no run, or the file cannot be written.
+      UserError: if one of the folders holds no run, the page would be too large, or the file cannot be written.
     """
     if len(folders) > MOST:
         raise UserError(f"WORKDIR: {len(folders)} runs are not allowed, a page has room for {MOST}")
     names = names_of(folders)
     enable_compilation_cache()
     runs = [collect(folder, name=name, runs=len(folders)) for folder, name in zip(folders, names, strict=True)]
+    text = render(runs)
+    if len(text.encode()) > LARGEST:
+        raise UserError(f"WORKDIR: a page of {len(folders)} runs with such large images is not allowed, give fewer")
     with writing("--out", out):
-        write_atomically(out, render(runs))
+        write_atomically(out, text)
     return [f"{run.name}: {note}" for run in runs for note in run.notes]
 
 
@@ -79,11 +84,16 @@ def render(runs: Sequence[Collected]) -> str:
 
 
 def _panels(runs: Sequence[Collected]) -> list[tuple[Panel, Sequence[Row]]]:
-    """A panel for each unit of one run; for each metric of several."""
-    if len(runs) == 1:
-        return [(panel, runs[0].rows) for panel in figures.panels_of(runs[0].rows)]
-    names = dict.fromkeys(name for run in runs for name in figures.metrics_of(run.rows))
-    return figures.compared_panels({run.name: run.rows for run in runs}, names=list(names))
+    """A panel for each metric that several runs have, then one for each unit of the others."""
+    times = Counter(name for run in runs for name in figures.metrics_of(run.rows))
+    shared = [name for name, count in times.items() if count > 1]
+    panels = figures.compared_panels({run.name: run.rows for run in runs}, names=shared)
+    for run in runs:
+        rows = [{name: value for name, value in row.items() if name not in shared} for row in run.rows]
+        for panel in figures.panels_of(rows):
+            named = f"{panel.title}\n{figures.legend(run.name)}" if len(runs) > 1 else panel.title
+            panels.append((panel._replace(title=named), rows))
+    return panels
 
 
 def _curve(number: int, panel: Panel, rows: Sequence[Row]) -> dict[str, Any]:

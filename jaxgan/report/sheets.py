@@ -14,8 +14,9 @@ from jaxgan.data import Dataset
 from jaxgan.evaluation import prdc
 from jaxgan.figures import tile
 
-BYTES = 1_500_000  # of pixels, for each part of a page; all runs share it
-MOST_FRAMES, MOST_SAMPLES, MOST_SIDE, MOST_CLASSES = 24, 64, 21, 10
+BYTES = 1_250_000  # of images, for each of five parts of a page; all runs share it
+MOST_FRAMES, MOST_SAMPLES, MOST_SIDE, MOST_CLASSES, MOST_COLUMNS = 24, 64, 21, 10, 10
+MOST_DRAWN = 1000  # images of a plane, which some methods draw slowly
 
 Images = UInt8[np.ndarray, "count height width channels"]
 
@@ -46,7 +47,7 @@ def sheets(
     images: Mapping[str, Images],
     *,
     columns: int,
-    labels: Sequence[object] | None,
+    labels: Sequence[object] | np.ndarray | None,
     training: Dataset | None,
 ) -> list[Sheet]:
     """Lays out images of the same latents, and finds the training image nearest to each.
@@ -103,7 +104,7 @@ def choose_frames(frames: Mapping[int, Images], *, runs: int) -> dict[int, Image
     Returns:
       The first and the last epoch, and others between; a square of samples of each.
     """
-    room = BYTES // (runs * next(iter(frames.values()))[0].size)  # for images
+    room = BYTES // (runs * next(iter(frames.values()))[0].size)  # for images, each beside its nearest
     chosen = sorted(frames)
     most = max(2, min(MOST_FRAMES, room // 4))
     if len(chosen) > most:
@@ -114,5 +115,11 @@ def choose_frames(frames: Mapping[int, Images], *, runs: int) -> dict[int, Image
 
 
 def side_of_plane(image_shape: tuple[int, int, int], *, sheets: int, runs: int) -> int:
-    """How many images along each side of a plane a page has room for."""
-    return max(3, min(MOST_SIDE, math.isqrt(BYTES // (runs * sheets * math.prod(image_shape)))))
+    """How many images along each side of a plane a page has room for, on each of some sheets."""
+    room = min(MOST_DRAWN, BYTES // (runs * math.prod(image_shape)))
+    return max(2, min(MOST_SIDE, math.isqrt(room // sheets)))
+
+
+def columns_of_rows(image_shape: tuple[int, int, int], *, rows: int, runs: int) -> int:
+    """How many images in each of some rows a page has room for."""
+    return max(1, min(MOST_COLUMNS, BYTES // (2 * runs * rows * math.prod(image_shape))))

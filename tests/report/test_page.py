@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,13 +14,14 @@ import pytest
 from PIL import Image
 
 from jaxgan import cli, data
+from jaxgan.errors import UserError
 from jaxgan.figures import tile
 from jaxgan.methods import METHODS
 from jaxgan.methods.method import Generator
 from jaxgan.nn import noise
 from jaxgan.report import sheets
-from jaxgan.report.page import write_report
-from jaxgan.report.plane import draw_plane
+from jaxgan.report.latents import draw_plane, draw_samples
+from jaxgan.report.page import _panels, write_report
 from tests.report.conftest import EPOCHS, ROWS, SHAPE, make_run
 from tests.test_every_method import tiny
 
@@ -188,6 +190,22 @@ def test_a_method_without_images_has_a_page_of_what_it_has(tmp_path, own_data, c
     assert "evaluation.json is damaged (it is no evaluation (KeyError('metrics')))." in page.words
 
 
+def test_runs_share_a_panel_for_each_metric_that_both_have(runs):
+    same, other = ({**ROWS[0], name: 2.0} for name in ("loss", "accuracy"))
+    collected = [SimpleNamespace(name=name, rows=[row]) for name, row in (("a$", same), ("b", other))]
+    titles = [panel.title for panel, _ in _panels(collected)]
+    shared = ["Losses\ngenerator", "Losses\ndiscriminator", "Discriminator probabilities\n$D(x)$, real"]
+    assert titles == [*shared, "Loss\na\\$", "Accuracy\nb"]
+    assert [panel.title for panel, _ in _panels(collected[1:])][-1] == "Accuracy"
+
+
+def test_a_page_that_would_be_too_large_is_refused(runs, tmp_path, own_data, monkeypatch):
+    monkeypatch.setattr("jaxgan.report.page.LARGEST", 1000)
+    with pytest.raises(UserError, match="WORKDIR: a page of 1 runs with such large images is not allowed"):
+        write_report([runs / "second"], tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", METHODS)
 def test_every_method_s_run_has_a_page(kind, tmp_path, own_data):
@@ -203,12 +221,15 @@ def test_every_method_s_run_has_a_page(kind, tmp_path, own_data):
 
 def test_a_plane_has_four_samples_in_its_corners_and_means_between():
     generator = Generator("some", 2, noise.PRIORS["uniform"], 1.0, 10, lambda z, label: _as_image(z, label))
-    drawn = draw_plane(generator, side=5, labels=[3, 7]).astype(float)
+    drawn = draw_plane(generator, side=5, labels=np.array([3, 7])).astype(float)
     first, last = drawn
     bits = noise.random_bits(_key(), jnp.arange(4), count=2)
     corners = np.asarray(noise.uniform(bits))
     np.testing.assert_allclose(first[[0, 4, 20, 24], 0, :2, 0], (corners + 1) * 127.5, atol=1)
     np.testing.assert_allclose(first[12, 0, :2, 0], (corners.mean(axis=0) + 1) * 127.5, atol=1)
+    samples = draw_samples(generator, np.array([3, 7, 3, 7]))
+    np.testing.assert_array_equal(samples[[0, 2]], first[[0, 20]])
+    np.testing.assert_array_equal(samples[[1, 3]], last[[4, 24]])
     np.testing.assert_allclose(first[1, 0, :2, 0], ((0.75 * corners[0] + 0.25 * corners[1]) + 1) * 127.5, atol=1)
     assert np.all(first[:, 0, 2] == first[0, 0, 2])
     assert np.all(last[:, 0, 2] > first[:, 0, 2])
@@ -229,10 +250,11 @@ def test_frames_fit_the_page_with_the_first_and_the_last():
     frames = {epoch: np.zeros((256, 28, 28, 1), np.uint8) for epoch in range(1, 101)}
     chosen = sheets.choose_frames(frames, runs=1)
     assert (min(chosen), max(chosen), len(chosen), len(chosen[1])) == (1, 100, 24, 64)
-    chosen = sheets.choose_frames({epoch: np.zeros((256, 128, 128, 3), np.uint8) for epoch in range(1, 101)}, runs=3)
+    chosen = sheets.choose_frames({epoch: np.zeros((256, 64, 64, 3), np.uint8) for epoch in range(1, 101)}, runs=3)
     assert sum(images.size for images in chosen.values()) <= sheets.BYTES / 3
     assert {1, 100} <= set(chosen)
-    assert sheets.side_of_plane((28, 28, 1), sheets=10, runs=1) ** 2 * 7840 <= sheets.BYTES
+    assert sheets.side_of_plane((28, 28, 1), sheets=10, runs=2) ** 2 * 7840 <= sheets.BYTES / 2
+    assert sheets.columns_of_rows((28, 28, 1), rows=10, runs=9) * 7840 <= sheets.BYTES / 18
 
 
 @pytest.mark.parametrize(
