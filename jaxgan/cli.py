@@ -1,7 +1,8 @@
-"""The ``jaxgan`` command: data sets, training, samples, evaluation, export.
+"""The ``jaxgan`` command: data sets, training, views of runs, samples, evaluation, export.
 
 A command is a function: its annotations are the flags and its docstring is the help. To add one, write it and name it
-in ``COMMANDS``. Those of data sets are in :mod:`jaxgan.data_commands`.
+in ``COMMANDS``. Those of data sets are in :mod:`jaxgan.data_commands`, those to look at runs in
+:mod:`jaxgan.view_commands`.
 """
 
 import inspect
@@ -13,11 +14,11 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from jaxgan.data_commands import DATA_COMMANDS, Folder
 from jaxgan.errors import UserError, one_line_errors, parse, writing
 from jaxgan.train_command import train, train_recipe
+from jaxgan.view_commands import VIEW_COMMANDS
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -212,36 +213,6 @@ def sample(
         print(path)
 
 
-def draw_figures(
-    workdir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")],
-) -> None:
-    """Draw the figures of a run again, from its metrics, its samples and its newest checkpoint.
-
-    Args:
-        workdir: The run's folder.
-    """
-    # JAX is slow to import, and the data commands do not need it.
-    from jaxgan.runs.launch import redraw
-
-    for path in redraw(workdir):
-        print(path)
-
-
-def list_runs(
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs"),
-) -> None:
-    """List the runs in a folder: method, data, progress, size on disk, last metric, and whether they can go on.
-
-    Args:
-        folder: Where the runs are, however deep.
-    """
-    # JAX is slow to import, and the data commands do not need it.
-    from jaxgan.runs import overview
-
-    found = overview.find_runs(folder)
-    Console().print(overview.table(found, root=folder) if found else f"There is no run in {escape(str(folder))}.")
-
-
 def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional, tyro.conf.arg(metavar="SHELL")],
 ) -> None:
@@ -258,9 +229,8 @@ def completion(
 
 COMMANDS = {
     "train": train,
-    "runs": list_runs,
+    **VIEW_COMMANDS,
     "sample": sample,
-    "figures": draw_figures,
     "evaluate": evaluate,
     "export": export_run,
     "completion": completion,

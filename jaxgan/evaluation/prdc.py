@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 Features = Float[np.ndarray, "n features"]
 Distances = Float[np.ndarray, "rows m"]
@@ -121,6 +121,13 @@ def nearest_distances(
     Returns:
       A distance per image.
     """
+    return nearest(images, among)[1]
+
+
+def nearest(
+    images: UInt8[np.ndarray, "n height width channels"], among: UInt8[np.ndarray, "m height width channels"]
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Finds the nearest of other images, and its distance; see :func:`nearest_distances`."""
     x = images.reshape(len(images), -1).astype(np.float32)
     best, found = np.full(len(x), np.inf, np.float32), np.zeros(len(x), int)
     size = max(1, AT_ONCE // max(len(x), x.shape[1]))
@@ -128,9 +135,9 @@ def nearest_distances(
         y = among[start : start + size].reshape(-1, x.shape[1]).astype(np.float32)
         beyond = (-2 * x) @ y.T  # without the square of x, which is the same for all
         beyond += np.sum(np.square(y), axis=1)
-        nearest = np.argmin(beyond, axis=1)
-        value = beyond[np.arange(len(x)), nearest]
+        index = np.argmin(beyond, axis=1)
+        value = beyond[np.arange(len(x)), index]
         closer = value < best
-        best, found = np.where(closer, value, best), np.where(closer, start + nearest, found)
+        best, found = np.where(closer, value, best), np.where(closer, start + index, found)
     difference = images.astype(np.int64) - among[found]
-    return np.sqrt(np.sum(np.square(difference).reshape(len(x), -1), axis=1)) / 255
+    return found, np.sqrt(np.sum(np.square(difference).reshape(len(x), -1), axis=1)) / 255

@@ -69,6 +69,26 @@ class Evaluation:
         return json.dumps(tree, indent=2) + "\n"
 
 
+def from_json(text: str) -> Evaluation:
+    """Reads an evaluation back from JSON.
+
+    Args:
+      text: what :meth:`Evaluation.to_json` wrote.
+
+    Returns:
+      The evaluation.
+
+    Raises:
+      ValueError: if the text is no such JSON.
+    """
+    try:
+        tree = json.loads(text)
+        tree["metrics"] = {name: Number(**number) for name, number in tree["metrics"].items()}
+        return Evaluation(**tree | {"protocol": Protocol(**tree["protocol"])})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no evaluation ({error!r})") from error
+
+
 def table(evaluation: Evaluation) -> Table:
     """Makes a table of an evaluation.
 

@@ -1,11 +1,21 @@
 """Every picture of the package: functions from arrays to Matplotlib figures, in one look."""
 
 from jaxgan.figures import backend  # noqa: F401 (before all that import matplotlib)
-from jaxgan.figures.curves import PANELS, Panel, training_curves
+from jaxgan.figures.comparison import comparison
+from jaxgan.figures.curves import (
+    PANELS,
+    Panel,
+    compared_panels,
+    legend,
+    metrics_of,
+    panels_of,
+    single_panel,
+    training_curves,
+)
 from jaxgan.figures.images import class_samples, progression, sample_grid, sample_rows, tile
 from jaxgan.figures.maps import heat_maps, latent_plane, number_maps
 from jaxgan.figures.progress import progress
-from jaxgan.figures.style import DPI, STYLE, WIDTH, save
+from jaxgan.figures.style import DPI, STYLE, WIDTH, save, to_svg
 
 __all__ = [
     "DPI",
@@ -14,14 +24,21 @@ __all__ = [
     "WIDTH",
     "Panel",
     "class_samples",
+    "compared_panels",
+    "comparison",
     "heat_maps",
     "latent_plane",
+    "legend",
+    "metrics_of",
     "number_maps",
+    "panels_of",
     "progress",
     "progression",
     "sample_grid",
     "sample_rows",
     "save",
+    "single_panel",
     "tile",
+    "to_svg",
     "training_curves",
 ]

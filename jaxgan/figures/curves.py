@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from jaxgan.figures.style import STYLE, WIDTH
+from jaxgan.terminal import encodable
 
 
 class Panel(NamedTuple):
@@ -90,11 +91,13 @@ PANELS = (
 )
 
 
+Rows = Sequence[Mapping[str, Any]]  # of metrics, with the finished epochs as ``epoch``
+
 AXES = {"step", "epoch", "replica", "diverged"}  # the horizontal axes, and what says whose a row is
 PANELS_PER_LINE = 3
 
 
-def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+def training_curves(rows: Rows, *, title: str) -> Figure:
     """Draws the metrics of a run over its epochs, with a panel for each unit.
 
     Of several replicas it draws the mean, in a band from the smallest to the largest.
@@ -106,21 +109,31 @@ def training_curves(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
     Returns:
       The figure. A metric that no panel knows has a panel of its own.
     """
-    panels = panels_of(rows)
-    lines = max(1, math.ceil(len(panels) / PANELS_PER_LINE))
-    columns = max(1, math.ceil(len(panels) / lines))
+    panels = [(panel, rows) for panel in panels_of(rows)]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.3 + 3.6 * lines))
+        figure = Figure(figsize=(WIDTH, grid_height(panels)))
         figure.suptitle(title)
-        grid = figure.subplots(lines, columns, squeeze=False).ravel()
-        for axes, panel in zip(grid, panels, strict=False):
-            draw_panel(axes, panel, rows)
-        for axes in grid[max(1, len(panels)) :]:
-            axes.set_visible(False)
+        draw_grid(figure, panels)
         return figure
 
 
-def panels_of(rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
+def grid_height(panels: Sequence[Any]) -> float:
+    """The height of a grid of panels, in inches."""
+    return 0.3 + 3.6 * max(1, math.ceil(len(panels) / PANELS_PER_LINE))
+
+
+def draw_grid(figure: FigureBase, panels: Sequence[tuple[Panel, Rows]]) -> None:
+    """Draws panels in a figure or a part of one."""
+    lines = max(1, math.ceil(len(panels) / PANELS_PER_LINE))
+    columns = max(1, math.ceil(len(panels) / lines))
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, (panel, rows) in zip(grid, panels, strict=False):
+        draw_panel(axes, panel, rows)
+    for axes in grid[max(1, len(panels)) :]:
+        axes.set_visible(False)
+
+
+def panels_of(rows: Rows) -> list[Panel]:
     """Chooses the panels for the metrics in rows, the most informative first.
 
     Args:
@@ -129,7 +142,7 @@ def panels_of(rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
     Returns:
       Those of :data:`PANELS` with a metric in the rows, then one for each other metric and its ``test_`` twin.
     """
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in AXES]
+    names = metrics_of(rows)
     known = {name for panel in PANELS for name in panel.series}
     own = dict.fromkeys(name.removeprefix("test_") for name in names if name not in known)
     return [panel for panel in PANELS if panel.series.keys() & set(names)] + [
@@ -137,7 +150,52 @@ def panels_of(rows: Sequence[Mapping[str, Any]]) -> list[Panel]:
     ]
 
 
-def draw_panel(axes: Axes, panel: Panel, rows: Sequence[Mapping[str, Any]]) -> None:
+def metrics_of(rows: Rows) -> list[str]:
+    """The names of the metrics in rows."""
+    return [name for name in dict.fromkeys(name for row in rows for name in row) if name not in AXES]
+
+
+def compared_panels(runs: Mapping[str, Rows], *, names: Sequence[str]) -> list[tuple[Panel, Rows]]:
+    """Makes a panel for each metric, with a line for each run that has it.
+
+    Args:
+      runs: rows of metrics by the run's name.
+      names: the metrics.
+
+    Returns:
+      Panels and their rows, in the order of :data:`PANELS`.
+    """
+    known = {name: panel for panel in PANELS for name in panel.series}
+    found = []
+    for name in sorted(names, key=lambda name: list(known).index(name) if name in known else len(known)):
+        panel, words = known.get(name), name.replace("_", " ")
+        title = f"{panel.title}\n{panel.series[name]}" if panel and len(panel.series) > 1 else words.capitalize()
+        series = {f"run {place}": legend(run) for place, run in enumerate(runs)}
+        points = [
+            {"epoch": row["epoch"], f"run {place}": row[name]}
+            for place, rows in enumerate(runs.values())
+            for row in rows
+            if name in row
+        ]
+        made = Panel(title, words, series)
+        found.append((made if panel is None else panel._replace(title=title, series=series), points))
+    return found
+
+
+def legend(text: str) -> str:
+    """A name as Matplotlib shows it: it takes dollars for formulas, and hides what begins with an underscore."""
+    return (" " if text.startswith("_") else "") + encodable(text, "latin-1").replace("$", r"\$")
+
+
+def single_panel(panel: Panel, rows: Rows) -> Figure:
+    """Draws one panel as a figure of its own."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(0.6 * WIDTH, 3.6))
+        draw_panel(figure.subplots(), panel, rows)
+        return figure
+
+
+def draw_panel(axes: Axes, panel: Panel, rows: Rows) -> None:
     """Draws one panel, with a line for each of its metrics."""
     for name, legend in panel.series.items():
         points: dict[float, list[float]] = {}

@@ -79,7 +79,7 @@ def sample_grid(
         sheet = tile(images, columns=columns or math.isqrt(len(images)))
         figure = Figure(figsize=(WIDTH, WIDTH * sheet.shape[0] / sheet.shape[1] + 0.4))
         figure.suptitle(title)
-        _show(figure.subplots(), sheet)
+        show_image(figure.subplots(), sheet)
         return figure
 
 
@@ -122,12 +122,13 @@ def tile(
 
 def show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, labels: Sequence[str]) -> None:
     """Shows a sheet of images, from :func:`tile`, with a label at each row."""
-    _show(axes, sheet)
+    show_image(axes, sheet)
     pitch = (len(sheet) + GAP) / len(labels)
     axes.set_yticks([(i + 0.5) * pitch - GAP / 2 for i in range(len(labels))], labels)
     axes.tick_params(length=0)
 
 
-def _show(axes: Axes, image: UInt8[np.ndarray, "height width channels"]) -> None:
+def show_image(axes: Axes, image: UInt8[np.ndarray, "height width channels"]) -> None:
+    """Shows an image, grey or in colours, without ticks."""
     axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
     bare(axes)

@@ -1,5 +1,7 @@
 """The style of all figures, and how they are written."""
 
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +34,38 @@ STYLE: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefau
 }
 
 
-def save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path, **metadata: str) -> Path:
     """Writes a figure whole or not at all, without the version of matplotlib: equal figures are equal files."""
     part = path.with_name(f".{path.name}")
     try:
         with matplotlib.rc_context(STYLE):  # fonts are looked up here
-            figure.savefig(part, dpi=DPI, metadata={"Software": None})
+            figure.savefig(part, dpi=DPI, metadata={"Software": None, **metadata})
         return part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def to_svg(figure: Figure, *, prefix: str) -> str:
+    """Draws a figure as SVG to stand in a page that is light or dark.
+
+    Args:
+      figure: any figure without images.
+      prefix: what begins its identifiers, lest those of another figure in the page be taken.
+
+    Returns:
+      An element ``svg`` on no background. It takes black from the page's text, and other colours from the page's
+      variables, such as ``--c1f4e79``, if there are any.
+    """
+    content = io.StringIO()
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": prefix}):
+        figure.savefig(content, format="svg", transparent=True, metadata=metadata)
+    text = content.getvalue()
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
+    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{prefix}", text)
+    text = re.sub(r"\b(fill|stroke): #000000", r"\1: currentColor", text)
+    return re.sub(r"\b(fill|stroke): #(\w{6})", r"\1: var(--c\2, #\2)", text)
 
 
 def bare(axes: Axes) -> None:

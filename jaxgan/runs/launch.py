@@ -21,7 +21,7 @@ from jaxgan.methods.method import Visualization
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
-from jaxgan.runs.load import load_run
+from jaxgan.runs.load import load_run, named_as_a_folder, require_run
 from jaxgan.runs.task import Task, described, digests_of, held_out_images, prepare
 from jaxgan.runs.train import Diverged, Progress, train
 from jaxgan.runtime import distributed, targets
@@ -195,6 +195,8 @@ def redraw(root: Path) -> list[Path]:
     Raises:
       UserError: if there is no such run, or the folder cannot be written.
     """
+    with named_as_a_folder():
+        require_run(workdir.Workdir(root))
     number = next(iter(tracking.going_replicas(tracking.read_rows(workdir.Workdir(root).metrics))), None)
     run = load_run(root, replica=number)
     held_out = held_out_images(run.config.run, run.method)

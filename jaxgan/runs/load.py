@@ -83,7 +83,7 @@ def load_run(
                 raise UserError(f"{flag}: is for the folder of a run, {str(folder)!r} is a generator of the package")
         return _shipped(str(folder))
     number = replica or 0
-    with _named_as_a_folder():
+    with named_as_a_folder():
         runs, going = _load(Workdir(folder), best=best, step=step, method=method)
         if not 0 <= number < len(runs):
             there = f"are 0 to {len(runs) - 1}" if len(runs) > 1 else "is 0 alone"
@@ -98,7 +98,7 @@ def load_replicas(folder: Path, *, best: bool = False, method: OwnMethod | None 
     """Reads all replicas of a run that have not diverged, by number, as :func:`load_run` does; of a single run, it."""
     if method is None and is_pretrained(folder):
         return {0: load_run(folder, best=best)}
-    with _named_as_a_folder():
+    with named_as_a_folder():
         runs, going = _load(Workdir(folder), best=best, method=method)
     if not going:
         raise UserError(f"{str(folder)!r}: all replicas of this run have diverged")
@@ -117,7 +117,7 @@ def _shipped(name: str) -> LoadedRun:
 
 
 @contextlib.contextmanager
-def _named_as_a_folder() -> Iterator[None]:
+def named_as_a_folder() -> Iterator[None]:
     """Leaves out the flag by which those who train call the folder."""
     try:
         yield
@@ -129,13 +129,10 @@ def _load(
     folder: Workdir, *, best: bool, step: int | None = None, method: OwnMethod | None = None
 ) -> tuple[list[LoadedRun], list[int]]:
     """Reads a run, or all of its replicas, and lists those that have not diverged."""
-    root = str(folder.root)
-    require_readable(folder.root)
-    if not os.path.exists(folder.root):
+    if not os.path.lexists(root := str(folder.root)):
         names = ", ".join(pretrained.manifest())
         raise UserError(f"{root!r}: no such folder; give the --workdir of a run, or a trained generator: {names}")
-    if (config := load_config(folder)) is None:
-        raise UserError(f"{root!r}: this folder holds no run, it has no {folder.config.name}")
+    config = require_run(folder)
     saved = folder.best if best else folder.checkpoints
     if (newest := latest_step(saved)) is None:
         kept = "kept no best checkpoint, train it with --keep-best" if best else "has no checkpoint yet"
@@ -144,8 +141,8 @@ def _load(
         there = ", ".join(sorted((path.name for path in saved.iterdir() if path.name.isdigit()), key=int))
         raise UserError(f"--step: {step} is not allowed, {root!r} has checkpoints of {there}")
     step = newest if step is None else step
-    about = pictures.recall(folder) or find(config.run.data, image_size=config.run.image_size)
-    image_shape, classes = about.image_shape, len(about.class_names)
+    image_shape, names = described(folder, config)
+    classes = len(names)
     members = replica_configs(config)
     how = {"image_shape": image_shape, "classes": classes, "method": method}
     built = [methods.build(each.method, **how) for each in members]
@@ -165,6 +162,22 @@ def _load(
     ]
     going = [place for place, own in enumerate(entries) if not (config.run.several and not_finite(own))]
     return runs, going
+
+
+def require_run(folder: Workdir) -> Config:
+    """Reads the config of the run in a folder; raises UserError if there is none, or it is damaged."""
+    require_readable(folder.root)
+    if not os.path.exists(folder.root):
+        raise UserError(f"{str(folder.root)!r}: no such folder; give the --workdir of a run")
+    if (config := load_config(folder)) is None:
+        raise UserError(f"{str(folder.root)!r}: this folder holds no run, it has no {folder.config.name}")
+    return config
+
+
+def described(folder: Workdir, config: Config) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    """The shape of an image that a run trains on, and the names of its classes."""
+    about = pictures.recall(folder) or find(config.run.data, image_size=config.run.image_size)
+    return about.image_shape, about.class_names
 
 
 @fixed_numerics()

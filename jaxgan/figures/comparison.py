@@ -1,0 +1,47 @@
+"""Two runs in one picture: a panel for each metric, and samples side by side."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+
+from jaxgan.figures.curves import Panel, Rows, draw_grid, grid_height, legend
+from jaxgan.figures.images import show_image, tile
+from jaxgan.figures.style import STYLE, WIDTH
+
+
+def comparison(
+    panels: Sequence[tuple[Panel, Rows]],
+    samples: Mapping[str, UInt8[np.ndarray, "count height width channels"]],
+    *,
+    title: str,
+    caption: str,
+) -> Figure:
+    """Draws the curves of runs over samples of each.
+
+    Args:
+      panels: from :func:`compared_panels`; may be none.
+      samples: images as bytes by the run's name; may be none.
+      title: the figure's title.
+      caption: that of the samples.
+
+    Returns:
+      The figure.
+    """
+    heights = [grid_height(panels)] * bool(panels) + [0.5 * WIDTH + 0.8] * bool(samples)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.3 + sum(heights)))
+        figure.suptitle(legend(title))
+        places = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+        if panels:
+            draw_grid(places[0], panels)
+        if samples:
+            places[-1].suptitle(caption, fontsize=11)
+            grid = places[-1].subplots(1, len(samples), squeeze=False)[0]
+            for axes, (name, images) in zip(grid, samples.items(), strict=True):
+                show_image(axes, tile(images, columns=math.isqrt(len(images))))
+                axes.set_title(legend(name))
+        return figure

@@ -1,0 +1,200 @@
+"""All that a page shows of one run, read from its folder: what is missing there is named, and the rest shown."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.table import Table
+
+from jaxgan import methods
+from jaxgan.config import Config
+from jaxgan.data import Dataset, Stream
+from jaxgan.errors import UserError
+from jaxgan.evaluation import report as evaluations
+from jaxgan.methods import Method
+from jaxgan.report import sheets
+from jaxgan.report.latents import draw_plane, draw_samples
+from jaxgan.report.sheets import Sheet
+from jaxgan.runs.checkpoints import latest_step
+from jaxgan.runs.console import Layer, layers
+from jaxgan.runs.load import described, load_run, named_as_a_folder, require_run
+from jaxgan.runs.task import training_images
+from jaxgan.runs.tracking import Row, going_replicas, read_rows, read_samples
+from jaxgan.runs.workdir import Workdir
+from jaxgan.runtime.numerics import fixed_numerics
+
+DRAWN_ANEW = ("training", "progress", "samples")  # figures of a run that a page shows in its own way
+
+
+class Plane(NamedTuple):
+    """Images of a plane of latents, for each class if there are any."""
+
+    side: int
+    sheets: list[Sheet]
+
+
+class Collected(NamedTuple):
+    """What a page shows of a run.
+
+    Attributes:
+      name: what the page calls it.
+      config: its config.
+      step: its newest checkpoint; None without any.
+      rows: its metrics.
+      networks: the layers of each.
+      frames: samples of the same latents through training.
+      by_class: a row of samples for each class; None if unconditional.
+      class_names: of these rows.
+      plane: None if it draws nothing from latents.
+      figures: data URIs of the other figures that the run drew, by name.
+      evaluations: tables of metrics beside their floor, by file.
+      versions: of what the evaluation was made with.
+      notes: what is not shown, and why.
+    """
+
+    name: str
+    config: Config
+    step: int | None
+    rows: list[Row]
+    networks: dict[str, list[Layer]]
+    frames: list[Sheet]
+    by_class: Sheet | None
+    class_names: Sequence[str]
+    plane: Plane | None
+    figures: dict[str, str]
+    evaluations: dict[str, Table]
+    versions: dict[str, str]
+    notes: list[str]
+
+
+@fixed_numerics()
+def collect(folder: Path, *, name: str, runs: int) -> Collected:
+    """Reads a run, and draws what a page shows of it.
+
+    Args:
+      folder: the run's.
+      name: what the page calls it.
+      runs: how many runs share the page.
+
+    Returns:
+      What there is.
+
+    Raises:
+      UserError: if there is no run, or its config, its metrics or its samples are damaged.
+    """
+    workdir, notes = Workdir(folder), []
+    with named_as_a_folder():
+        config, rows = require_run(workdir), read_rows(workdir.metrics)
+        image_shape, class_names = described(workdir, config)
+        replica = next(iter(going_replicas(rows)), None)
+        saved = read_samples(workdir, replica)
+    run, training = None, None
+    with noted(notes, "Nothing was drawn anew"):
+        run = load_run(folder, replica=replica)
+    if replica is not None:
+        notes.append(f"The images are those of replica {replica}.")
+    method = run.method if run else methods.build(config.method, image_shape=image_shape, classes=len(class_names))
+    generator = run.method.generator(run.state) if run and run.method.generator else None
+    if saved or generator:
+        with noted(notes, "Nearest training images are left out"):
+            training = _training_images(config, image_shape)
+    unit = "epoch"
+    if run and generator and not saved:
+        in_turn = np.arange(sheets.MOST_SAMPLES) % (generator.classes or 1)
+        saved, unit = {run.step: draw_samples(generator, in_turn)}, "step"
+    by_class, plane = None, None
+    if generator:
+        shown = np.arange(min(generator.classes, sheets.MOST_CLASSES))
+        named = [class_names[label] for label in shown]
+        if named:
+            columns = sheets.columns_of_rows(image_shape, rows=len(shown), runs=runs)
+            images = draw_samples(generator, np.tile(shown, columns)).reshape(columns, len(shown), *image_shape)
+            by_row = np.swapaxes(images, 0, 1).reshape(-1, *image_shape)
+            labels = np.repeat(named, columns)
+            (by_class,) = sheets.sheets({"": by_row}, columns=columns, labels=labels, training=training)
+        side = sheets.side_of_plane(image_shape, sheets=len(shown) or 1, runs=runs)
+        drawn = dict(zip(named or [""], draw_plane(generator, side=side, labels=shown), strict=True))
+        plane = Plane(side, sheets.sheets(drawn, columns=side, labels=None, training=None))
+    tables, versions = _evaluations(folder, notes)
+    return Collected(
+        name,
+        config,
+        latest_step(workdir.checkpoints),
+        rows,
+        {name: layers(each, batch_size=config.run.batch_size) for name, each in method.networks.items()},
+        _frames(saved, method, class_names, training, runs=runs, unit=unit),
+        by_class,
+        class_names,
+        plane,
+        _figures(workdir, {"classes"} if by_class else set(), notes, runs=runs),
+        tables,
+        versions,
+        notes,
+    )
+
+
+@contextlib.contextmanager
+def noted(notes: list[str], what: str) -> Iterator[None]:
+    """Notes a mistake of the user inside instead of raising it."""
+    try:
+        yield
+    except UserError as error:
+        notes.append(f"{what}: {error}.")
+
+
+def _training_images(config: Config, image_shape: tuple[int, int, int]) -> Dataset:
+    dataset = training_images(config.run)
+    if isinstance(dataset, Stream):
+        raise UserError(f"{config.run.data} is a stream")
+    if dataset.image_shape != image_shape:
+        raise UserError(f"{config.run.data} has changed since the run began")
+    return dataset
+
+
+def _frames(
+    saved: dict[int, sheets.Images],
+    method: Method,
+    class_names: Sequence[str],
+    training: Dataset | None,
+    *,
+    runs: int,
+    unit: str,
+) -> list[Sheet]:
+    if not saved:
+        return []
+    chosen = sheets.choose_frames(saved, runs=runs)
+    count = len(next(iter(chosen.values())))
+    labels = [class_names[i] for i in np.asarray(method.sampled_labels(count))] if method.sampled_labels else None
+    named = {f"{unit} {number}": images for number, images in chosen.items()}
+    return sheets.sheets(named, columns=int(count**0.5), labels=labels, training=training)
+
+
+def _figures(workdir: Workdir, other: set[str], notes: list[str], *, runs: int) -> dict[str, str]:
+    found, room = {}, sheets.BYTES // runs
+    for path in sorted(workdir.figures.glob("*.png")):
+        if path.stem in {*DRAWN_ANEW, *other}:
+            continue
+        content = path.read_bytes()
+        if len(content) > room:
+            notes.append(f"{path.name} is left out, the page has no room for it.")
+            continue
+        room -= len(content)
+        found[path.stem] = sheets.data_uri(content)
+    return found
+
+
+def _evaluations(folder: Path, notes: list[str]) -> tuple[dict[str, Table], dict[str, str]]:
+    tables, versions = {}, {}
+    for name in ("evaluation.json", "best_evaluation.json"):
+        try:
+            evaluation = evaluations.from_json((folder / name).read_text())
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            notes.append(f"{name} is damaged ({error}).")
+            continue
+        tables[name] = evaluations.table(evaluation)
+        versions = versions or dict(evaluation.versions)
+    return tables, versions

@@ -1,0 +1,107 @@
+"""A page about runs, in one file that asks no host for anything."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from jaxgan import figures
+from jaxgan.errors import UserError, writing
+from jaxgan.figures import Panel
+from jaxgan.report.collect import Collected, collect
+from jaxgan.report.tables import config_fields, last_metrics, versions
+from jaxgan.runs.tracking import Row
+from jaxgan.runs.workdir import write_atomically
+from jaxgan.runtime.devices import enable_compilation_cache
+
+MOST = 12  # runs on a page
+LARGEST = 10_000_000  # bytes of a page
+
+
+def write_report(folders: Sequence[Path], out: Path) -> list[str]:
+    """Writes a page about runs.
+
+    Args:
+      folders: theirs.
+      out: the file.
+
+    Returns:
+      What it does not show, and why, a line for each.
+
+    Raises:
+      UserError: if one of the folders holds no run, the page would be too large, or the file cannot be written.
+    """
+    if len(folders) > MOST:
+        raise UserError(f"WORKDIR: {len(folders)} runs are not allowed, a page has room for {MOST}")
+    names = names_of(folders)
+    enable_compilation_cache()
+    runs = [collect(folder, name=name, runs=len(folders)) for folder, name in zip(folders, names, strict=True)]
+    text = render(runs)
+    if len(text.encode()) > LARGEST:
+        raise UserError(f"WORKDIR: a page of {len(folders)} runs with such large images is not allowed, give fewer")
+    with writing("--out", out):
+        write_atomically(out, text)
+    return [f"{run.name}: {note}" for run in runs for note in run.notes]
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """Names runs after their folders, in full where two have the same name; refuses the same folder twice."""
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:
+            raise UserError(f"WORKDIR: {str(folder)!r} is given twice, give another run")
+    last = [place.name for place in places]
+    return [name if last.count(name) == 1 else str(folder) for name, folder in zip(last, folders, strict=True)]
+
+
+def render(runs: Sequence[Collected]) -> str:
+    """Makes the page.
+
+    Args:
+      runs: one or several, which then stand side by side.
+
+    Returns:
+      HTML.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jaxgan.report", "template"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    metrics = [last_metrics(run.rows) for run in runs]
+    return environment.get_template("page.html").render(
+        runs=runs,
+        title=", ".join(run.name for run in runs),
+        curves=[_curve(number, *panel) for number, panel in enumerate(_panels(runs))],
+        metrics={name: [found.get(name) for found in metrics] for name in dict.fromkeys(n for m in metrics for n in m)},
+        fields=config_fields([run.config for run in runs]),
+        versions=versions(),
+    )
+
+
+def _panels(runs: Sequence[Collected]) -> list[tuple[Panel, Sequence[Row]]]:
+    """A panel for each metric that several runs have, then one for each unit of the others."""
+    times = Counter(name for run in runs for name in figures.metrics_of(run.rows))
+    shared = [name for name, count in times.items() if count > 1]
+    panels = figures.compared_panels({run.name: run.rows for run in runs}, names=shared)
+    for run in runs:
+        rows = [{name: value for name, value in row.items() if name not in shared} for row in run.rows]
+        for panel in figures.panels_of(rows):
+            named = f"{panel.title}\n{figures.legend(run.name)}" if len(runs) > 1 else panel.title
+            panels.append((panel._replace(title=named), rows))
+    return panels
+
+
+def _curve(number: int, panel: Panel, rows: Sequence[Row]) -> dict[str, Any]:
+    """A panel as SVG, and in words."""
+    ends = [
+        f"{legend.strip()} from {points[0]:.4g} to {points[-1]:.4g}"
+        for name, legend in panel.series.items()
+        if (points := [row[name] for row in rows if name in row])
+    ]
+    words = f"{panel.title} over the epochs: {'; '.join(ends)}".replace("\n", ", ").replace("$", "")
+    return {"svg": figures.to_svg(figures.single_panel(panel, rows), prefix=f"curve{number}-"), "words": words}

@@ -1,0 +1,68 @@
+"""Runs as rows: the fields of their configs, and their last metrics."""
+
+import dataclasses
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import jax
+
+import jaxgan
+from jaxgan.config import Config
+from jaxgan.figures import metrics_of
+from jaxgan.runs.tracking import Row, going_replicas
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+
+
+class Field(NamedTuple):
+    """One field of some configs, with a value for each."""
+
+    name: str
+    values: list[str | None]  # None where a method has no such field
+    changed: list[bool]  # whether each is other than its default
+
+    @property
+    def differs(self) -> bool:
+        """Whether the configs differ in it."""
+        return len(set(self.values)) > 1
+
+
+def config_fields(configs: Sequence[Config]) -> list[Field]:
+    """Lists the fields of configs: the method's, then those of the run.
+
+    Args:
+      configs: one or several.
+
+    Returns:
+      The fields, in the order of the first config that has them.
+    """
+    found = [Field("method", [config.kind for config in configs], [False] * len(configs))]
+    for trees in ([config.method for config in configs], [config.run for config in configs]):
+        for name in dict.fromkeys(field.name for tree in trees for field in dataclasses.fields(tree)):
+            values = [_text(getattr(tree, name)) if hasattr(tree, name) else None for tree in trees]
+            defaults = [getattr(type(tree), name, None) for tree in trees]
+            changed = [value not in (None, _text(default)) for value, default in zip(values, defaults, strict=True)]
+            found.append(Field(name, values, changed))
+    return found
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def last_metrics(rows: Sequence[Row]) -> dict[str, float]:
+    """The newest value of each metric; of replicas the mean over those that have not diverged."""
+    going = going_replicas(rows)
+    each = [[row for row in rows if row.get("replica") == number] for number in going] or [rows]
+    newest = [{name: row[name] for row in own for name in metrics_of([row])} for own in each]
+    return {name: fmean(values[name] for values in newest if name in values) for name in metrics_of(newest)}
+
+
+def versions() -> Mapping[str, str]:
+    """The versions of what draws a page, and the device that it uses."""
+    found = {"python": platform.python_version(), "jaxgan": jaxgan.__version__}
+    found |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    return found | {"device": jax.devices()[0].device_kind, "system": platform.platform()}

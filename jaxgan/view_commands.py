@@ -1,0 +1,107 @@
+"""The commands to look at runs: what there is, their figures, a page about them, and two beside each other."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from jaxgan.data_commands import PICTURES
+from jaxgan.errors import UserError
+
+Workdir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")]
+
+
+def draw_figures(workdir: Workdir) -> None:
+    """Draw the figures of a run again, from its metrics, its samples and its newest checkpoint.
+
+    Args:
+        workdir: The run's folder.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.runs.launch import redraw
+
+    for path in redraw(workdir):
+        print(path)
+
+
+def list_runs(
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs"),
+) -> None:
+    """List the runs in a folder: method, data, progress, size on disk, last metric, and whether they can go on.
+
+    Args:
+        folder: Where the runs are, however deep.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.runs import overview
+
+    found = overview.find_runs(folder)
+    Console().print(overview.table(found, root=folder) if found else f"There is no run in {escape(str(folder))}.")
+
+
+def report_runs(
+    workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR...")],
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> None:
+    """Write a page about one or more runs, in one HTML file that needs neither network nor server.
+
+    Args:
+        workdirs: The runs' folders; several stand side by side.
+        out: The file to write; default: report.html in WORKDIR, or here if there are several.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.report.page import write_report
+
+    if not workdirs:
+        raise UserError("WORKDIR: missing; give the folder of a run, or of several")
+    there = workdirs[0] if len(workdirs) == 1 else Path()
+    out = _target(out, there / "report.html", suffixes=(".html", ".htm"))
+    for note in write_report(workdirs, out):
+        print(note)
+    print(out)
+
+
+def compare_runs(
+    first: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="A")],
+    second: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="B")],
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> None:
+    """Compare two runs: the fields in which they differ, their last metrics, and a picture of curves and samples.
+
+    Args:
+        first: A run's folder.
+        second: The folder of another run.
+        out: The picture to write, as .png, .pdf, .eps or .ps; default: compare.png here.
+    """
+    # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.report.compare import compare
+
+    out = _target(out, Path("compare.png"), suffixes=PICTURES)
+    for table in compare(first, second, out):
+        if table.row_count:
+            Console().print(table)
+    print(out)
+
+
+def _target(out: Path | None, usual: Path, *, suffixes: Sequence[str]) -> Path:
+    """Chooses the file to write, before any work: the user's, or the usual one unless another program wrote it."""
+    chosen = usual if out is None else out
+    if os.path.isdir(chosen):
+        raise UserError(f"--out: {str(chosen)!r} is a folder, name a file in it, such as {str(chosen / usual.name)!r}")
+    if chosen.suffix.lower() not in suffixes:
+        raise UserError(f"--out: {str(chosen)!r} has the suffix {chosen.suffix!r}, choose from {', '.join(suffixes)}")
+    if out is not None and not os.path.isdir(out.parent):
+        raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
+    if out is None and usual.is_file():
+        with usual.open("rb") as file:
+            ours = b"jaxgan" in file.read(2000)
+        if not ours:
+            raise UserError(f"--out: {str(usual)!r} exists and is none of jaxgan's; name the file to write")
+    return chosen
+
+
+VIEW_COMMANDS = {"runs": list_runs, "figures": draw_figures, "report": report_runs, "compare": compare_runs}
