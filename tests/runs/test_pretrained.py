@@ -1,0 +1,89 @@
+"""The trained generators of the package: they draw at once, and are what their manifest says."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxgan
+from jaxgan.cli import main
+from jaxgan.config import Config, Run
+from jaxgan.evaluation import feature_network
+from jaxgan.methods import METHODS, build
+from jaxgan.runs import load, pretrained
+from tests.random_states import fresh_state
+
+TINY = {"width": 4, "latent_size": 8}
+
+
+def test_trained_generators_together_take_less_than_four_megabytes():
+    files = {path.name.partition(".")[0]: path.stat().st_size for path in pretrained.SHIPPED.glob("*.safetensors")}
+    assert set(files) == set(pretrained.manifest()) == {"r3gan", "dcgan", "vae", "flow_matching"}
+    assert sum(files.values()) < 4_000_000
+
+
+@pytest.mark.parametrize("name", sorted(pretrained.manifest()))
+def test_manifest_has_command_and_quality_of_a_trained_generator(name):
+    config, step, _ = pretrained.read(name)
+    about = pretrained.manifest()[name]
+    assert about["command"].startswith(f"python experiments/{name}.py")
+    assert ("--conditional" in about["command"]) == getattr(config.method, "conditional", False)
+    assert step == about["epochs"] * (60_000 // config.run.batch_size)
+    assert 0 < about["quality"]["precision"] < 1
+
+
+def test_trained_generator_draws_the_digit_that_is_asked_for():
+    run = load.load_run("r3gan")
+    images = run.sample(60, labels=[7, 3])
+    _, probabilities = feature_network.load("mnist").extract(images)
+    assert np.mean(np.argmax(probabilities, axis=1) == np.resize([7, 3], 60)) > 0.97
+
+
+def test_trained_state_draws_by_the_functions_of_its_method():
+    method, state = jaxgan.pretrained("vae")
+    images = np.asarray(method.sample(state, jax.random.key(0), 4))
+    assert images.shape == (4, 28, 28, 1)
+    assert -1 <= images.min() < -0.9 < 0.5 < images.max() <= 1
+
+
+def test_encoded_state_draws_the_same_within_half_precision(tmp_path, monkeypatch):
+    config = Config(METHODS["dcgan"].config(ema_decay=0.9, **TINY), Run(workdir="runs/dcgan"))
+    method = build(config.method, image_shape=(28, 28, 1))
+    state = fresh_state(method)
+    content = pretrained.encode(config, state, step=7)
+    (tmp_path / "dcgan.safetensors").write_bytes(content)
+    known = {"dcgan": {"sha256": pretrained.hashlib.sha256(content).hexdigest()}}
+    (tmp_path / "manifest.json").write_text(pretrained.json.dumps(known))
+    monkeypatch.setattr(pretrained, "SHIPPED", tmp_path)
+    run = load.load_run("dcgan")
+    assert (run.step, run.config) == (7, config)
+    assert jax.tree.leaves(run.state.discriminator.params) == []
+    drawn, expected = (
+        method.generator(each).images(jax.numpy.ones((3, TINY["latent_size"]))) for each in (run.state, state)
+    )
+    np.testing.assert_allclose(drawn, expected, atol=2e-3)
+    assert np.abs(expected).max() > 1e-2
+    (tmp_path / "dcgan.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(jaxgan.UserError, match="not the weights of this version"):
+        load.load_run("dcgan")
+
+
+def test_sample_writes_a_picture_here_named_by_the_generator(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main(["sample", "r3gan", "--labels", "7", "--count", "4"])
+    assert capsys.readouterr().out == "r3gan.png\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["r3gan.png"]
+
+
+@pytest.mark.parametrize("flags", [["--step", "3"], ["--best"], ["--replica", "1"]])
+def test_trained_generators_have_one_state(flags, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["sample", "dcgan", *flags])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(f"jaxgan: error: {flags[0]}: is for the folder of a run")
+
+
+def test_a_folder_of_the_same_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vae").mkdir()
+    with pytest.raises(jaxgan.UserError, match="holds no run"):
+        load.load_run("vae")
