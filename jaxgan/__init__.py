@@ -43,7 +43,7 @@ def __getattr__(name: str) -> Any:
             return "unknown"
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
-    if not name.startswith("_") and name in (configs := _configs()):
+    if name[0].isupper() and name in (configs := _configs()):  # `from jaxgan import data` asks here first
         return configs[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -84,6 +84,11 @@ cli.main()
         assert (done.stdout, done.stderr) == (f"{data_dir / 'mnist' / '3.0.1'}\n", told)
 
 
+def test_commands_of_data_sets_do_not_wait_for_jax():
+    program = "import sys, jaxgan.cli, jaxgan.data; print('jax' in sys.modules, 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False False\n"
+
+
 @pytest.mark.usefixtures("small_catalog")
 def test_show_draws_the_first_samples_of_every_class(prepared_dir, tmp_path, monkeypatch, capsys):
     drawn = {}
