@@ -20,6 +20,7 @@ from jaxgan.methods.gan import gan
 from jaxgan.methods.optimization import adam
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import mlp
+from jaxgan.report.page import write_report
 from jaxgan.runs import fingerprint, launch
 from jaxgan.runs.task import described, digests_of, prepare
 from jaxgan.runs.workdir import Workdir, begin
@@ -107,6 +108,14 @@ def test_a_command_says_in_one_line_that_a_method_is_code(trained, command, caps
     error = capsys.readouterr().err
     assert "this run's method is code, so no command can build it; in Python give it to" in error
     assert error.count("\n") == 1
+
+
+def test_a_page_shows_what_a_method_that_is_code_left_and_says_what_is_missing(trained, tmp_path):
+    notes = write_report([trained], tmp_path / "page.html")
+    assert len(notes) == 2
+    assert "Nothing was drawn anew: method=: this run's method is code" in notes[0]
+    assert "Nearest training images are left out: --data: the images of this run are arrays" in notes[1]
+    assert "generator_loss" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize(
