@@ -90,12 +90,12 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
         image_shape, class_names = described(workdir, config)
         replica = next(iter(going_replicas(rows)), None)
         saved = read_samples(workdir, replica)
-    run, training = None, None
+    run, method, training = None, None, None
     with noted(notes, "Nothing was drawn anew"):
+        method = methods.build(config.method, image_shape=image_shape, classes=len(class_names))
         run = load_run(folder, replica=replica)
     if replica is not None:
         notes.append(f"The images are those of replica {replica}.")
-    method = run.method if run else methods.build(config.method, image_shape=image_shape, classes=len(class_names))
     generator = run.method.generator(run.state) if run and run.method.generator else None
     if saved or generator:
         with noted(notes, "Nearest training images are left out"):
@@ -123,7 +123,10 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
         config,
         latest_step(workdir.checkpoints),
         rows,
-        {name: layers(each, batch_size=config.run.batch_size) for name, each in method.networks.items()},
+        {
+            name: layers(each, batch_size=config.run.batch_size)
+            for name, each in (method.networks if method else {}).items()
+        },
         _frames(saved, method, class_names, training, runs=runs, unit=unit),
         by_class,
         class_names,
@@ -155,7 +158,7 @@ def _training_images(config: Config, image_shape: tuple[int, int, int]) -> Datas
 
 def _frames(
     saved: dict[int, sheets.Images],
-    method: Method,
+    method: Method | None,
     class_names: Sequence[str],
     training: Dataset | None,
     *,
@@ -166,7 +169,8 @@ def _frames(
         return []
     chosen = sheets.choose_frames(saved, runs=runs)
     count = len(next(iter(chosen.values())))
-    labels = [class_names[i] for i in np.asarray(method.sampled_labels(count))] if method.sampled_labels else None
+    numbers = method.sampled_labels if method else None
+    labels = [class_names[i] for i in np.asarray(numbers(count))] if numbers else None
     named = {f"{unit} {number}": images for number, images in chosen.items()}
     return sheets.sheets(named, columns=int(count**0.5), labels=labels, training=training)
 

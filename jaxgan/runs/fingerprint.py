@@ -40,13 +40,14 @@ def fingerprint(method: Method, *, image_shape: tuple[int, int, int], batch_size
       Its fingerprint.
 
     Raises:
-      UserError: if its state has no step or changes its structure, a metric is no number, or samples have another shape
-        than images.
+      UserError: if its state lacks a field or changes its structure, a metric is no number, or samples are of another
+        shape than images.
     """
     key, index = jax.eval_shape(jax.random.key, 0), jax.ShapeDtypeStruct((batch_size,), jnp.int32)
     state = jax.eval_shape(method.init, key)
-    if structure(getattr(state, "step", None)) != {"": "int32()"}:
-        raise UserError("method=: its state must have a field `step`, an int32 that counts steps, as GANState has")
+    if structure(getattr(state, "step", None)) != {"": "int32()"} or not hasattr(state, "averaged"):
+        fields = "`step`, an int32 that counts steps, and `averaged`, which may be None"
+        raise UserError(f"method=: its state must have the fields {fields}, as ModelState and GANState have")
     batch = Batch._make((jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.float32), index, index))
     functions = {}
     functions["step"], (after, metrics) = _trace(method.step, state, batch, key)

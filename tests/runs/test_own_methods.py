@@ -1,10 +1,12 @@
 """Runs of arrays and networks that a program holds: as those of files and configs, and refused with others."""
 
 import json
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import linen as nn
 from flax import nnx
@@ -18,6 +20,7 @@ from jaxgan.methods.gan import gan
 from jaxgan.methods.optimization import adam
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import mlp
+from jaxgan.report.page import write_report
 from jaxgan.runs import fingerprint, launch
 from jaxgan.runs.task import described, digests_of, prepare
 from jaxgan.runs.workdir import Workdir, begin
@@ -29,15 +32,14 @@ BUILT_IN = VanillaGAN(latent_size=3, hidden_units=8)
 
 
 class Generator(nn.Module):
-    units: int = 8
     shape: tuple[int, ...] = SHAPE
+    bias: bool = False
     norm: bool = False
 
     @nn.compact
     def __call__(self, latents, *, train=False):
-        h = nn.Dense(self.units)(latents)
-        h = nn.BatchNorm(use_running_average=not train)(h) if self.norm else h
-        return jnp.tanh(nn.Dense(np.prod(self.shape))(nn.relu(h))).reshape(-1, *self.shape)
+        h = nn.BatchNorm(use_running_average=not train)(latents) if self.norm else latents
+        return jnp.tanh(nn.Dense(np.prod(self.shape), use_bias=self.bias)(h)).reshape(-1, *self.shape)
 
 
 class Discriminator(nn.Module):
@@ -45,22 +47,22 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images, *, train=False):
-        h = nn.Dense(self.logits)(nn.leaky_relu(nn.Dense(8)(images.reshape(len(images), -1))))
+        h = nn.Dense(self.logits)(images.reshape(len(images), -1))
         return h[:, 0] if self.logits == 1 else h
 
 
 GENERATOR, DISCRIMINATOR = Generator(), Discriminator()
 
 
-def own(generator=GENERATOR, discriminator=DISCRIMINATOR, rate=1e-3, **options):
-    how = {"image_shape": SHAPE, "latent_size": 3} | options
-    return gan(generator, discriminator, generator_optimizer=adam(rate), discriminator_optimizer=adam(1e-3), **how)
+def own(generator=GENERATOR, discriminator=DISCRIMINATOR, rate=1e-3, optimizer=optax.sgd, **options):
+    how = {"generator_optimizer": optimizer(rate), "discriminator_optimizer": optimizer(1e-3)} | options
+    return gan(generator, discriminator, **{"image_shape": SHAPE, "latent_size": 3} | how)
 
 
 def same_as_built_in(image_shape, classes, **devices):
     """The networks, the optimizers and the prior of the vanilla GAN, put together by hand."""
     networks = mlp.Generator(image_shape, (8,)), mlp.Discriminator((8,))
-    return own(*networks, image_shape=image_shape, **devices)
+    return own(*networks, image_shape=image_shape, optimizer=adam, **devices)
 
 
 def a_run(folder, method=None, **fields):
@@ -92,8 +94,8 @@ def test_networks_of_one_s_own_take_the_step_of_the_method_that_has_the_same():
 
 def test_a_run_is_loaded_and_sampled_with_its_method_alone(trained):
     assert jaxgan.load_run(str(trained), method=own()).sample(3).shape == (3, *SHAPE)
-    with pytest.raises(UserError, match=r"^method=: another one .* is float32\(9,\), not float32\(8,\); give"):
-        jaxgan.load_run(trained, method=own(Generator(9)))
+    with pytest.raises(UserError, match=r"^method=: another one .*Dense_0/bias is float32\(30,\), not absent; give"):
+        jaxgan.load_run(trained, method=own(Generator(bias=True)))
     with pytest.raises(UserError, match=r"^method=: this run's method is code.* jaxgan\.load_run\(workdir, method="):
         jaxgan.load_run(trained)
 
@@ -108,12 +110,20 @@ def test_a_command_says_in_one_line_that_a_method_is_code(trained, command, caps
     assert error.count("\n") == 1
 
 
+def test_a_page_shows_what_a_method_that_is_code_left_and_says_what_is_missing(trained, tmp_path):
+    notes = write_report([trained], tmp_path / "page.html")
+    assert len(notes) == 2
+    assert "Nothing was drawn anew: method=: this run's method is code" in notes[0]
+    assert "Nearest training images are left out: --data: the images of this run are arrays" in notes[1]
+    assert "generator_loss" in (tmp_path / "page.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("method", "images", "words"),
     [
         (own(rate=2e-3), IMAGES, "method=: its step computes something else than that of the run in"),
         (own(truncation=0.5), IMAGES, "method=: its sample computes something else than that of the run in"),
-        (own(Generator(9)), IMAGES, "method=: another one than that of the run in .*is float32.9"),
+        (own(Generator(bias=True)), IMAGES, "method=: another one than that of the run in .*/Dense_0/bias is"),
         (None, IMAGES, "method=: this run's method is code"),
         (own(), 255 - IMAGES, "--data: 'dataset=' has changed since"),
         (own(), None, r"--workdir: .* --data \(dataset= in the run, mnist asked for\)"),
@@ -137,6 +147,10 @@ def test_under_another_version_a_changed_program_is_a_warning(trained, caplog):
         fingerprint.require_same(Workdir(trained), changed)
 
 
+class Counted(NamedTuple):
+    step: jax.Array
+
+
 def toy_method(**changes):
     """A method of no networks, as a user may write one."""
     state = ModelState(jnp.zeros((), jnp.int32), NetworkState({"w": jnp.zeros(2)}, {}, ()))
@@ -152,7 +166,9 @@ def toy_method(**changes):
     ("changes", "words"),
     [
         ({}, None),
-        ({"init": lambda key: {"w": jnp.zeros(2)}}, "its state must have a field `step`"),
+        ({"init": lambda key: {"w": jnp.zeros(2)}}, "its state must have the fields `step`, an int32"),
+        ({"init": lambda key: NetworkState(jnp.zeros(2), {}, ())}, "its state must have the fields"),
+        ({"init": lambda key: Counted(jnp.zeros((), jnp.int32))}, "its state must have the fields"),
         (
             {"step": lambda state, batch, key: (state.replace(averaged=jnp.zeros(3)), {})},
             "its step returns a state whose",
@@ -261,9 +277,15 @@ class NNXDiscriminator(nnx.Module):
 @pytest.mark.parametrize("kind", ["linen", "nnx"])
 def test_a_resumed_run_of_own_networks_ends_as_an_unbroken_one(kind, tmp_path):
     bridged = nnx.bridge.ToLinen(NNXGenerator, args=(8,)), nnx.bridge.ToLinen(NNXDiscriminator)
-    make = lambda: own(*(bridged if kind == "nnx" else (Generator(norm=True),)), ema_decay=0.9)
-    for epochs, name in ((3, "whole"), (1, "parts"), (3, "parts")):
-        launch.run(a_run(tmp_path / name, epochs=epochs, sample_epochs=(1, 3)), dataset=IMAGES, method=make())
+    make = lambda: own(*(bridged if kind == "nnx" else (Generator(norm=True),)), optimizer=adam, ema_decay=0.9)
+    start = lambda name, epochs: launch.run(
+        a_run(tmp_path / name, epochs=epochs, sample_epochs=(1, 3)), dataset=IMAGES, method=make()
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch.tracking, "draw", lambda *args, **how: [])
+        start("whole", 3)
+        start("parts", 1)
+    start("parts", 3)
     files, state = content(tmp_path / "parts")
     assert files == content(tmp_path / "whole")[0]
     jax.tree.map(np.testing.assert_array_equal, state, content(tmp_path / "whole")[1])
