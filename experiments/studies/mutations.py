@@ -79,8 +79,8 @@ MUTATIONS = (
     Mutation(
         "generator against the old discriminator",
         "methods/gan.py",
-        "averaged, discriminator, examples)\n\n    if",
-        "averaged, state.discriminator, examples)\n\n    if",
+        "partial(update_generator, gan, discriminator",
+        "partial(update_generator, gan, state.discriminator",
         (*GAN, "tests/parity/test_trajectories.py"),
     ),
     Mutation(

@@ -50,9 +50,6 @@ class Examples(NamedTuple):
     bits: Bits
 
 
-ROWS, COLUMNS = 10, 10  # of the figure of classes: classes, and images of each
-
-
 def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple[GANState, Metrics]:
     """Updates the discriminator on a real and a generated batch, then the generator against the new discriminator.
 
@@ -82,12 +79,9 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
         raise UserError(f"generator: its images are of shape {shapes}")
     discriminator, metrics = update_discriminator(gan, state, examples, fake)
 
-    def update(generator: NetworkState, averaged: PyTree | None) -> tuple[NetworkState, PyTree | None, Metrics]:
-        return update_generator(gan, generator, averaged, discriminator, examples)
-
+    update = partial(update_generator, gan, discriminator, examples)
     if gan.critic_steps == 1:
-        generator, averaged, more = update(state.generator, state.averaged)
-        metrics |= more
+        generator, averaged, metrics["generator_loss"] = update(state.generator, state.averaged)
     else:
         generator, averaged = lax.cond(
             (state.step + 1) % gan.critic_steps == 0,
@@ -101,19 +95,7 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
 def discriminator_loss(
     params: PyTree, gan: "GAN", network: NetworkState, examples: Examples, fake: Images, penalize: Bool[Array, ""]
 ) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
-    """The loss of both batches, plus the penalties in steps that ``penalize``.
-
-    Args:
-      params: the discriminator's.
-      gan: what is trained.
-      network: the discriminator, for its batch statistics.
-      examples: real images, labels and random words.
-      fake: generated images in [-1, 1].
-      penalize: whether penalties are due in this step.
-
-    Returns:
-      (loss, (metrics, batch statistics)).
-    """
+    """The loss of both batches, with the penalties in steps that ``penalize``: (loss, (metrics, batch statistics))."""
     variables, (real, labels, bits) = network.replace(params=params).variables, examples
     (real_logits, fake_logits), recorded = _logits_of_pair(gan, variables, real, fake, labels, bits)
 
@@ -140,25 +122,12 @@ def discriminator_loss(
 def generator_loss(
     params: PyTree, gan: "GAN", network: NetworkState, discriminator: NetworkState, examples: Examples, latents: Latents
 ) -> tuple[Float[Array, ""], PyTree]:
-    """The loss of images drawn from latents, against the updated discriminator, which gets no gradient.
-
-    Args:
-      params: the generator's.
-      gan: what is trained.
-      network: the generator, for its batch statistics.
-      discriminator: the updated discriminator.
-      examples: real images for paired losses, labels and random words.
-      latents: one vector per image.
-
-    Returns:
-      (loss, batch statistics).
-    """
+    """The loss of images drawn from latents, against the updated discriminator: (loss, batch statistics)."""
     variables, (real, labels, bits) = network.replace(params=params).variables, examples
     fake, recorded = gan.generator.apply(variables, latents, *labels, train=True, mutable=["batch_stats"])
     logits = partial(_logits, gan, discriminator.variables)
     real_logits = logits(real, labels, bits["real_dropout"]) if gan.loss.paired else None
-    fake_logits = logits(fake, labels, bits["generator_dropout"])
-    return gan.loss.generator(real_logits, fake_logits), recorded
+    return gan.loss.generator(real_logits, logits(fake, labels, bits["generator_dropout"])), recorded
 
 
 def update_discriminator(gan: "GAN", state: GANState, examples: Examples, fake: Images) -> tuple[NetworkState, Metrics]:
@@ -176,9 +145,9 @@ def update_discriminator(gan: "GAN", state: GANState, examples: Examples, fake: 
 
 
 def update_generator(
-    gan: "GAN", network: NetworkState, averaged: PyTree | None, discriminator: NetworkState, examples: Examples
-) -> tuple[NetworkState, PyTree | None, Metrics]:
-    """One step of the generator's optimizer, on latents of its own, and of its average."""
+    gan: "GAN", discriminator: NetworkState, examples: Examples, network: NetworkState, averaged: PyTree | None
+) -> tuple[NetworkState, PyTree | None, Float[Array, ""]]:
+    """One step of the generator's optimizer, on latents of its own, and of its average: (network, average, loss)."""
     (loss, recorded), gradients = value_and_mean_grad(
         lambda params, rows: generator_loss(params, gan, network, discriminator, *rows),
         network.params,
@@ -189,7 +158,7 @@ def update_generator(
     network = update(network, gradients, recorded.get("batch_stats", network.batch_stats), gan.generator_optimizer)
     if averaged is not None:
         averaged = optax.incremental_update(network.params, averaged, 1 - gan.ema_decay)
-    return network, averaged, {"generator_loss": loss}
+    return network, averaged, loss
 
 
 @dataclass(frozen=True)
@@ -224,23 +193,25 @@ class GAN:
         are then those of a part.
     """
 
-    generator: Module
-    discriminator: Module
-    image_shape: tuple[int, int, int]
-    latent_size: int
+    generator: Module  # from (latents [batch, latent_size], train=) to images in [-1, 1]
+    discriminator: Module  # from (images, train=) to logits [batch]
+    image_shape: tuple[int, int, int]  # height, width and channels
+    latent_size: int  # numbers in a latent vector
     generator_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
-    prior: noise.Prior = noise.PRIORS["uniform"]
-    truncation: float = 1.0
-    classes: int = 0
+    prior: noise.Prior = noise.PRIORS["uniform"]  # the distribution of the latents
+    truncation: float = 1.0  # factor on the latents of samples; see :func:`jaxgan.nn.noise.truncate`
+    classes: int = 0  # that labels can name; 0 if unconditional
     loss: AdversarialLoss = field(default_factory=non_saturating)
-    penalties: Sequence[Penalty] = ()
+    penalties: Sequence[Penalty] = ()  # terms added to the discriminator's loss
+    # Steps between penalties, which then weigh so many times more; metrics show their mean over all steps
+    # (Karras et al. 2020, section 3.1, without its correction of Adam's decays).
     penalty_every: int = 1
-    constrain: Callable[[PyTree], PyTree] = lambda params: params
-    critic_steps: int = 1
-    ema_decay: float = 0.0
-    axis_name: str | None = None
-    accumulate: int = 1
+    constrain: Callable[[PyTree], PyTree] = lambda params: params  # the discriminator's, after each update
+    critic_steps: int = 1  # discriminator updates per generator update, each on a batch and latents of its own
+    ema_decay: float = 0.0  # of the averaged generator that draws samples, with the generator's own statistics; 0: none
+    axis_name: str | None = None  # the mapped axis that the batch is split over; None on one device
+    accumulate: int = 1  # parts of a device's batch, one after the other; batch statistics are those of a part
 
     @property
     def bits_per_example(self) -> dict[str, int]:
@@ -260,15 +231,7 @@ class GAN:
 
 
 def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
-    """Builds a GAN of two networks.
-
-    Args:
-      generator: see :class:`GAN`.
-      discriminator: see :class:`GAN`.
-      **options: the other fields of :class:`GAN`.
-
-    Returns:
-      The method.
+    """Builds a GAN of two networks and the other fields of :class:`GAN`.
 
     Raises:
       UserError: if the latents are too few for the prior.
@@ -279,19 +242,12 @@ def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
             f"--latent-size: {spec.latent_size} is not allowed with --prior {spec.prior.name}, "
             f"it must be at least {spec.prior.fixed + 1}"
         )
-
-    def sampled_labels(count: int) -> Int[Array, " count"]:
-        return jnp.arange(count) % spec.classes
-
-    def sample(state: GANState, key: Key[Array, ""], count: int) -> Images:
-        return draw(spec, state, key, (sampled_labels(count),) if spec.classes else (), count=count)
-
     return Method(
         init=partial(init, spec),
         step=partial(step, spec),
-        sample=sample,
+        sample=partial(sample, spec),
         visualize=partial(visualize, spec) if spec.classes else None,
-        sampled_labels=sampled_labels if spec.classes else None,
+        sampled_labels=partial(sampled_labels, spec) if spec.classes else None,
         generator=partial(trained_generator, spec),
         networks=spec.networks,
     )
@@ -313,8 +269,18 @@ def init(gan: GAN, key: Key[Array, ""]) -> GANState:
     return GANState(jnp.zeros((), jnp.int32), generator, discriminator, averaged)
 
 
+def sample(gan: GAN, state: GANState, key: Key[Array, ""], count: int) -> Images:
+    """Samples in evaluation mode, of all classes in turn if there are classes."""
+    return draw(gan, state, key, (sampled_labels(gan, count),) if gan.classes else (), count=count)
+
+
+def sampled_labels(gan: GAN, count: int) -> Int[Array, " count"]:
+    """The labels of samples: all classes in turn."""
+    return jnp.arange(count) % gan.classes
+
+
 def draw(gan: GAN, state: GANState, key: Key[Array, ""], labels: Labels, *, count: int) -> Images:
-    """Samples in evaluation mode, from the averaged parameters where an average is kept."""
+    """Samples with labels, from the averaged parameters where an average is kept."""
     latents = gan.prior.draw(noise.random_bits(key, jnp.arange(count), count=gan.latent_size))
     return trained_generator(gan, state).images(noise.truncate(latents, gan.prior, gan.truncation), *labels)
 
@@ -322,11 +288,11 @@ def draw(gan: GAN, state: GANState, key: Key[Array, ""], labels: Labels, *, coun
 def trained_generator(gan: GAN, state: GANState) -> Generator:
     """The generator as a map from latents, and labels if conditional, to images."""
     variables = state.generator.replace(params=state.eval_params).variables
-
-    def images(latents: Latents, *labels: Int[Array, " batch"]) -> Images:
-        return gan.generator.apply(variables, latents, *labels, train=False)
-
+    images = partial(gan.generator.apply, variables, train=False)
     return Generator("generator", gan.latent_size, gan.prior, gan.truncation, gan.classes, images)
+
+
+ROWS, COLUMNS = 10, 10  # of the figure of classes: classes, and images of each
 
 
 def visualize(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
@@ -346,9 +312,8 @@ def _logits_of_pair(
     gan: GAN, variables: PyTree, real: Images, fake: Images, labels: Labels, bits: Bits
 ) -> tuple[tuple[Logits, Logits], PyTree]:
     """Logits of a real and a generated batch in training mode, and the batch statistics of both passes."""
-    dropout = {}
-    if gan.bits_per_example["real_dropout"]:
-        dropout = {"real_bits": bits["real_dropout"], "fake_bits": bits["fake_dropout"]}
+    names = ("real", "fake") if gan.bits_per_example["real_dropout"] else ()
+    dropout = {f"{name}_bits": bits[f"{name}_dropout"] for name in names}
     method = getattr(type(gan.discriminator), "logits_of_pair", _two_passes)
     logits, recorded = gan.discriminator.apply(
         variables, real, fake, *labels, **dropout, method=method, mutable=["batch_stats"]
