@@ -59,7 +59,7 @@ def report_runs(
     if not workdirs:
         raise UserError("WORKDIR: missing; give the folder of a run, or of several")
     there = workdirs[0] if len(workdirs) == 1 else Path()
-    out = _target(out, there / "report.html", suffixes=(".html", ".htm"))
+    out = _target(out, there / "report.html", suffixes=(".html", ".htm"), mark=b'name="generator" content="jaxgan')
     for note in write_report(workdirs, out):
         print(note)
     print(out)
@@ -80,15 +80,15 @@ def compare_runs(
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.report.compare import compare
 
-    out = _target(out, Path("compare.png"), suffixes=PICTURES)
+    out = _target(out, Path("compare.png"), suffixes=PICTURES, mark=b"jaxgan compare")
     for table in compare(first, second, out):
         if table.row_count:
             Console().print(table)
     print(out)
 
 
-def _target(out: Path | None, usual: Path, *, suffixes: Sequence[str]) -> Path:
-    """Chooses the file to write, before any work: the user's, or the usual one unless another program wrote it."""
+def _target(out: Path | None, usual: Path, *, suffixes: Sequence[str], mark: bytes) -> Path:
+    """Chooses the file to write, before any work: the user's, or the usual one unless it lacks the mark of ours."""
     chosen = usual if out is None else out
     if os.path.isdir(chosen):
         raise UserError(f"--out: {str(chosen)!r} is a folder, name a file in it, such as {str(chosen / usual.name)!r}")
@@ -98,7 +98,7 @@ def _target(out: Path | None, usual: Path, *, suffixes: Sequence[str]) -> Path:
         raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
     if out is None and usual.is_file():
         with usual.open("rb") as file:
-            ours = b"jaxgan" in file.read(2000)
+            ours = mark in file.read(2000)
         if not ours:
             raise UserError(f"--out: {str(usual)!r} exists and is none of jaxgan's; name the file to write")
     return chosen

@@ -179,7 +179,7 @@ def test_runs_stand_side_by_side_and_what_one_lacks_is_said(pair):
 def test_a_method_without_images_has_a_page_of_what_it_has(tmp_path, own_data, capsys):
     folder = make_run(tmp_path / "<b>run", tiny("digit_classifier"), rows=[{"step": 1, "epoch": 1.0, "loss": 2.5}])
     (folder / "evaluation.json").write_text("{}")
-    (folder / "report.html").write_text("<!-- an earlier one of jaxgan -->")
+    (folder / "report.html").write_text('<meta name="generator" content="jaxgan 0.1">')
     cli.main(["report", str(folder)])
     *notes, out = capsys.readouterr().out.splitlines()
     assert out == str(folder / "report.html")
@@ -273,10 +273,10 @@ def test_frames_fit_the_page_with_the_first_and_the_last():
 def test_a_mistake_is_one_line_and_leaves_files_alone(runs, tmp_path, monkeypatch, capsys, words, complaint):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(runs / "first", "first", ignore=shutil.ignore_patterns("checkpoints", "samples"))
-    (tmp_path / "first" / "report.html").write_text("one's own words")
+    (tmp_path / "first" / "report.html").write_text("one's own words on jaxgan")
     with pytest.raises(SystemExit, match="2"):
         cli.main(["report", *words])
     (line,) = capsys.readouterr().err.splitlines()
     assert complaint in line
-    assert (tmp_path / "first" / "report.html").read_text() == "one's own words"
+    assert (tmp_path / "first" / "report.html").read_text() == "one's own words on jaxgan"
     assert [path.name for path in tmp_path.iterdir()] == ["first"]
