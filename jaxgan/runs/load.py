@@ -129,6 +129,7 @@ def _load(
     folder: Workdir, *, best: bool, step: int | None = None, method: OwnMethod | None = None
 ) -> tuple[list[LoadedRun], list[int]]:
     """Reads a run, or all of its replicas, and lists those that have not diverged."""
+    require_readable(folder.root)
     if not os.path.lexists(root := str(folder.root)):
         names = ", ".join(pretrained.manifest())
         raise UserError(f"{root!r}: no such folder; give the --workdir of a run, or a trained generator: {names}")
