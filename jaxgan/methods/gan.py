@@ -165,36 +165,21 @@ def update_generator(
 class GAN:
     """What a GAN consists of; the defaults are those of the chapter's first one.
 
-    Attributes:
-      generator: Linen module from ``(latents [batch, latent_size], *, train=False)`` to images in [-1, 1]. Either
-        network may be an NNX module in ``flax.nnx.bridge.ToLinen``. It has no variables but parameters and
-        ``batch_stats``, and asks for no ``rngs``. On several devices its normalization averages over ``axis_name``.
-      discriminator: Linen module from ``(images, *, train=False)`` to logits [batch]. With dropout, its property
-        ``bits_per_example`` is the number of random words that it accepts as ``bits=``. A method ``logits_of_pair``,
-        from a real and a generated batch to the logits of both, replaces two calls.
-      image_shape: height, width and channels of an image.
-      latent_size: numbers in a latent vector.
-      generator_optimizer: optimizer of the generator.
-      discriminator_optimizer: optimizer of the discriminator.
-      prior: the distribution of the latents.
-      truncation: factor on the latents of samples; see :func:`jaxgan.nn.noise.truncate`.
-      classes: if positive, both networks also take ``labels=None`` or [batch] below it, as their second argument. Fake
-        image i uses the label of real image i, so paired losses compare images of one class.
-      loss: the adversarial loss.
-      penalties: terms added to the discriminator's loss.
-      penalty_every: steps between penalties, which then weigh so many times more; the metrics show their mean over all
-        steps (Karras et al. 2020, section 3.1, without its correction of Adam's decays).
-      constrain: applied to the discriminator's parameters after each update.
-      critic_steps: discriminator updates per generator update, each on a batch and latents of its own.
-      ema_decay: decay of the averaged generator that draws samples; 0 for none. Its batch statistics are the
-        generator's own, which are averages already.
-      axis_name: the mapped axis that the batch is split over; None on one device.
-      accumulate: parts that a device's batch is split into, one after the other, to take less memory. Batch statistics
-        are then those of a part.
+    The generator is a Linen module from ``(latents [batch, latent_size], *, train=False)`` to images in [-1, 1], the
+    discriminator one from ``(images, *, train=False)`` to logits [batch]. Either may be an NNX module in
+    ``flax.nnx.bridge.ToLinen``. They have no variables but parameters and ``batch_stats``, and ask for no ``rngs``. On
+    several devices their normalization averages over ``axis_name``.
+
+    With dropout, the discriminator's property ``bits_per_example`` is the number of random words that it accepts as
+    ``bits=``. Its method ``logits_of_pair``, from a real and a generated batch to the logits of both, replaces two
+    calls.
+
+    With ``classes`` both networks also take ``labels=None`` or [batch] below it, as their second argument. Fake image i
+    uses the label of real image i, so paired losses compare images of one class.
     """
 
-    generator: Module  # from (latents [batch, latent_size], train=) to images in [-1, 1]
-    discriminator: Module  # from (images, train=) to logits [batch]
+    generator: Module
+    discriminator: Module
     image_shape: tuple[int, int, int]  # height, width and channels
     latent_size: int  # numbers in a latent vector
     generator_optimizer: optax.GradientTransformation
