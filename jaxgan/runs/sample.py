@@ -53,10 +53,10 @@ def sample_run(
     Raises:
       UserError: as :func:`draw`, or if there is no such run, or a file cannot be written.
     """
-    if out is None and animate is None:
-        out = Path(f"{folder}.png") if is_pretrained(folder) else folder / "drawn.png"
     if out is not None:
         require_target(out)
+    elif animate is None:
+        out = Path(f"{folder}.png") if is_pretrained(folder) else folder / "drawn.png"
     if animate is not None:
         require_target(animate, suffixes=ANIMATIONS)
     way, drawn, frames = options.get("way", 0), None, None

@@ -82,6 +82,12 @@ def test_trained_generators_have_one_state(flags, capsys):
     assert capsys.readouterr().err.startswith(f"jaxgan: error: {flags[0]}: is for the folder of a run")
 
 
+def test_a_run_that_is_missing_is_told_with_the_trained_generators(capsys):
+    with pytest.raises(SystemExit):
+        main(["sample", "R3GAN"])
+    assert "'R3GAN': no such folder; give the --workdir of a run, or a trained" in capsys.readouterr().err
+
+
 def test_a_folder_of_the_same_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vae").mkdir()
