@@ -19,6 +19,7 @@ from jaxgan.report.latents import draw_plane, draw_samples
 from jaxgan.report.sheets import Sheet
 from jaxgan.runs.checkpoints import latest_step
 from jaxgan.runs.console import Layer, layers
+from jaxgan.runs.environment import Environment, recall
 from jaxgan.runs.load import described, load_run, named_as_a_folder, require_run
 from jaxgan.runs.task import training_images
 from jaxgan.runs.tracking import Row, going_replicas, read_rows, read_samples
@@ -50,6 +51,7 @@ class Collected(NamedTuple):
       plane: None if it draws nothing from latents.
       figures: data URIs of the other figures that the run drew, by name.
       evaluations: tables of metrics beside their floor, by file.
+      environments: what it was trained with, one after the other.
       versions: of what the evaluation was made with.
       notes: what is not shown, and why.
     """
@@ -65,7 +67,8 @@ class Collected(NamedTuple):
     plane: Plane | None
     figures: dict[str, str]
     evaluations: dict[str, Table]
-    versions: dict[str, str]
+    environments: list[Environment]
+    versions: Environment
     notes: list[str]
 
 
@@ -133,6 +136,7 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
         plane,
         _figures(workdir, {"classes"} if by_class else set(), notes, runs=runs),
         tables,
+        recall(workdir),
         versions,
         notes,
     )

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jinja2
 
+import jaxgan
 from jaxgan import figures
 from jaxgan.errors import UserError, writing
 from jaxgan.figures import Panel
 from jaxgan.report.collect import Collected, collect
-from jaxgan.report.tables import config_fields, last_metrics, versions
+from jaxgan.report.tables import config_fields, last_metrics
+from jaxgan.runs import environment
 from jaxgan.runs.tracking import Row
 from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.devices import enable_compilation_cache
@@ -65,7 +68,7 @@ def render(runs: Sequence[Collected]) -> str:
     Returns:
       HTML.
     """
-    environment = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("jaxgan.report", "template"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -73,14 +76,26 @@ def render(runs: Sequence[Collected]) -> str:
         lstrip_blocks=True,
     )
     metrics = [last_metrics(run.rows) for run in runs]
-    return environment.get_template("page.html").render(
+    return templates.get_template("page.html").render(
         runs=runs,
         title=", ".join(run.name for run in runs),
         curves=[_curve(number, *panel) for number, panel in enumerate(_panels(runs))],
         metrics={name: [found.get(name) for found in metrics] for name in dict.fromkeys(n for m in metrics for n in m)},
         fields=config_fields([run.config for run in runs]),
-        versions=versions(),
+        environments=_environments(runs),
+        version=jaxgan.__version__,
     )
+
+
+def _environments(runs: Sequence[Collected]) -> dict[str, environment.Environment]:
+    """What runs were trained and evaluated with, and what draws the page."""
+    found = {}
+    for run in runs:
+        for number, each in enumerate(run.environments, 1):
+            found[f"training of {run.name}" + f", part {number}" * (len(run.environments) > 1)] = each
+        if run.versions:
+            found[f"evaluation of {run.name}"] = run.versions
+    return found | {"this page": environment.describe(jax.devices()[:1])}
 
 
 def _panels(runs: Sequence[Collected]) -> list[tuple[Panel, Sequence[Row]]]:

@@ -1,20 +1,13 @@
 """Runs as rows: the fields of their configs, and their last metrics."""
 
 import dataclasses
-import importlib.metadata
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-import jax
-
-import jaxgan
 from jaxgan.config import Config
 from jaxgan.figures import metrics_of
 from jaxgan.runs.tracking import Row, going_replicas
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
 class Field(NamedTuple):
@@ -59,10 +52,3 @@ def last_metrics(rows: Sequence[Row]) -> dict[str, float]:
     each = [[row for row in rows if row.get("replica") == number] for number in going] or [rows]
     newest = [{name: row[name] for row in own for name in metrics_of([row])} for own in each]
     return {name: fmean(values[name] for values in newest if name in values) for name in metrics_of(newest)}
-
-
-def versions() -> Mapping[str, str]:
-    """The versions of what draws a page, and the device that it uses."""
-    found = {"python": platform.python_version(), "jaxgan": jaxgan.__version__}
-    found |= {name: importlib.metadata.version(name) for name in PACKAGES}
-    return found | {"device": jax.devices()[0].device_kind, "system": platform.platform()}

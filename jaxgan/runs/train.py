@@ -16,7 +16,7 @@ from jaxgan.config import Config
 from jaxgan.data import Dataset, Stream
 from jaxgan.errors import UserError
 from jaxgan.methods import Method
-from jaxgan.runs import checkpoints, fingerprint, pictures, tracking, workdir
+from jaxgan.runs import checkpoints, environment, fingerprint, pictures, tracking, workdir
 from jaxgan.runs.best import keep_best
 from jaxgan.runs.diagnosis import Watch
 from jaxgan.runs.divergence import Diverged, Divergence, mean_over_replicas
@@ -109,6 +109,7 @@ def train(
     def begin() -> None:
         workdir.begin(folder, config, resume=resume)
         pictures.remember(folder, dataset)
+        environment.remember(folder, devices)
         if own is not None:
             fingerprint.remember(folder, own)
 

@@ -81,9 +81,14 @@ class Workdir(NamedTuple):
         """The fingerprint of a method that is code."""
         return self.root / "method.json"
 
+    @property
+    def environment(self) -> Path:
+        """Versions, system and devices that the run was trained with."""
+        return self.root / "environment.json"
+
     def written(self) -> list[Path]:
         """What a run writes besides its config."""
-        logs = [self.data, self.method, self.metrics, self.timings, self.tensorboard, self.profile]
+        logs = [self.data, self.method, self.environment, self.metrics, self.timings, self.tensorboard, self.profile]
         return [*logs, self.checkpoints, self.best, self.figures, self.samples]
 
     def files(self) -> list[Path]:
@@ -91,7 +96,7 @@ class Workdir(NamedTuple):
         folders = (self.tensorboard, self.profile, self.figures, self.samples)
         inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
         saved = [p for folder in (self.checkpoints, self.best) for p in folder.glob("*") if p.name.isdigit()]
-        alone = (self.config, self.data, self.method, self.metrics, self.timings)
+        alone = (self.config, self.data, self.method, self.environment, self.metrics, self.timings)
         return sorted([path for path in (*alone, *inside, *saved) if path.exists()])
 
 

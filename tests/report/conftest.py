@@ -71,6 +71,8 @@ def runs(tmp_path_factory, saved):
         "versions": {"jax": "0.9"},
     }
     (first / "evaluation.json").write_text(json.dumps(tree))
+    parts = [{"python": "3.0.1", "devices": "8 TPU v5"}, {"python": "3.0.2", "devices": "1 TPU v5"}]
+    (first / "environment.json").write_text(json.dumps(parts))
     (first / "figures").mkdir()
     figures.save(matplotlib.figure.Figure(figsize=(1, 1)), first / "figures" / "some_view.png")
     make_run(root / "second", VanillaGAN(latent_size=3, hidden_units=5), rows=ROWS[:2], seed=4, checkpoint=False)
