@@ -4,6 +4,7 @@ Run:       python experiments/chapter.py            (--help lists every flag)
 Time:      that of the recipes that are not finished yet; seconds if all are
 Expect:    five sections, one per method; each row shows samples from the same latents after more epochs
 Read:      jaxgan/methods/autoencoder.py, vae.py, vanilla_gan.py, dcgan.py and wgan.py
+Notebook:  experiments/chapter.ipynb shows the same methods in five minutes, cell by cell
 Writes:    runs/chapter/chapter.png, and the folders of the recipes beside it
 """
 

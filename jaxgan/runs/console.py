@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -135,12 +135,15 @@ def show_network(console: Console, name: str, layers: Sequence[Layer]) -> None:
 def progress_bar(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
     """Shows the progress of a run: epoch, steps per second, losses, probabilities and the time left.
 
-    On a terminal it is a bar. A file is given a line now and then.
+    On a terminal it is a bar, and in a notebook a line that changes. A file is given a line now and then.
 
     Yields:
       A function to call with each :class:`train.Progress`.
     """
-    if not (console.is_interactive or console.is_jupyter):
+    if Console().is_jupyter and not console.quiet:
+        yield _progress_display()
+        return
+    if not console.is_interactive:
         yield _progress_lines(console)
         return
     columns = (
@@ -169,10 +172,21 @@ def _progress_lines(console: Console) -> Callable[[TrainProgress], None]:
         if time.monotonic() - printed < SECONDS_PER_LINE and now.step < now.schedule.total_steps:
             return
         printed = time.monotonic()
-        line = f"epoch {_epoch(now)} step {now.step:,} {now.steps_per_second:,.0f} steps/s {_shown(now)}"
-        console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        console.print(_line(now), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     return update
+
+
+def _progress_display() -> Callable[[TrainProgress], None]:
+    """Makes the function that shows a line in a notebook and puts each next one in its place: the last one is kept."""
+    from IPython.display import display  # pyright: ignore[reportMissingImports]  # it is there in a notebook
+
+    shown: Any = display({"text/plain": ""}, raw=True, display_id=True)
+    return lambda now: shown.update({"text/plain": _line(now)}, raw=True)
+
+
+def _line(now: TrainProgress) -> str:
+    return f"epoch {_epoch(now)} step {now.step:,} {now.steps_per_second:,.0f} steps/s {_shown(now)}"
 
 
 def _epoch(now: TrainProgress) -> str:

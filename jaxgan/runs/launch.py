@@ -123,7 +123,7 @@ def run(
     """
     configs.validate(config := described(config, dataset=dataset, method=method))
     process = distributed.initialize(config.run, program=config.kind)
-    console = console or Console(quiet=bool(process and process.index))
+    console = console or Console(quiet=bool(process and process.index), force_jupyter=False)  # there, too, as text
     with consoles.show_log(console), contextlib.ExitStack() as held:
         enable_compilation_cache()
         if process:
