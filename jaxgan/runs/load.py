@@ -19,7 +19,6 @@ from jaxgan.errors import UserError
 from jaxgan.methods import Method, OwnMethod
 from jaxgan.nn import noise
 from jaxgan.runs import fingerprint, pictures, pretrained
-from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, restore
 from jaxgan.runs.digests import structure
 from jaxgan.runs.fingerprint import Fingerprint
 from jaxgan.runs.workdir import Workdir, load_config, require_readable
@@ -129,6 +128,9 @@ def _load(
     folder: Workdir, *, best: bool, step: int | None = None, method: OwnMethod | None = None
 ) -> tuple[list[LoadedRun], list[int]]:
     """Reads a run, or all of its replicas, and lists those that have not diverged."""
+    # Orbax takes half a second to import, and a trained generator of the package needs none.
+    from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, restore
+
     require_readable(folder.root)
     if not os.path.lexists(root := str(folder.root)):
         names = ", ".join(pretrained.manifest())
