@@ -33,10 +33,10 @@ from jaxtyping import Array, Float, Key
 from PIL import Image
 
 from jaxgan import figures
-from jaxgan.errors import one_line_errors, parse, writing
+from jaxgan.errors import UserError, one_line_errors, parse, writing
 from jaxgan.fields import check, number
-from jaxgan.methods import Batch, Method, losses, penalties
-from jaxgan.methods.gan import GAN, gan
+from jaxgan.methods import Batch, losses, penalties
+from jaxgan.methods.gan import GAN, draw, init, step
 from jaxgan.methods.optimization import adam
 from jaxgan.nn.noise import PRIORS
 
@@ -81,7 +81,7 @@ class Options:
     """Trains small GANs on points in the plane, and draws them."""
 
     data: Literal["eight_gaussians", "swiss_roll"] = "eight_gaussians"  # where real points come from
-    steps: int = number(3000, low=FRAMES, high=1_000_000)  # updates of the discriminator
+    steps: int = number(3000, low=FRAMES, high=1_000_000)  # updates of the discriminator, a multiple of 40
     seeds: int = number(3, high=8)  # runs of each GAN
     out: Path = Path("runs/two_dimensions")  # folder for the figures
 
@@ -149,49 +149,45 @@ def train(name: str, options: Options) -> Look:
     Returns:
       The looks of each seed at each frame: arrays with these two axes in front.
     """
-    game, draw = GANS[name], DATA[options.data]
-    optimizer = adam(2e-3, game.momentum, 0.99)
-    optimizers = {"generator_optimizer": optimizer, "discriminator_optimizer": optimizer}
-    shape = {"image_shape": SHAPE, "latent_size": LATENTS, "prior": PRIORS["normal"]}
-    networks = Generator(), Discriminator()
-    spec = GAN(*networks, **shape, **optimizers, **game.options)
-    method = gan(*networks, **shape, **optimizers, **game.options)
+    game, real_points = GANS[name], DATA[options.data]
+    optimizer, prior = adam(2e-3, game.momentum, 0.99), PRIORS["normal"]
+    gan = GAN(Generator(), Discriminator(), SHAPE, LATENTS, optimizer, optimizer, prior, **game.options)
 
     def one_step(state: Any, key: Key[Array, ""]) -> tuple[Any, None]:
         real, noise = jax.random.split(key)
-        points = draw(real, BATCH).reshape(BATCH, *SHAPE)
-        state, _ = method.step(state, Batch(points, jnp.zeros(BATCH, jnp.int32), jnp.arange(BATCH)), noise)
-        return state, None
+        points = real_points(real, BATCH).reshape(BATCH, *SHAPE)
+        return step(gan, state, Batch(points, jnp.zeros(BATCH, jnp.int32), jnp.arange(BATCH)), noise)[0], None
 
     def frame(state: Any, keys: Key[Array, " steps"]) -> tuple[Any, Look]:
         state, _ = lax.scan(one_step, state, keys)
-        return state, look(method, spec, state, draw(jax.random.key(0), ARROWS**2))
+        return state, look(gan, state, real_points(jax.random.key(0), ARROWS**2))
 
     def run(seed: Array) -> Look:
         start, rest = jax.random.split(jax.random.key(seed))
         keys = jax.random.split(rest, (FRAMES, options.steps // FRAMES))
-        return lax.scan(frame, method.init(start), keys)[1]
+        return lax.scan(frame, init(gan, start), keys)[1]
 
     return jax.device_get(jax.jit(jax.vmap(run))(jnp.arange(options.seeds)))
 
 
-def look(method: Method, spec: GAN, state: Any, real: Points) -> Look:
-    """Draws samples, and computes the discriminator and the generator's loss on grids.
+def look(gan: GAN, state: Any, real: Points) -> Look:
+    """Draws samples, and computes the discriminator and the gradient of the generator's loss on grids.
 
     Args:
-      method: the GAN.
-      spec: its networks and losses.
+      gan: networks and losses.
       state: its state.
       real: points to pair with those of the field, for losses of pairs.
+
+    Returns:
+      What the GAN is now.
     """
-    assert method.sample is not None
-    logits = partial(spec.discriminator.apply, state.discriminator.variables)
+    logits = partial(gan.discriminator.apply, state.discriminator.variables)
 
     def loss(points: Points) -> Array:  # the sum over points, each of which then has its own gradient
-        return len(points) * spec.loss.generator(logits(real.reshape(-1, *SHAPE)), logits(points.reshape(-1, *SHAPE)))
+        return len(points) * gan.loss.generator(logits(real.reshape(-1, *SHAPE)), logits(points.reshape(-1, *SHAPE)))
 
     surface = logits(jnp.asarray(_grid(GRID)).reshape(-1, *SHAPE)).reshape(GRID, GRID)
-    samples = method.sample(state, jax.random.key(1), SHOWN).reshape(-1, 2)
+    samples = draw(gan, state, jax.random.key(1), (), count=SHOWN).reshape(-1, 2)
     return Look(samples, surface, -jax.grad(loss)(jnp.asarray(_grid(ARROWS))))
 
 
@@ -232,8 +228,8 @@ def draw_moments(found: dict[str, Look], moments: Sequence[int], real: np.ndarra
 
 def draw_look(axes: Any, look: Look, real: np.ndarray) -> None:
     """Draws the surface, the field, the real points in grey and the samples in black."""
-    reach = np.abs(look.surface - np.median(look.surface)).max()
     centred, extent = look.surface - np.median(look.surface), (-REACH, REACH, -REACH, REACH)
+    reach = np.abs(centred).max()
     axes.imshow(centred, cmap="RdBu_r", vmin=-reach, vmax=reach, extent=extent, origin="lower", alpha=0.6)
     x, y = _grid(ARROWS).T
     longest = max(np.linalg.norm(look.field, axis=1).max(), 1e-12)
@@ -251,7 +247,10 @@ def animate(found: dict[str, Look], real: np.ndarray, path: Path) -> Path:
         for moment in range(FRAMES):
             figure = matplotlib.figure.Figure(figsize=(len(found), 4.6), dpi=70)
             canvas = matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
-            for axes, (name, looks) in zip(figure.subplots(2, len(found) // 2).flat, found.items(), strict=True):
+            grid = figure.subplots(2, -(-len(found) // 2), squeeze=False).ravel()
+            for axes in grid[len(found) :]:
+                axes.set_visible(False)
+            for axes, (name, looks) in zip(grid, found.items(), strict=False):
                 draw_look(axes, Look(*(array[0, moment] for array in looks)), real)
                 axes.set_title(name.replace("\n", " "), fontsize=8)
             canvas.draw()
@@ -294,9 +293,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def check_options(options: Options) -> None:
-    """Raises UserError for too few steps or seeds, or a folder that cannot be written."""
+    """Raises UserError for steps or seeds that are not allowed, or a folder that cannot be written."""
     for f in dataclasses.fields(options):
         check(f"--{f.name}", getattr(options, f.name), type(getattr(options, f.name)), f.metadata)
+    if options.steps % FRAMES:
+        raise UserError(f"--steps: {options.steps} is not allowed, it must be a multiple of {FRAMES}")
     with writing("--out", options.out):
         options.out.mkdir(parents=True, exist_ok=True)
 

@@ -81,7 +81,7 @@ def evaluate(
     The metrics use the features of a classifier. Numbers of different versions of it do not compare.
 
     Args:
-        workdir: The run's folder, or the name of a trained generator: dcgan, flow_matching, r3gan, vae.
+        workdir: The run's folder, or the name of a trained generator, such as r3gan.
         samples: Instead of a run, a file of images, .npy or .npz: uint8, or floats in [0, 1] or [-1, 1].
         count: Number of samples; default: 10,000, or fewer if the file or the training images are fewer.
         seeds: Number of seeds to draw with, one after the other; from two on, mean and deviation are shown.
@@ -147,7 +147,7 @@ def export_run(
     A manifest, FILE.json, describes the model, the latents to draw, the images, and the run.
 
     Args:
-        workdir: The run's folder, or the name of a trained generator: dcgan, flow_matching, r3gan, vae.
+        workdir: The run's folder, or the name of a trained generator, such as r3gan.
         format: stablehlo: from latents to images in [-1, 1], for jax.export; onnx: the same, for ONNX runtimes; torch:
             a safetensors file of all networks, for load_state_dict of a module with the same layer names.
         out: The file to write; default: generator.stablehlo, generator.onnx or weights.safetensors in WORKDIR/export,
@@ -179,7 +179,7 @@ def sample(
     """Draw samples of a run: one picture, an array file that `jaxgan evaluate --samples` reads, or a folder of PNGs.
 
     Args:
-        workdir: The run's folder, or the name of a trained generator: dcgan, flow_matching, r3gan, vae.
+        workdir: The run's folder, or the name of a trained generator, such as r3gan.
         out: A file .png, .npy or .npz; any name without a suffix is a new folder; default: drawn.png in WORKDIR,
             or NAME.png.
         animate: A file .gif or .webp of the way that --interpolate or --walk goes; without these of the same latents

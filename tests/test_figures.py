@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxgan import figures
+from jaxgan.tiles import tile
 
 
 def some_images(count, shape=(6, 5, 1)):
@@ -28,7 +29,7 @@ def shown_in(axes):
 
 def test_a_tile_holds_each_image_in_its_place_on_white():
     images = some_images(6)
-    sheet = figures.tile(images, columns=3, gap=2)
+    sheet = tile(images, columns=3, gap=2)
     assert sheet.shape == (6 + 2 + 6, 5 + 2 + 5 + 2 + 5, 1)
     for i, image in enumerate(images):
         top, left = i // 3 * 8, i % 3 * 7
@@ -118,17 +119,17 @@ def test_sample_rows_are_labelled_at_their_middle():
     (axes,) = figures.sample_rows({"epoch 1": images[:4], "epoch 2": images[4:]}, title="Toy").axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["epoch 1", "epoch 2"]
     np.testing.assert_allclose(axes.get_yticks(), [3, 11], atol=0.5)
-    np.testing.assert_array_equal(shown_in(axes), figures.tile(images, columns=4)[..., 0])
+    np.testing.assert_array_equal(shown_in(axes), tile(images, columns=4)[..., 0])
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 1), (6, 5, 3)])
 def test_a_sample_grid_shows_its_images_in_a_square(shape):
     images = some_images(17, shape)
     figure = figures.sample_grid(images, title="Toy")
-    np.testing.assert_array_equal(shown_in(figure.axes[0]), figures.tile(images[:16], columns=4).squeeze())
+    np.testing.assert_array_equal(shown_in(figure.axes[0]), tile(images[:16], columns=4).squeeze())
     assert figure.get_suptitle() == "Toy"
     (axes,) = figures.sample_grid(images, columns=6, title="Toy").axes
-    np.testing.assert_array_equal(shown_in(axes), figures.tile(images[:12], columns=6).squeeze())
+    np.testing.assert_array_equal(shown_in(axes), tile(images[:12], columns=6).squeeze())
 
 
 def test_equal_figures_are_equal_files_of_readme_width(tmp_path):
@@ -147,7 +148,7 @@ def test_progress_shows_the_first_panel_beside_labelled_rows():
     assert lines_of(left) == {"estimate": [(1, -0.5), (2, -0.5)]}
     assert left.get_ylim()[0] < -0.5  # an estimate may be negative, and is not cut off
     assert [label.get_text() for label in right.get_yticklabels()] == ["epoch 1", "epoch 2"]
-    np.testing.assert_array_equal(shown_in(right), figures.tile(images, columns=4)[..., 0])
+    np.testing.assert_array_equal(shown_in(right), tile(images, columns=4)[..., 0])
 
 
 def test_a_latent_plane_has_the_points_of_each_class_in_its_colour():
@@ -167,7 +168,7 @@ def test_a_progression_has_a_section_for_each_method_with_its_rows():
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["First", "Second"]
     for axes, of in zip(figure.axes, images, strict=True):
         assert [label.get_text() for label in axes.get_yticklabels()] == labels
-        np.testing.assert_array_equal(shown_in(axes), figures.tile(of.reshape(10, 6, 5, 1), columns=5)[..., 0])
+        np.testing.assert_array_equal(shown_in(axes), tile(of.reshape(10, 6, 5, 1), columns=5)[..., 0])
 
 
 def test_number_maps_write_the_value_of_each_cell_in_it():

@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 from jaxgan import data, figures
 from jaxgan.config import Config
 from jaxgan.errors import one_line_errors, parse
-from jaxgan.figures.images import show_rows, tile
+from jaxgan.figures.images import show_rows
 from jaxgan.methods.method import Pixels
 from jaxgan.methods.penalties import input_gradients, norms
 from jaxgan.runs import tracking
@@ -42,6 +42,7 @@ from jaxgan.runs.load import load_run
 from jaxgan.runs.workdir import Workdir, load_config
 from jaxgan.runtime.program import to_unit_range
 from jaxgan.runtime.signals import exit_on_signals
+from jaxgan.tiles import tile
 
 SHOWN = 12  # samples of each run in the picture
 MEASURED = 500  # real images that the number beside them is taken from

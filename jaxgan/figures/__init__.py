@@ -12,10 +12,11 @@ from jaxgan.figures.curves import (
     single_panel,
     training_curves,
 )
-from jaxgan.figures.images import class_samples, progression, sample_grid, sample_rows, tile
+from jaxgan.figures.images import class_samples, progression, sample_grid, sample_rows
 from jaxgan.figures.maps import heat_maps, latent_plane, number_maps
 from jaxgan.figures.progress import progress
 from jaxgan.figures.style import DPI, STYLE, WIDTH, save, to_svg
+from jaxgan.tiles import tile
 
 __all__ = [
     "DPI",

@@ -9,8 +9,9 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from jaxgan.figures.curves import Panel, Rows, draw_grid, grid_height, legend
-from jaxgan.figures.images import show_image, tile
+from jaxgan.figures.images import show_image
 from jaxgan.figures.style import STYLE, WIDTH
+from jaxgan.tiles import tile
 
 
 def comparison(

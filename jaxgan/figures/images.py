@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxgan.figures.style import STYLE, WIDTH, bare
-
-GAP = 2  # white pixels between images
+from jaxgan.tiles import GAP, tile
 
 
 def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width channels"]], *, title: str) -> Figure:
@@ -97,27 +96,6 @@ def class_samples(
       The figure.
     """
     return sample_rows(dict(zip(class_names, images, strict=True)), title=title)
-
-
-def tile(
-    images: UInt8[np.ndarray, "count height width channels"], *, columns: int, gap: int = GAP
-) -> UInt8[np.ndarray, "rows cols channels"]:
-    """Tiles images into one, on white, row by row.
-
-    Args:
-      images: images as bytes.
-      columns: images per row; an incomplete last row is left out.
-      gap: white pixels between images.
-
-    Returns:
-      One image.
-    """
-    rows = len(images) // columns
-    _, height, width, channels = images.shape
-    grid = np.full((rows, columns, height + gap, width + gap, channels), 255, np.uint8)
-    grid[:, :, :height, :width] = images[: rows * columns].reshape(rows, columns, height, width, channels)
-    sheet = grid.transpose(0, 2, 1, 3, 4).reshape(rows * (height + gap), columns * (width + gap), channels)
-    return sheet[:-gap, :-gap] if gap else sheet
 
 
 def show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, labels: Sequence[str]) -> None:

@@ -9,8 +9,9 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from jaxgan.figures.curves import draw_panel, panels_of
-from jaxgan.figures.images import show_rows, tile
+from jaxgan.figures.images import show_rows
 from jaxgan.figures.style import STYLE, WIDTH
+from jaxgan.tiles import tile
 
 
 def progress(

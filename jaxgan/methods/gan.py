@@ -95,7 +95,19 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
 def discriminator_loss(
     params: PyTree, gan: "GAN", network: NetworkState, examples: Examples, fake: Images, penalize: Bool[Array, ""]
 ) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
-    """The loss of both batches, with the penalties in steps that ``penalize``: (loss, (metrics, batch statistics))."""
+    """The loss of both batches, plus the penalties in steps that ``penalize``.
+
+    Args:
+      params: the discriminator's.
+      gan: what is trained.
+      network: the discriminator, for its batch statistics.
+      examples: real images, labels and random words.
+      fake: generated images in [-1, 1].
+      penalize: whether penalties are due in this step.
+
+    Returns:
+      (loss, (metrics, batch statistics)).
+    """
     variables, (real, labels, bits) = network.replace(params=params).variables, examples
     (real_logits, fake_logits), recorded = _logits_of_pair(gan, variables, real, fake, labels, bits)
 
@@ -122,7 +134,19 @@ def discriminator_loss(
 def generator_loss(
     params: PyTree, gan: "GAN", network: NetworkState, discriminator: NetworkState, examples: Examples, latents: Latents
 ) -> tuple[Float[Array, ""], PyTree]:
-    """The loss of images drawn from latents, against the updated discriminator: (loss, batch statistics)."""
+    """The loss of images drawn from latents, against the updated discriminator, which gets no gradient.
+
+    Args:
+      params: the generator's.
+      gan: what is trained.
+      network: the generator, for its batch statistics.
+      discriminator: the updated discriminator.
+      examples: real images for paired losses, labels and random words.
+      latents: one vector per image.
+
+    Returns:
+      (loss, batch statistics).
+    """
     variables, (real, labels, bits) = network.replace(params=params).variables, examples
     fake, recorded = gan.generator.apply(variables, latents, *labels, train=True, mutable=["batch_stats"])
     logits = partial(_logits, gan, discriminator.variables)

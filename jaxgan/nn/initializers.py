@@ -23,7 +23,7 @@ def _uniform(fan_in: int) -> Initializer:
 
 
 def _as_matrix(initializer: Initializer, *, transposed: bool = False) -> Initializer:
-    """Draws a kernel as a matrix from inputs to outputs: XLA:CPU compiles the draw of four axes five times as long."""
+    """Draws a kernel as a matrix from inputs to outputs, since XLA:CPU takes long to compile a draw of four axes."""
 
     def draw(key: Any, shape: Sequence[int], dtype: Any = float, out_sharding: Any = None) -> Any:
         *window, a, b = shape

@@ -15,7 +15,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation import report as evaluations
 from jaxgan.methods import Method
 from jaxgan.report import sheets
-from jaxgan.report.latents import draw_plane, draw_samples
+from jaxgan.report.latents import draw_plane
 from jaxgan.report.sheets import Sheet
 from jaxgan.runs.checkpoints import latest_step
 from jaxgan.runs.console import Layer, layers
@@ -105,15 +105,14 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
             training = _training_images(config, image_shape)
     unit = "epoch"
     if run and generator and not saved:
-        in_turn = np.arange(sheets.MOST_SAMPLES) % (generator.classes or 1)
-        saved, unit = {run.step: draw_samples(generator, in_turn)}, "step"
+        saved, unit = {run.step: run.sample(sheets.MOST_SAMPLES)}, "step"
     by_class, plane = None, None
-    if generator:
+    if run and generator:
         shown = np.arange(min(generator.classes, sheets.MOST_CLASSES))
         named = [class_names[label] for label in shown]
         if named:
             columns = sheets.columns_of_rows(image_shape, rows=len(shown), runs=runs)
-            images = draw_samples(generator, np.tile(shown, columns)).reshape(columns, len(shown), *image_shape)
+            images = run.sample(columns * len(shown), labels=shown).reshape(columns, len(shown), *image_shape)
             by_row = np.swapaxes(images, 0, 1).reshape(-1, *image_shape)
             labels = np.repeat(named, columns)
             (by_class,) = sheets.sheets({"": by_row}, columns=columns, labels=labels, training=training)

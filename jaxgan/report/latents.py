@@ -1,6 +1,4 @@
-"""Images of chosen latents, drawn in advance: samples in given classes, and a plane between four samples."""
-
-from collections.abc import Callable
+"""Images of the latents in a plane between four samples, drawn in advance."""
 
 import jax
 import jax.numpy as jnp
@@ -9,26 +7,10 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from jaxgan.methods.method import Generator
 from jaxgan.nn import noise
-from jaxgan.runs.load import batch_key
+from jaxgan.runs.load import batch_key, draw_latents
 from jaxgan.runtime.program import to_bytes
 
 AT_ONCE = 100  # images drawn together
-
-Images = UInt8[np.ndarray, "count height width channels"]
-
-
-def draw_samples(generator: Generator, labels: Int[np.ndarray, " count"], *, seed: int = 0) -> Images:
-    """Draws as many samples as there are labels, of the latents of ``jaxgan sample``.
-
-    Args:
-      generator: what draws.
-      labels: the class of each; of no account if it is unconditional.
-      seed: of the samples.
-
-    Returns:
-      The images.
-    """
-    return _draw(generator, lambda index: _latents(generator, index, seed), np.arange(len(labels)), labels)
 
 
 def draw_plane(
@@ -48,33 +30,21 @@ def draw_plane(
     """
 
     def latents(places: Int[Array, " n"]) -> Float[Array, "n latent"]:
-        first, second, third, fourth = _latents(generator, jnp.arange(4), seed)
+        key = batch_key(seed, jnp.int32(0))
+        first, second, third, fourth = draw_latents(generator, key, jnp.arange(4), generator.truncation)
         down, right = (share[:, None] / (side - 1) for share in (places // side, places % side))
         upper = noise.interpolate(first[None], second[None], right, generator.prior)
         lower = noise.interpolate(third[None], fourth[None], right, generator.prior)
         return noise.interpolate(upper, lower, down, generator.prior)
 
-    places, classes = (x.ravel() for x in np.meshgrid(np.arange(side**2), labels if len(labels) else [0]))
-    images = _draw(generator, latents, places, classes)
-    return images.reshape(-1, side**2, *images.shape[1:])
-
-
-def _latents(generator: Generator, index: Int[Array, " n"], seed: int) -> Float[Array, "n latent"]:
-    bits = noise.random_bits(batch_key(seed, jnp.int32(0)), index, count=generator.latent_size)
-    return noise.truncate(generator.prior.draw(bits), generator.prior, generator.truncation)
-
-
-def _draw(
-    generator: Generator, latents: Callable[[Array], Array], places: Int[np.ndarray, " n"], classes: np.ndarray
-) -> Images:
-    """Draws images of the latents of places, some at once; :func:`jaxgan.runs.load.draw` takes 500 even for a few."""
-
     @jax.jit
     def batch(places: Array, classes: tuple[Array, ...]) -> Array:
         return to_bytes(generator.images(latents(places), *classes))
 
+    places, classes = (x.ravel() for x in np.meshgrid(np.arange(side**2), labels if len(labels) else [0]))
     parts = []
     for start in range(0, len(places), AT_ONCE):
         chosen = np.minimum(np.arange(start, start + AT_ONCE), len(places) - 1)
         parts.append(batch(places[chosen], (classes[chosen].astype(np.int32),) if generator.classes else ()))
-    return np.concatenate(parts)[: len(places)]
+    images = np.concatenate(parts)[: len(places)]
+    return images.reshape(-1, side**2, *images.shape[1:])

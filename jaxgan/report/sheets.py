@@ -1,18 +1,16 @@
 """Images as parts of a page: sheets of samples beside their nearest training images, within a number of bytes."""
 
 import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from jaxgan.data import Dataset
 from jaxgan.evaluation import prdc
-from jaxgan.figures import tile
+from jaxgan.tiles import tile, to_png
 
 BYTES = 1_250_000  # of images, for each of five parts of a page; all runs share it
 MOST_FRAMES, MOST_SAMPLES, MOST_SIDE, MOST_CLASSES, MOST_COLUMNS = 24, 64, 21, 10, 10
@@ -69,7 +67,7 @@ def sheets(
         about = ["" if labels is None else f"class {labels[i]}" for i in range(len(own))]
         near = None
         if training is not None and found is not None and distances is not None:
-            near = picture(tile(training.images[found[part]], columns=columns, gap=0))
+            near = data_uri(to_png(tile(training.images[found[part]], columns=columns, gap=0)))
             named = [training.class_names[training.labels[i]] for i in found[part]]
             words = [f"a training image of class {name} is nearest" for name in named]
             about = [
@@ -77,16 +75,9 @@ def sheets(
                 for first, second, distance in zip(about, words, distances[part], strict=True)
             ]
         height, width = own.shape[1:3]
-        sheet = picture(tile(own, columns=columns, gap=0))
+        sheet = data_uri(to_png(tile(own, columns=columns, gap=0)))
         made.append(Sheet(label, sheet, columns, len(own) // columns, (width, height), near, about))
     return made
-
-
-def picture(image: UInt8[np.ndarray, "height width channels"]) -> str:
-    """Encodes an image as a data URI."""
-    content = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(content, format="png", optimize=True)
-    return data_uri(content.getvalue())
 
 
 def data_uri(content: bytes) -> str:

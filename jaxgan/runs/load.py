@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from jaxgan import methods
 from jaxgan.config import Config, replica_configs
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.methods import Method, OwnMethod
+from jaxgan.methods.method import Generator
 from jaxgan.nn import noise
 from jaxgan.runs import fingerprint, pictures, pretrained
 from jaxgan.runs.digests import structure
@@ -110,9 +111,9 @@ def is_pretrained(folder: Path) -> bool:
 
 
 def _shipped(name: str) -> LoadedRun:
-    config, step, _ = pretrained.read(name)
+    config, trained = pretrained.load(name)
     about = find(config.run.data)
-    return LoadedRun(config, *pretrained.pretrained(name), step, about.image_shape, len(about.class_names))
+    return LoadedRun(config, *trained, int(trained.state.step), about.image_shape, len(about.class_names))
 
 
 @contextlib.contextmanager
@@ -128,7 +129,7 @@ def _load(
     folder: Workdir, *, best: bool, step: int | None = None, method: OwnMethod | None = None
 ) -> tuple[list[LoadedRun], list[int]]:
     """Reads a run, or all of its replicas, and lists those that have not diverged."""
-    # Orbax takes half a second to import, and a trained generator of the package needs none.
+    # Orbax is slow to import, and a trained generator of the package needs none.
     from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, restore
 
     require_readable(folder.root)
@@ -229,8 +230,7 @@ def draw(
     size = min(count, SAMPLE_BATCH)
 
     def latents_of(number: Array) -> Array:
-        bits = noise.random_bits(batch_key(seed, number), jnp.arange(size), count=generator.latent_size)
-        return noise.truncate(generator.prior.draw(bits), generator.prior, factor)
+        return draw_latents(generator, batch_key(seed, number), jnp.arange(size), factor)
 
     @jax.jit
     def batch(number: Array, classes: tuple[Array, ...]) -> Array:
@@ -251,6 +251,14 @@ def draw(
     numbers = range(-(-count // SAMPLE_BATCH))
     images = np.concatenate([batch(np.int32(n), classes) for n in numbers])[:count]
     return images, None if given is None else np.tile(given, len(numbers))[:count]
+
+
+def draw_latents(
+    generator: Generator, key: Key[Array, ""], index: Int[Array, " n"], truncation: float
+) -> Float[Array, "n latent"]:
+    """Draws the latents of some samples of a batch; each depends on the key and its own index."""
+    bits = noise.random_bits(key, index, count=generator.latent_size)
+    return noise.truncate(generator.prior.draw(bits), generator.prior, truncation)
 
 
 def batch_key(seed: int | Array, number: Array) -> Key[Array, ""]:

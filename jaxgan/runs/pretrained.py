@@ -48,13 +48,18 @@ def pretrained(name: str) -> Pretrained:
     Raises:
       UserError: if there is none of this name, or its file is damaged.
     """
+    return load(name)[1]
+
+
+def load(name: str) -> tuple[Config, Pretrained]:
+    """Loads a trained generator and the config that it was trained by; see :func:`pretrained`."""
     config, step, tensors = read(name)
     about = find(config.run.data)
     method = methods.build(config.method, image_shape=about.image_shape, classes=len(about.class_names))
     state = jax.eval_shape(method.init, jax.random.key(0))
     found = jax.tree.map_with_path(lambda path, _: tensors.get(_name(path)), _variables(state))
     fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)  # as Adam begins
-    return Pretrained(method, jax.device_put(fresh.with_variables(**found).replace(step=np.int32(step))))
+    return config, Pretrained(method, jax.device_put(fresh.with_variables(**found).replace(step=np.int32(step))))
 
 
 def read(name: str) -> tuple[Config, int, dict[str, np.ndarray]]:

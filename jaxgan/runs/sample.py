@@ -16,6 +16,7 @@ from jaxgan.runs.load import Images, Labels, draw, is_pretrained, load_run
 from jaxgan.runs.tracking import read_samples
 from jaxgan.runs.workdir import Workdir, write_atomically
 from jaxgan.runtime.numerics import fixed_numerics
+from jaxgan.tiles import tile, to_png
 
 ANIMATIONS = (".gif", ".webp")
 WALK, TRAINING = 0.08, 0.8  # seconds for each picture
@@ -98,7 +99,7 @@ def write(images: Images, labels: Labels | None, out: Path, *, columns: int | No
     """Writes samples whole or not at all; the suffix says as what, and the columns are those of a picture."""
     if out.suffix == ".png":
         columns = columns or math.isqrt(len(images) - 1) + 1
-        write_atomically(out, _png(_sheet(images, columns)))
+        write_atomically(out, to_png(_sheet(images, columns)))
     elif out.suffix:
         content = io.BytesIO()
         if out.suffix == ".npy":
@@ -112,7 +113,7 @@ def write(images: Images, labels: Labels | None, out: Path, *, columns: int | No
         place.mkdir()
         try:
             for number, image in enumerate(images):
-                (place / f"{number:06d}.png").write_bytes(_png(image))
+                (place / f"{number:06d}.png").write_bytes(to_png(image))
             place.rename(out)
         except OSError:
             shutil.rmtree(place, ignore_errors=True)
@@ -121,19 +122,9 @@ def write(images: Images, labels: Labels | None, out: Path, *, columns: int | No
 
 def _sheet(images: Images, columns: int) -> UInt8[np.ndarray, "rows cols channels"]:
     """A square of images, white where there are none left."""
-    from jaxgan.figures.images import tile  # matplotlib takes a second
-
     missing = -len(images) % columns
     white = np.full((missing, *images.shape[1:]), 255, np.uint8)
     return tile(np.concatenate([images, white]), columns=columns)
-
-
-def _png(image: UInt8[np.ndarray, "height width channels"]) -> bytes:
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(content, format="png")
-    return content.getvalue()
 
 
 def _animation(frames: Images, suffix: str, *, seconds: float) -> bytes:

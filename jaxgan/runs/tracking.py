@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Array, UInt8
-from PIL import Image
 
 from jaxgan.config import FREE_FIELDS, Config, replica_configs
 from jaxgan.errors import UserError
@@ -26,6 +25,7 @@ from jaxgan.methods.method import Plane, Rows, Sheet, Visualization
 from jaxgan.runs.logs import Events, Lines
 from jaxgan.runs.workdir import Workdir, write_atomically
 from jaxgan.runtime.program import to_bytes
+from jaxgan.tiles import tile, to_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,10 +112,8 @@ def read_rows(path: Path) -> list[Row]:
 def log_samples(out: Tracker, images: UInt8[np.ndarray, "count height width channels"], *, step: int, replica: int = 0):
     """Shows the first samples of the fixed latents in TensorBoard, at most eight rows of eight."""
     side = min(8, math.isqrt(len(images)))
-    grid = images[: side * side].reshape(side, side, *images.shape[1:])
-    content = io.BytesIO()
-    Image.fromarray(np.concatenate(np.concatenate(grid, axis=1), axis=1).squeeze()).save(content, format="png")
-    out.events[replica].add_images({"samples": content.getvalue()}, step=step)
+    sheet = tile(images[: side**2], columns=side, gap=0)
+    out.events[replica].add_images({"samples": to_png(sheet)}, step=step)
 
 
 def log_result(workdir: Workdir, config: Config, *, shown: Sequence[Path]) -> None:

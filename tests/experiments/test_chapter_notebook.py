@@ -72,7 +72,7 @@ def test_pictures_of_every_section_are_in_the_file_and_it_is_small():
         kinds = {kind for cell in cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
         assert "image/png" in kinds or section == "Judging samples", section
     outputs = json.dumps([cell.get("outputs") for cell in CELLS if cell.cell_type == "code"])
-    assert "/root/" not in outputs
+    assert f"{Path.home()}/" not in outputs
     assert "\\r" not in outputs
     assert '"error"' not in outputs
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import two_dimensions
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 TINY = two_dimensions.Options(steps=two_dimensions.FRAMES, seeds=2)
@@ -47,7 +49,7 @@ def test_real_points_lie_in_the_picture(name):
 
 
 @pytest.mark.slow
-def test_pictures_show_samples_in_black_where_they_are(found, tmp_path, monkeypatch, capsys):
+def test_every_picture_and_every_moment_is_written(found, tmp_path, monkeypatch, capsys):
     here = found._replace(samples=np.broadcast_to(jnp.float32([0.1, 0.4]), found.samples.shape))
     monkeypatch.setattr(two_dimensions, "train", lambda name, options: here)
     monkeypatch.setattr(two_dimensions, "GANS", {"a": None, "b": None})
@@ -60,12 +62,22 @@ def test_pictures_show_samples_in_black_where_they_are(found, tmp_path, monkeypa
     ]
     with Image.open(tmp_path / "eight_gaussians.webp") as animation:
         assert animation.n_frames == two_dimensions.FRAMES
-    with Image.open(tmp_path / "eight_gaussians_seeds.png") as picture:
-        dark = np.all(np.asarray(picture)[:, :, :3] < 30, axis=2)
-    assert dark.any()
 
 
-@pytest.mark.parametrize("flags", [["--steps", "3"], ["--seeds", "0"], ["--data", "moons"]])
+def test_a_look_is_drawn_with_samples_in_black_where_they_are(found):
+    at = two_dimensions.Look(*(array[0, -1] for array in found))
+    at = at._replace(samples=np.full((3, 2), [0.1, 0.4]), field=np.zeros_like(at.field))
+    figure = Figure(figsize=(4, 4))
+    axes, canvas = figure.add_axes((0, 0, 1, 1)), FigureCanvasAgg(figure)
+    two_dimensions.draw_look(axes, at, real=np.full((1, 2), 0.8))
+    canvas.draw()
+    shown = np.asarray(canvas.buffer_rgba())[::-1, :, :3].max(axis=2)  # from the lower left
+    rows, columns = np.nonzero(shown[5:-5, 5:-5] < 30)  # without the lines around
+    place = 2 * (np.stack([columns, rows]).mean(axis=1) + 5) / len(shown) - 1
+    np.testing.assert_allclose(place, [0.1, 0.4], atol=0.02)
+
+
+@pytest.mark.parametrize("flags", [["--steps", "3"], ["--steps", "41"], ["--seeds", "0"], ["--data", "moons"]])
 def test_impossible_options_are_refused_in_one_line(flags, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         two_dimensions.main([*flags, "--out", str(tmp_path / "new")])

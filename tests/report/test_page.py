@@ -15,13 +15,14 @@ from PIL import Image
 
 from jaxgan import cli, data
 from jaxgan.errors import UserError
-from jaxgan.figures import tile
-from jaxgan.methods import METHODS
+from jaxgan.methods import METHODS, Method
 from jaxgan.methods.method import Generator
 from jaxgan.nn import noise
 from jaxgan.report import sheets
-from jaxgan.report.latents import draw_plane, draw_samples
+from jaxgan.report.latents import draw_plane
 from jaxgan.report.page import _panels, write_report
+from jaxgan.runs.load import LoadedRun
+from jaxgan.tiles import tile
 from tests.report.conftest import EPOCHS, ROWS, SHAPE, make_run
 from tests.test_every_method import tiny
 
@@ -227,7 +228,8 @@ def test_a_plane_has_four_samples_in_its_corners_and_means_between():
     corners = np.asarray(noise.uniform(bits))
     np.testing.assert_allclose(first[[0, 4, 20, 24], 0, :2, 0], (corners + 1) * 127.5, atol=1)
     np.testing.assert_allclose(first[12, 0, :2, 0], (corners.mean(axis=0) + 1) * 127.5, atol=1)
-    samples = draw_samples(generator, np.array([3, 7, 3, 7]))
+    method = Method(*3 * [None], generator=lambda state: generator)
+    samples = LoadedRun(None, method, None, 0, (1, 3, 1), 10).sample(4, labels=[3, 7])
     np.testing.assert_array_equal(samples[[0, 2]], first[[0, 20]])
     np.testing.assert_array_equal(samples[[1, 3]], last[[4, 24]])
     np.testing.assert_allclose(first[1, 0, :2, 0], ((0.75 * corners[0] + 0.25 * corners[1]) + 1) * 127.5, atol=1)

@@ -173,7 +173,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(folder, flags, words, tmp_path
 
 def test_a_folder_that_cannot_be_filled_leaves_nothing(tmp_path, monkeypatch):
     images = np.zeros((3, 4, 4, 1), np.uint8)
-    monkeypatch.setattr("jaxgan.runs.sample._png", lambda image: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr("jaxgan.runs.sample.to_png", lambda image: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match="No space"):
         write(images, None, tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
