@@ -9,7 +9,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from jaxgan.data import pictures, pipeline, stacking
+from jaxgan.data import derived, pictures, pipeline
 from jaxgan.data.catalog import ARRAYS, Spec, find, names
 from jaxgan.data.dataset import Dataset, Stream
 from jaxgan.data.pictures import from_arrays, is_path, key
@@ -51,7 +51,7 @@ def load(
       image_size: height and width to crop and resize one's own pictures to; None for their own.
 
     Returns:
-      The split in the order of its TFDS records, its arrays mapped read-only from the cache, or stacked from those.
+      The split in the order of its TFDS records, its arrays mapped read-only from the cache, or made of those.
 
     Raises:
       UserError: if the name or split is unknown, the directory is damaged or unwritable, or no source can be reached.
@@ -61,8 +61,11 @@ def load(
     if image_size is not None:
         raise UserError(f"--image-size: {image_size} is not allowed with images in memory, add --input stream")
     spec = find(name)
-    found = pipeline.load(_on_disk(spec), split, data_dir=_root(data_dir))
-    return found if spec.parts is None else stacking.stack(spec, found)
+    pipeline.require_split(spec, split)
+    found = pipeline.load(_on_disk(spec), "train" if spec.held_out else split, data_dir=_root(data_dir))
+    if spec.held_out:
+        return derived.hold_out(spec, found, split)
+    return derived.stack(spec, found) if spec.parts else found
 
 
 def stream(
@@ -87,7 +90,7 @@ def stream(
         return pictures.stream(name, split, image_size=image_size)
     spec = find(name, image_size=image_size)
     if spec.parts:
-        raise UserError(f"--input: 'stream' is not for {name}, which is stacked in memory; use --input memory")
+        raise UserError(f"--input: 'stream' is not for {name}, which is made in memory; use --input memory")
     return pipeline.stream(spec, split, data_dir=_root(data_dir))
 
 

@@ -32,7 +32,8 @@ class Spec:
       label: the feature of its records that is the label; None for no labels: then every label is 0.
       resized: whether images are cropped to the aspect of ``image_shape`` and resized to it.
       stream_only: whether it is too large to be held as arrays.
-      parts: the data set whose images it stacks as channels; None for images of its own.
+      parts: the data set whose images it stacks as channels or splits anew; None for images of its own.
+      held_out: the last training images of ``parts`` that take the place of its test images; 0 to stack channels.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Spec:
     resized: bool = False
     stream_only: bool = False
     parts: str | None = None
+    held_out: int = 0
 
 
 MNIST = Spec(
@@ -125,10 +127,21 @@ STACKED_MNIST = Spec(
     parts="mnist",
 )
 
+MNIST_HELD_OUT = Spec(
+    name="mnist_held_out",
+    version=MNIST.version,
+    title="MNIST's training images, the last 10,000 of them held out",
+    licence=MNIST.licence,
+    class_names=MNIST.class_names,
+    examples={"train": 50_000, "test": 10_000},
+    parts="mnist",
+    held_out=10_000,
+)  # to tune a method without a look at the test images
+
 ARRAYS = "dataset="  # in the place of a name: arrays that a program holds, and gives a run as this argument
 
 CATALOG: Mapping[str, Spec] = {
-    spec.name: spec for spec in (MNIST, FASHION_MNIST, KMNIST, CIFAR10, CELEB_A, STACKED_MNIST)
+    spec.name: spec for spec in (MNIST, FASHION_MNIST, KMNIST, CIFAR10, CELEB_A, STACKED_MNIST, MNIST_HELD_OUT)
 }
 
 

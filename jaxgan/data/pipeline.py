@@ -24,7 +24,7 @@ STAGING = "incomplete.jaxgan"  # folder of a data set that is being prepared
 
 def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
     """Loads a split, and prepares the data set first if it is not prepared."""
-    _require_split(spec, split)
+    require_split(spec, split)
     if spec.stream_only:
         raise UserError(f"--data: {spec.name!r} is not to be held in memory; train on it with --input stream")
     if spec.idx and not tfds_directory.has_reader() and not directory_of(spec, data_dir).exists():
@@ -57,14 +57,15 @@ def _load_without_tfds(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
 def stream(spec: Spec, split: str, *, data_dir: Path) -> Stream:
     """Opens a split to be read in any order, and prepares the data set first if it is not prepared."""
     spec = completed(spec, data_dir)
-    _require_split(spec, split)
+    require_split(spec, split)
     prepared = prepare(spec, data_dir=data_dir)
     data = tfds_directory.open_split(spec, split, data_dir=data_dir)
     _require_whole(spec, split, data, prepared=prepared)
     return data
 
 
-def _require_split(spec: Spec, split: str) -> None:
+def require_split(spec: Spec, split: str) -> None:
+    """Raises UserError if a data set has no such split."""
     if split not in spec.examples:
         raise unknown_choice(f"--data: split of {spec.name!r}", split, spec.examples)
 

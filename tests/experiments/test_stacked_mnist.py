@@ -13,7 +13,7 @@ from jaxgan import data
 from jaxgan.config import Config, Run
 from jaxgan.data import Dataset
 from jaxgan.data.catalog import find
-from jaxgan.data.stacking import stack
+from jaxgan.data.derived import stack
 from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network
 from jaxgan.evaluation.feature_network import FeatureNetwork

@@ -1,4 +1,4 @@
-"""Stacked images: one image of another data set in each channel, so three digits have a thousand classes."""
+"""Data sets made of another one in memory: its images stacked as channels, or its training images split anew."""
 
 import numpy as np
 
@@ -31,3 +31,18 @@ def stack(spec: Spec, parts: Dataset) -> Dataset:
         labels = CLASSES * labels + parts.labels[order]
     images = np.concatenate([parts.images[order] for order in orders], axis=-1)
     return Dataset(spec.name, images, labels, spec.class_names)
+
+
+def hold_out(spec: Spec, training: Dataset, split: str) -> Dataset:
+    """Splits training images anew, so that a method can be tuned without a look at the test images.
+
+    Args:
+      spec: the data set to make.
+      training: the training images of the data set that it is made of.
+      split: ``"test"`` for the images held out, ``"train"`` for the others.
+
+    Returns:
+      The images of the split, without a copy.
+    """
+    rows = slice(-spec.held_out, None) if split == "test" else slice(-spec.held_out)
+    return training._replace(name=spec.name, images=training.images[rows], labels=training.labels[rows])

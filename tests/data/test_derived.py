@@ -1,4 +1,4 @@
-"""Stacked images: an ordinary data set, whose images hold one part in each channel."""
+"""Data sets made of another in memory: one part in each channel, or training images split anew."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 
 from jaxgan import cli, data
 from jaxgan.data import catalog
-from jaxgan.data.stacking import stack
+from jaxgan.data.derived import hold_out, stack
 from jaxgan.errors import UserError
 
 SPEC = dataclasses.replace(catalog.STACKED_MNIST, image_shape=(6, 5, 3))
@@ -61,6 +61,25 @@ def test_stacked_mnist_is_loaded_from_the_data_set_it_is_made_of(small, prepared
         expected = stack(catalog.STACKED_MNIST, parts)
         np.testing.assert_array_equal(found.images, expected.images)
         np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_training_and_validation_images_are_the_training_images_in_order(toy_dataset):
+    spec = dataclasses.replace(catalog.MNIST_HELD_OUT, held_out=20)
+    train, test = (hold_out(spec, toy_dataset, split) for split in ("train", "test"))
+    assert (train.name, train.size, test.size) == ("mnist_held_out", 50, 20)
+    np.testing.assert_array_equal(np.concatenate([train.images, test.images]), toy_dataset.images)
+    np.testing.assert_array_equal(np.concatenate([train.labels, test.labels]), toy_dataset.labels)
+
+
+def test_validation_images_never_come_from_the_test_split(small, prepared_dir, monkeypatch):
+    monkeypatch.setitem(catalog.CATALOG, "mnist", small.spec)
+    monkeypatch.setitem(catalog.CATALOG, "held", dataclasses.replace(catalog.MNIST_HELD_OUT, held_out=10))
+    training = data.load("mnist", data_dir=prepared_dir)
+    for split, rows in (("train", slice(-10)), ("test", slice(-10, None))):
+        found = data.load("held", split=split, data_dir=prepared_dir)
+        np.testing.assert_array_equal(found.images, training.images[rows])
+    with pytest.raises(UserError, match=r"split of 'mnist_held_out'"):
+        data.load("held", split="validation", data_dir=prepared_dir)
 
 
 @pytest.mark.slow
