@@ -4,7 +4,6 @@ A CRC-32 finds every flipped bit, and every damage of up to 32 bits in a row.
 """
 
 import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import jax
 import numpy as np
 import tensorstore as ts
 from jaxtyping import PyTree
+from zlib_ng import zlib_ng  # four times as fast as the standard library, with the same results
 
 METADATA = "_METADATA"  # the file in which Orbax describes a tree
 KEY = "digests"  # where Orbax's custom metadata has them
@@ -90,7 +90,7 @@ def _kind(array: Any) -> str:
 
 def _digest(array: np.ndarray) -> str:
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)  # a view of bytes: bfloat16 has no buffer
-    return f"{_kind(array)} {zlib.crc32(content.data):08x}"
+    return f"{_kind(array)} {zlib_ng.crc32(content.data):08x}"
 
 
 def first_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import random
 import shutil
 import tarfile
+import zlib
 from pathlib import Path
 
 import jax
@@ -154,6 +155,8 @@ def test_a_digest_tells_bits_types_and_shapes_apart():
     ]
     assert len({digests.digest({"x": array})["x"] for array in arrays}) == len(arrays)
     assert digests.digest({"x": jnp.zeros((0, 3), jnp.bfloat16)}) == {"x": "bfloat16(0, 3) 00000000"}
+    big = np.arange(10_000, dtype=np.float32)
+    assert digests.digest({"x": big})["x"].split()[1] == f"{zlib.crc32(big.data):08x}"  # checkpoints have it for good
 
 
 def test_a_run_goes_on_from_the_newest_intact_one_to_the_same_end(finished, toy_config, toy_dataset, caplog):
