@@ -2,6 +2,7 @@
 
 Run:       python experiments/studies/ablation.py       (--help lists every flag)
            python experiments/studies/ablation.py --rows full no_ema --epochs 2
+Needs:     the classifier of the data set: python experiments/digit_classifier.py --data mnist_held_out
 Time:      1 to 3 min per epoch of a row on two CPU cores, and half a minute to evaluate it
 Expect:    a table of the rows trained so far for as many epochs; the learning rates decay to 0 within these epochs,
            except in the row where they are constant; numbers: experiments/gallery/quality/ablation.md
@@ -42,6 +43,11 @@ ROWS = {
     "no_penalties": Row("without R1 and R2", {"r1_weight": 0.0, "r2_weight": 0.0}),
     "no_ema": Row("the last generator, not the averaged one", {"ema_decay": 0.0}),
     "batch_norm": Row("batch normalization", {"generator_norm": "batch", "discriminator_norm": "batch"}),
+    "generator_batch_norm": Row("batch normalization in the generator alone", {"generator_norm": "batch"}),
+    "rates_4e-3": Row(
+        "twice the learning rates", {"generator_learning_rate": 4e-3, "discriminator_learning_rate": 4e-3}
+    ),
+    "latent_64": Row("twice the latents", {"latent_size": 64}),
     "constant": Row("constant learning rates", {"decay_steps": 0}),
     "width_16": Row("half the width", {"width": 16}),
     "normal": Row("normal prior, not ten clusters", {"prior": "normal"}),
@@ -55,6 +61,7 @@ class Options:
 
     rows: tuple[str, ...] = field(default=tuple(ROWS))  # what to train; the table keeps its others
     epochs: int = 2  # passes over the training images; the learning rates decay within them
+    data: str = "mnist_held_out"  # data set with a classifier; this one leaves the test images for the final table
     samples: int = COUNT  # images drawn from each run
     runs: Path = Path("runs/ablation")  # folder with a folder for each row
     out: Path = Path("runs/ablation")  # folder for the table
@@ -63,7 +70,7 @@ class Options:
 
 def config(row: str, options: Options) -> Config:
     """Makes the config of a row: the recipe, for as many epochs as are asked for, and then the change."""
-    run = {"workdir": options.runs / row, "data_dir": options.data_dir, **ROWS[row].run}
+    run = {"workdir": options.runs / row, "data": options.data, "data_dir": options.data_dir, **ROWS[row].run}
     recipe = training.with_epochs(r3gan.CONFIG, options.epochs, **run)
     made = dataclasses.replace(recipe, method=dataclasses.replace(recipe.method, **ROWS[row].method))
     validate(made)
@@ -75,7 +82,7 @@ def flags(row: Row) -> str:
     return " ".join(f"`--{name.replace('_', '-')} {value}`" for name, value in {**row.method, **row.run}.items())
 
 
-def report(found: Results, *, epochs: int, samples: int = COUNT) -> str:
+def report(found: Results, *, epochs: int, samples: int = COUNT, data: str = "mnist") -> str:
     """Writes the table in Markdown from results by row."""
     rows = []
     for name, each in found.items():
@@ -87,7 +94,7 @@ def report(found: Results, *, epochs: int, samples: int = COUNT) -> str:
         machine.describe("jax", "flax", "jaxgan"),
         "Each row is the recipe of `experiments/r3gan.py` with this change. Each is trained once, for "
         f"{'1 epoch' if epochs == 1 else f'{epochs} epochs'}, so small differences may be chance. "
-        f"Learning rates decay to 0 within these epochs unless constant. {training.protocol_text(samples)}",
+        f"Learning rates decay to 0 within these epochs unless constant. {training.protocol_text(samples, data)}",
         markdown.table(["R3GAN", "change", *training.labels(MAIN), "seconds of training"], rows, align="ll" + 5 * "r"),
     )
 
@@ -102,7 +109,8 @@ def study(options: Options) -> Path:
         "samples": options.samples,
     }
     for found in training.results(made, options.rows, **how):
-        write_atomically(path, report(found, epochs=options.epochs, samples=options.samples))
+        text = report(found, epochs=options.epochs, samples=options.samples, data=options.data)
+        write_atomically(path, text)
     return path
 
 

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +14,7 @@ from studies import machine
 from studies.markdown import number
 
 from jaxgan import methods
-from jaxgan.config import Config, changed_fields, validate
+from jaxgan.config import Config, changed_fields, replica_configs, validate
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError, one_line_errors, parse, unknown_choice
 from jaxgan.evaluation import feature_network
@@ -42,14 +44,15 @@ MAIN, MORE = tuple(METRICS)[:4], tuple(METRICS)[4:]
 
 
 class Result(NamedTuple):
-    """A finished run in numbers."""
+    """A finished run in numbers; with replicas each is a mean over training seeds."""
 
     epochs: float
-    seconds: float  # of training, without evaluations
+    seconds: float  # of training, without evaluations, for each seed
     parameters: int  # of the network that draws
-    metrics: Mapping[str, Mapping[str, Any]]  # mean and floor, by name
+    metrics: Mapping[str, Mapping[str, Any]]  # mean, deviation and floor, by name
     curve: Points  # as measured in training, and at the end
     measured: str  # when and where
+    seeds: int = 1  # of training
 
 
 Results = dict[str, Result | str]  # by name; a text is for a run that diverged
@@ -112,15 +115,16 @@ def training_seconds(folder: Path) -> float:
 
 def result(config: Config, *, samples: int = COUNT) -> Result:
     """Evaluates a finished run and collects its numbers."""
-    folder, spec = Workdir(config.run.workdir), find(config.run.data)
+    folder, spec, seeds = Workdir(config.run.workdir), find(config.run.data), len(replica_configs(config))
     evaluation = evaluate_run(folder.root, count=samples, data_dir=config.run.data_dir)
-    metrics, end = {name: evaluation.metrics[name]._asdict() for name in METRICS}, training_seconds(folder.root)
-    seconds = {row["step"]: row["seconds"] for row in tracking.read_rows(folder.timings)}
-    curve = [
-        (seconds[row["step"]], row["frechet_distance"])
-        for row in tracking.read_rows(folder.metrics)
-        if row["step"] in seconds and row["step"] < evaluation.subject["step"] and "frechet_distance" in row
-    ]
+    metrics = {name: evaluation.metrics[name]._asdict() for name in METRICS}
+    end = training_seconds(folder.root) / seeds
+    seconds = {row["step"]: row["seconds"] / seeds for row in tracking.read_rows(folder.timings)}
+    measured = defaultdict(list)
+    for row in tracking.read_rows(folder.metrics):
+        if row["step"] in seconds and row["step"] < evaluation.subject["step"] and "frechet_distance" in row:
+            measured[seconds[row["step"]]].append(row["frechet_distance"])
+    curve = [(at, fmean(values)) for at, values in measured.items()]
     method = methods.build(config.method, image_shape=spec.image_shape, classes=len(spec.class_names))
     generator = method.networks[method.generator(jax.eval_shape(method.init, jax.random.key(0))).name]
     return Result(
@@ -130,6 +134,7 @@ def result(config: Config, *, samples: int = COUNT) -> Result:
         metrics=metrics,
         curve=[*curve, (end, metrics["frechet_distance"]["mean"])],
         measured=f"{machine.now()}; {machine.processor()}, {len(machine.cpus())} CPUs",
+        seeds=seeds,
     )
 
 
@@ -148,7 +153,8 @@ def results(
     Yields:
       After each run all results, in the order of the study.
     """
-    says, found = {"samples": samples, "features": feature_network.load("mnist").version}, {}
+    networks = {each.run.data: feature_network.load(each.run.data).version for each in configs.values()}
+    says, found = {"samples": samples, "features": ", ".join(networks.values())}, {}
     saved = json.loads(path.read_text()) if path.exists() else {}
     if {name: saved.get(name) for name in says} == says:
         found = {name: row if isinstance(row, str) else Result(**row) for name, row in saved["results"].items()}
@@ -172,10 +178,14 @@ def labels(metrics: Sequence[str]) -> list[str]:
 
 
 def cells(found: Result | str, metrics: Sequence[str], *, kind: str = "mean") -> list[str]:
-    """Writes metrics of a result, or their floors; a text takes the first cell."""
+    """Writes metrics of a result with their deviations, or their floors; a text takes the first cell."""
     if isinstance(found, str):
         return [found, *[""] * (len(metrics) - 1)]
-    return [number(found.metrics[name][kind]) for name in metrics]
+    several = {name: found.metrics[name].get("deviation") if kind == "mean" else None for name in metrics}
+    return [
+        number(found.metrics[name][kind]) + ("" if deviation is None else f" ± {deviation:.2g}")
+        for name, deviation in several.items()
+    ]
 
 
 def floor_cells(found: Results, metrics: Sequence[str]) -> list[str]:
@@ -184,10 +194,10 @@ def floor_cells(found: Results, metrics: Sequence[str]) -> list[str]:
     return cells(one, metrics, kind="floor")
 
 
-def protocol_text(samples: int) -> str:
+def protocol_text(samples: int, data: str = "mnist") -> str:
     """Says how samples are evaluated."""
     return (
-        f"`jaxgan evaluate` scores {samples:,} samples against the test images of MNIST. The floor scores training "
-        f"images as if they were samples. Feature network: {feature_network.load('mnist').version}; numbers of "
+        f"`jaxgan evaluate` scores {samples:,} samples against the test images of {find(data).title}. The floor scores "
+        f"training images as if they were samples. Feature network: {feature_network.load(data).version}; numbers of "
         "different networks do not compare."
     )

@@ -71,7 +71,7 @@ def studied(finished, small):
 
 
 def flags(root, *more):
-    return ["--samples", str(SAMPLES), "--runs", str(root / "runs"), "--out", str(root / "out"), *more]
+    return ["--seeds", "1", "--samples", str(SAMPLES), "--runs", str(root / "runs"), "--out", str(root / "out"), *more]
 
 
 def table(path):
@@ -83,8 +83,9 @@ def table(path):
 def test_the_report_has_each_finished_run_above_real_images(studied):
     rows = table(studied / "out" / "report.md")
     main = rows[2:5]
-    assert [row[:2] for row in main] == [["Vanilla GAN", "2"], ["Vanilla GAN", "2"], ["floor: training images", ""]]
-    assert main[0][3] == f"{3 * 4 + 4 + 4 * 784 + 784:,}"
+    cost = ["Vanilla GAN", "1", "2"]
+    assert [row[:3] for row in main] == [cost, cost, ["floor: training images", "", ""]]
+    assert main[0][4] == f"{3 * 4 + 4 + 4 * 784 + 784:,}"
     assert main[0][-2] == "1.00"
     assert main[1][-2:] == ["", ""]  # the DCGAN is not compared with itself
     assert len(rows) == 2 * 5
@@ -117,7 +118,7 @@ def test_rows_of_another_number_of_samples_are_dropped(studied, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_is_finished_only_with_the_same_numbers_at_the_last_epoch(studied, tmp_path):
-    made = quality.config("dcgan", quality.Options(runs=studied / "runs"))
+    made = quality.config("dcgan", quality.Options(runs=studied / "runs", seeds=1))
     assert training.is_finished(made)
     longer = training.with_epochs(made, 3)
     other = dataclasses.replace(made, method=dataclasses.replace(made.method, hidden_units=5))
@@ -132,7 +133,26 @@ def test_a_run_that_diverges_has_a_row_that_says_so(small, tmp_path, monkeypatch
     monkeypatch.setattr(training, "run", run)
     quality.main(flags(tmp_path, "--methods", "vae"))
     rows = table(tmp_path / "out" / "report.md")
-    assert rows[2][:5] == ["Vanilla GAN", "", "", "", "diverged, a loss is not finite at step 7"]
+    assert rows[2][:6] == ["Vanilla GAN", "", "", "", "", "diverged, a loss is not finite at step 7"]
+
+
+@pytest.mark.slow
+def test_several_training_seeds_are_a_mean_and_its_deviation(small, tmp_path):
+    quality.main([*flags(tmp_path, "--methods", "vanilla_gan"), "--seeds", "2"])
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]["vanilla_gan"]
+    alone = []
+    for seed in (0, 1):
+        config = quality.config("vanilla_gan", quality.Options(runs=tmp_path / str(seed), seeds=1))
+        config = dataclasses.replace(config, run=dataclasses.replace(config.run, seed=seed))
+        training.train(config)
+        alone.append(training.result(config, samples=SAMPLES))
+    distances = [each.metrics["frechet_distance"]["mean"] for each in alone]
+    assert found["seeds"] == 2
+    assert found["metrics"]["frechet_distance"]["mean"] == pytest.approx(np.mean(distances), rel=1e-3)
+    assert found["metrics"]["frechet_distance"]["deviation"] == pytest.approx(np.std(distances, ddof=1), rel=0.1)
+    curves = np.mean([[value for _, value in each.curve] for each in alone], axis=0)
+    np.testing.assert_allclose([value for _, value in found["curve"]], curves, rtol=1e-3)
+    assert " ± " in table(tmp_path / "out" / "report.md")[2][5]
 
 
 def test_runs_are_compared_at_their_ends_and_after_equal_seconds():
@@ -145,7 +165,8 @@ def test_runs_are_compared_at_their_ends_and_after_equal_seconds():
 
 def test_recipes_are_trained_as_they_are_and_evaluated_on_the_way(tmp_path):
     for name, module in quality.RECIPES.items():
-        made = quality.config(name, quality.Options(runs=tmp_path))
+        made = quality.config(name, quality.Options(runs=tmp_path, data="fashion_mnist"))
+        assert (made.run.data, made.run.replicas) == ("fashion_mnist", 5 if name in quality.SEEDS else 3)
         assert (made.method, made.run.epochs) == (module.method, module.run.epochs)
         assert made.run.workdir == tmp_path / name
         assert 1 <= made.run.epochs // made.run.evaluate_every <= 9
@@ -154,13 +175,14 @@ def test_recipes_are_trained_as_they_are_and_evaluated_on_the_way(tmp_path):
 def test_each_row_of_the_ablation_changes_what_it_says_and_no_more(tmp_path):
     options = ablation.Options(runs=tmp_path)
     full = ablation.config("full", options)
-    assert full.method == dataclasses.replace(ablation.r3gan.CONFIG.method, decay_steps=2 * 1875)
+    assert full.method == dataclasses.replace(ablation.r3gan.CONFIG.method, decay_steps=2 * (50_000 // 32))
+    assert full.run.data == "mnist_held_out"  # test images are for the final table
     for name, row in ablation.ROWS.items():
         made = ablation.config(name, options)
         changed = {text.split()[0] for text in changed_fields(full, made)}
         named = {f"--{field.replace('_', '-')}" for field in {**row.method, **row.run}}
         assert changed == (named | {"--decay-steps"} if name == "batch_64" else named)
-    assert ablation.config("batch_64", options).method.decay_steps == 2 * (60_000 // 64)
+    assert ablation.config("batch_64", options).method.decay_steps == 2 * (50_000 // 64)
 
 
 def test_the_table_of_the_ablation_has_a_row_for_each_change():
@@ -198,7 +220,7 @@ def test_the_figure_has_a_line_for_each_method_and_one_for_the_floor():
 )
 def test_a_mistake_costs_one_line_and_nothing_on_disk(study, mistake, words, tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
-        study.main(flags(tmp_path, *mistake))
+        study.main([*flags(tmp_path)[2:], *mistake])
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert words in error
