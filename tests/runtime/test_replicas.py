@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxgan.data.order import epoch_order
-from jaxgan.methods import METHODS, build
+from jaxgan.methods import METHODS, Batch, build
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.methods.wgan import WGAN
@@ -15,6 +15,7 @@ from jaxgan.runtime.devices import mapped_axis, replicate
 from jaxgan.runtime.program import Inputs
 from jaxgan.runtime.replicas import Replicas, compile_replicas, is_numeric
 from tests.programs import stepper, training_data
+from tests.random_states import fresh_state
 
 SHAPE, BATCH, STEPS = (6, 5, 1), 4, 3
 VANILLA = VanillaGAN(latent_size=3, hidden_units=4)
@@ -94,6 +95,30 @@ def test_replicas_are_the_same_on_a_grid_of_devices(devices, form, copies, singl
 def test_replicas_share_branches_that_depend_on_the_step(config):
     found = train(config, seeds=SEEDS[:2], form="vmap", shape=(8, 8, 1))
     assert_same_run(found, 1, alone(config, SEEDS[1], shape=(8, 8, 1)), tolerance=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", METHODS)
+def test_replicas_equal_single_runs_in_double_precision(kind):
+    method, shape, rng = (
+        build(METHODS[kind].config(), image_shape=(8, 8, 1)),
+        (BATCH, 8, 8, 1),
+        np.random.default_rng(0),
+    )
+    with jax.enable_x64(True):
+        state = jax.tree.map(double, fresh_state(method))
+        two = lambda x: np.stack([x, x * (1 + rng.uniform(0, 0.1, x.shape)).astype(x.dtype)])
+        states, keys = jax.tree.map(two, state), jax.random.split(jax.random.key(0), 2)
+        index = np.arange(2 * BATCH, dtype=np.int32).reshape(2, BATCH)
+        batches = Batch(rng.uniform(-1, 1, (2, *shape)), index % 10, index)
+        together = jax.device_get(jax.jit(jax.vmap(method.step))(states, batches, keys))
+        for replica in range(2):
+            one = jax.tree.map(lambda x, number=replica: x[number], (states, batches, keys))
+            assert_same_run(together, replica, jax.device_get(jax.jit(method.step)(*one)), tolerance=1e-11)
+
+
+def double(leaf):
+    return np.asarray(leaf, np.float64 if leaf.dtype == np.float32 else leaf.dtype)
 
 
 def numeric(kind, fields, shape=(8, 8, 1)):
