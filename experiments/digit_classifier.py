@@ -2,6 +2,8 @@
 
 Run:       python experiments/digit_classifier.py                        (--help lists every flag)
            python experiments/digit_classifier.py --data fashion_mnist   (for runs on that data set, or a path)
+           python experiments/digit_classifier.py --network dense --seed 2 --workdir runs/judge
+                                                     (another judge, for `jaxgan evaluate --judge`)
 Time:      about 6 min on two CPU cores, 10 epochs
 Expect:    99.5 % of the test digits right, also with the weights in half precision
 Figures:   training (loss and accuracy, held out too), hardest (held-out digits with the least probable labels)

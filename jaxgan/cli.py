@@ -75,6 +75,7 @@ def evaluate(
     replica: int | None = None,
     data_name: Annotated[str, tyro.conf.arg(name="data", metavar="NAME")] = "mnist",
     data_dir: Folder = None,
+    judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
     """Evaluate the samples of a run, or of any program, against test images, beside training images as the floor.
 
@@ -86,12 +87,15 @@ def evaluate(
         count: Number of samples; default: 10,000, or fewer if the file or the training images are fewer.
         seeds: Number of seeds to draw with, one after the other; from two on, mean and deviation are shown.
         seed: The first seed.
-        out: The JSON file to write; default: evaluation.json in WORKDIR, or none for a file of samples.
+        out: The JSON file to write; default: evaluation.json in WORKDIR, or none for a file of samples or with
+            --judge.
         best: Evaluate the checkpoint that --keep-best kept, and write best_evaluation.json.
         last: Use the parameters of the last step, not the averaged ones.
         replica: Which replica of a run that has several; default: all, their mean and deviation.
         data_name: The data set to compare a file of samples with; a run knows its own.
         data_dir: Root of prepared data sets; default: that of the run, TFDS_DATA_DIR or ~/tensorflow_datasets.
+        judge: The classifier.safetensors of another run of digit_classifier, whose features measure in the place of
+            the pinned ones.
     """
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.evaluation.report import replica_table, table
@@ -105,16 +109,18 @@ def evaluate(
     if not 0 <= seed < seed + seeds <= 2**32 or seeds < 1:
         raise UserError(f"--seeds: {seeds} from --seed {seed} are not allowed, they must be 1 or more below {2**32}")
     if workdir is not None:
-        chosen = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir}
+        chosen = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir, "judge": judge}
         found = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **chosen)
-        if out is None and workdir.is_dir():  # nothing is kept of a trained generator of the package
+        # Nothing is kept of a trained generator of the package, nor beside evaluation.json by other features.
+        if out is None and workdir.is_dir() and judge is None:
             out = workdir / ("best_evaluation.json" if best else "evaluation.json")
     else:
         if seeds > 1 or best or last or replica is not None:
             others = "--seeds, --best, --last and --replica"
             raise UserError(f"--samples: a file holds one set of samples; {others} are for WORKDIR")
         assert samples is not None
-        found = evaluate.evaluate_file(samples, data_name=data_name, count=count, seed=seed, data_dir=data_dir)
+        how = {"count": count, "seed": seed, "data_dir": data_dir, "judge": judge}
+        found = evaluate.evaluate_file(samples, data_name=data_name, **how)
     try:
         if out is not None:  # before it is shown, since a terminal may be gone
             with writing("--out", out):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxgan.config import Config, Run
+from jaxgan.data import key
 from jaxgan.evaluation import feature_network
 from jaxgan.methods.autoencoder import Autoencoder
 from jaxgan.methods.classifier import Classifier
@@ -41,7 +42,8 @@ def keep_weights(config: Config, folder: Path) -> None:
       folder: the run's folder.
     """
     trained, data, path = load_run(folder), config.run.data, folder / "classifier.safetensors"
-    about = {"data": data, "width": vars(config.method)["width"], "classes": trained.classes}
+    about = {name: vars(config.method)[name] for name in ("network", "width")}
+    about |= {"data": key(data, config.run.image_size), "classes": trained.classes}
     print(feature_network.keep(path, trained.state.network.variables, **about))
     if data not in feature_network.PINNED:
         target = feature_network.cached(data, config.run.image_size)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float32, PyTree, UInt8
 from safetensors import SafetensorError, safe_open
@@ -24,7 +25,7 @@ from safetensors.numpy import save
 
 from jaxgan.data import key
 from jaxgan.errors import UserError
-from jaxgan.nn.classifier import ConvClassifier
+from jaxgan.nn.classifier import CLASSIFIERS
 
 FEATURE_BATCH = 500  # images that pass through the network together
 SHIPPED = importlib.resources.files("jaxgan.evaluation") / "weights"
@@ -71,20 +72,49 @@ def load(data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwor
             f"`jaxgan train digit_classifier --data {shlex.quote(data)}"
             + (f" --image-size {image_size}`" if image_size else "`")
         ) from error
-    digest = hashlib.sha256(content).hexdigest()
-    if data in PINNED and digest != PINNED[data]:
+    if data in PINNED and hashlib.sha256(content).hexdigest() != PINNED[data]:
         raise UserError(f"{path}: not the classifier of this version; install the package again")
+    return _parse(path, content, data, image_size=image_size)
+
+
+def load_judge(path: Path, data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwork:
+    """Loads a classifier from the file that training it wrote, to measure by other features than :func:`load`'s.
+
+    Args:
+      path: its ``classifier.safetensors``.
+      data: the data set that it must have trained on.
+      image_size: the size that one's own pictures are resized to.
+
+    Returns:
+      The network, whose version has the digest of the file.
+
+    Raises:
+      UserError: if there is no such file, or it is damaged, or of other images.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"--judge: {str(path)!r} cannot be read ({error.strerror}); name the classifier.safetensors of a run of "
+            "digit_classifier"
+        ) from error
+    return _parse(path, content, data, image_size=image_size)
+
+
+def _parse(path: Path, content: bytes, data: str, *, image_size: int | None) -> FeatureNetwork:
+    digest, named = hashlib.sha256(content).hexdigest(), key(data, image_size)
     try:
         with safe_open(path, framework="numpy") as file:
-            width, classes = (int(file.metadata()[name]) for name in ("width", "classes"))
+            about = file.metadata()
+        trained_on, kind = about["data"], CLASSIFIERS[about.get("network", "convolutional")]
+        network = kind(classes=int(about["classes"]), width=int(about["width"]))
         tensors = {name: tensor.astype(np.float32) for name, tensor in parse(content).items()}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: damaged ({error}); remove it, and train the classifier again") from error
-    network = ConvClassifier(classes=classes, width=width)
-    return FeatureNetwork(
-        VERSIONS.get(data, f"jaxgan-{key(data, image_size)}-{digest[:8]}"),
-        partial(_extract, network, unflatten_dict(tensors, sep="/")),
-    )
+    if trained_on not in (named, data):  # older files name a path as it was given
+        raise UserError(f"--judge: {str(path)!r} knows images of {trained_on!r}, the samples are of {named!r}")
+    version = VERSIONS[data] if digest == PINNED.get(data) else f"jaxgan-{named}-{digest[:8]}"
+    return FeatureNetwork(version, partial(_extract, network, unflatten_dict(tensors, sep="/")))
 
 
 def pixels() -> FeatureNetwork:
@@ -92,13 +122,14 @@ def pixels() -> FeatureNetwork:
     return FeatureNetwork("pixels", lambda images: (images.reshape(len(images), -1).astype(np.float32) / 255, None))
 
 
-def keep(path: Path, variables: PyTree, *, data: str, width: int, classes: int) -> Path:
+def keep(path: Path, variables: PyTree, *, data: str, network: str, width: int, classes: int) -> Path:
     """Writes the weights of a classifier in half precision.
 
     Args:
       path: the file to write.
       variables: parameters and batch statistics.
-      data: its training data.
+      data: its training data, by :func:`jaxgan.data.key`.
+      network: the kind of its layers, in :data:`jaxgan.nn.classifier.CLASSIFIERS`.
       width: its width.
       classes: how many it tells apart.
 
@@ -106,7 +137,7 @@ def keep(path: Path, variables: PyTree, *, data: str, width: int, classes: int) 
       The path.
     """
     tensors = {name: np.asarray(leaf, np.float16) for name, leaf in sorted(flatten_dict(variables, sep="/").items())}
-    metadata = {"data": data, "width": str(width), "classes": str(classes)}
+    metadata = {"data": data, "network": network, "width": str(width), "classes": str(classes)}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(save(tensors, metadata))
     return path
@@ -118,7 +149,7 @@ def cached(data: str, image_size: int | None = None) -> Path:
     return home / "jaxgan" / "classifiers" / f"{key(data, image_size)}.safetensors"
 
 
-def _extract(network: ConvClassifier, variables: Any, images: Images) -> tuple[Features, Probabilities]:
+def _extract(network: nn.Module, variables: Any, images: Images) -> tuple[Features, Probabilities]:
     features, probabilities = [], []
     for start in range(0, len(images), FEATURE_BATCH):
         part = images[start : start + FEATURE_BATCH]
@@ -130,6 +161,6 @@ def _extract(network: ConvClassifier, variables: Any, images: Images) -> tuple[F
 
 
 @partial(jax.jit, static_argnums=0)
-def _apply(network: ConvClassifier, variables: Any, images: UInt8[jax.Array, "n height width channels"]):
+def _apply(network: nn.Module, variables: Any, images: UInt8[jax.Array, "n height width channels"]):
     logits, features = network.apply(variables, images.astype(jnp.float32) / 127.5 - 1)
     return features, jax.nn.softmax(logits)

@@ -14,7 +14,7 @@ from jaxgan.fields import non_negative, number, probability, schedule_steps
 from jaxgan.methods.method import Batch, Method, Metrics, Module, Network, NetworkState, Sheet, Visualization
 from jaxgan.methods.optimization import adam, update, value_and_mean_grad
 from jaxgan.nn import noise
-from jaxgan.nn.classifier import ConvClassifier
+from jaxgan.nn.classifier import CLASSIFIERS
 from jaxgan.nn.initializers import INITIALIZATIONS
 from jaxgan.nn.layers import COMPUTE_DTYPES
 
@@ -29,11 +29,12 @@ Images = Float[Array, "batch height width channels"]
 
 @dataclass(frozen=True)
 class Classifier:
-    """A small convolutional classifier, whose features measure the quality of samples."""
+    """A small classifier, whose features measure the quality of samples."""
 
     title = "Digit classifier"
 
-    width: int = number(32)  # channels at half of the image's size; three times as many in the last features
+    network: Literal["convolutional", "dense"] = "convolutional"  # kind of its layers
+    width: int = number(32)  # a third of the last features, and the channels at half of the image's size
     augment: bool = True  # rotate, shear, scale and shift training images a little, anew every time
     initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
@@ -73,7 +74,7 @@ def build(
     rate = config.learning_rate
     if config.decay_steps:
         rate = optax.cosine_onecycle_schedule(config.decay_steps, rate, pct_start=0.2)
-    network = ConvClassifier(
+    network = CLASSIFIERS[config.network](
         classes,
         config.width,
         INITIALIZATIONS[config.initialization](),

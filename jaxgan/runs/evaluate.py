@@ -136,6 +136,7 @@ def evaluate_run(
     data_dir: Path | None = None,
     dataset: Any = None,
     method: OwnMethod | None = None,
+    judge: Path | None = None,
 ) -> Evaluation:
     """Evaluates what a run has learned by its newest checkpoint, or by its best one.
 
@@ -152,6 +153,7 @@ def evaluate_run(
       data_dir: root of prepared data sets; None for that of the run.
       dataset: the arrays that the run trained on, if it did on those of a program.
       method: that of the run, if it is code.
+      judge: the weights of another classifier to measure by; None for that of the data set.
 
     Returns:
       The evaluation.
@@ -169,7 +171,7 @@ def evaluate_run(
     run = next(iter(runs.values()))
     config = load_config(Workdir(folder)) or run.config
     where, swept = run.config.run, swept_fields(config)
-    network = _network(where.data, image_size=where.image_size, classes=run.classes)
+    network = _network(where.data, image_size=where.image_size, classes=run.classes, judge=judge)
     _require_samples(run.method, run.config)
     enable_compilation_cache()
     if dataset is not None and where.data != data.ARRAYS:
@@ -221,7 +223,13 @@ def evaluate_run(
 
 @fixed_numerics()
 def evaluate_file(
-    path: Path, *, data_name: str, count: int | None = None, seed: int = 0, data_dir: Path | None = None
+    path: Path,
+    *,
+    data_name: str,
+    count: int | None = None,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    judge: Path | None = None,
 ) -> Evaluation:
     """Evaluates samples in a file, whatever drew them.
 
@@ -231,6 +239,7 @@ def evaluate_file(
       count: how many of them to take, the first ones; None for all, but at most 10,000.
       seed: of the subsets of the kernel distance.
       data_dir: root of prepared data sets; None for where TFDS looks.
+      judge: as in :func:`evaluate_run`.
 
     Returns:
       The evaluation.
@@ -239,7 +248,7 @@ def evaluate_file(
       UserError: if the file holds no such images or too few, or there is no classifier for the data set.
     """
     about = data.load(data_name, data_dir=data_dir) if data.is_path(data_name) else find(data_name)
-    network = _network(data_name, image_size=None, classes=len(about.class_names))
+    network = _network(data_name, image_size=None, classes=len(about.class_names), judge=judge)
     images = sample_files.read(path, image_shape=about.image_shape)
     protocol.check_count(len(images), most=len(images), flag=f"--samples: {str(path)!r}")
     count = protocol.check_count(
@@ -322,8 +331,10 @@ def _evaluation(
     )
 
 
-def _network(name: str, *, image_size: int | None, classes: int) -> feature_network.FeatureNetwork:
-    """The classifier of a data set; pixels where there can be none."""
+def _network(name: str, *, image_size: int | None, classes: int, judge: Path | None) -> feature_network.FeatureNetwork:
+    """The classifier that is asked for, or that of the data set; pixels where there can be none."""
+    if judge is not None:
+        return feature_network.load_judge(judge, name, image_size=image_size)
     if _has_no_classifier(name, classes=classes):
         return feature_network.pixels()
     return feature_network.load(name, image_size=image_size)

@@ -38,16 +38,19 @@ def test_features_of_an_image_do_not_depend_on_those_beside_it():
         np.testing.assert_allclose(a[5:], b, rtol=1e-5, atol=1e-6)
 
 
-def small_variables():
-    abstract = jax.eval_shape(build(Classifier(width=2), image_shape=(28, 28, 1)).init, jax.random.key(0))
-    return jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, leaf.dtype), abstract.network.variables)
+def keep(path, *, data="mnist", network="convolutional"):
+    """Writes the weights of a small classifier, all the same."""
+    method = build(Classifier(width=2, network=network), image_shape=(28, 28, 1))
+    abstract = jax.eval_shape(method.init, jax.random.key(0)).network.variables
+    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, leaf.dtype), abstract)
+    return feature_network.keep(path, variables, data=data, network=network, width=2, classes=10)
 
 
 def test_a_user_s_classifier_is_found_in_the_cache_and_named_by_content(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(UserError, match=r"--data: no classifier of 'kmnist'.*train digit_classifier --data kmnist"):
         feature_network.load("kmnist")
-    path = feature_network.keep(feature_network.cached("kmnist"), small_variables(), data="kmnist", width=2, classes=10)
+    path = keep(feature_network.cached("kmnist"), data="kmnist")
     network = feature_network.load("kmnist")
     assert network.version == f"jaxgan-kmnist-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
     features, probabilities = network.extract(np.zeros((3, 28, 28, 1), np.uint8))
@@ -59,7 +62,30 @@ def test_a_user_s_classifier_is_found_in_the_cache_and_named_by_content(monkeypa
 
 
 def test_other_weights_than_the_pinned_ones_are_refused(monkeypatch, tmp_path):
-    feature_network.keep(tmp_path / "mnist.safetensors", small_variables(), data="mnist", width=2, classes=10)
+    keep(tmp_path / "mnist.safetensors")
     monkeypatch.setattr(feature_network, "SHIPPED", tmp_path)
     with pytest.raises(UserError, match="not the classifier of this version"):
         feature_network.load("mnist")
+
+
+def test_a_judge_of_other_layers_is_loaded_and_named_by_content(tmp_path):
+    path = keep(tmp_path / "dense.safetensors", network="dense")
+    judge = feature_network.load_judge(path)
+    assert judge.version == f"jaxgan-mnist-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+    features, probabilities = judge.extract(np.zeros((3, 28, 28, 1), np.uint8))
+    assert (features.shape, probabilities.shape) == ((3, 6), (3, 10))
+    assert judge.version != feature_network.load_judge(keep(tmp_path / "conv.safetensors")).version
+    shipped = feature_network.load_judge(feature_network.SHIPPED / "mnist.safetensors")
+    assert shipped.version == feature_network.load().version
+
+
+def test_a_judge_of_other_images_or_a_damaged_one_is_refused(tmp_path):
+    keep(tmp_path / "kana.safetensors", data="kmnist")
+    (tmp_path / "damaged.safetensors").write_bytes(b"nothing")
+    for name, words in (
+        ("kana", r"--judge: '.*' knows images of 'kmnist', the samples are of 'mnist'"),
+        ("damaged", "damaged"),
+        ("absent", r"--judge: '.*' cannot be read \(No such file or directory\); name the classifier.safetensors"),
+    ):
+        with pytest.raises(UserError, match=words):
+            feature_network.load_judge(tmp_path / f"{name}.safetensors")

@@ -1,5 +1,7 @@
 """The classifier: its losses, its deformed images, and which images it shows."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,6 +52,13 @@ def test_training_takes_the_loss_from_ln_10_to_known_classes(trained):
     found = jax.jit(method.evaluate)(state, a_batch(), KEY)
     assert found["accuracy"] == 1
     assert found["loss"] < rows[-1]["loss"]  # of whole squares
+
+
+@pytest.mark.slow
+def test_dense_layers_learn_classes_too():
+    method, state, _, rows = train(dataclasses.replace(SMALL, network="dense"))
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert jax.jit(method.evaluate)(state, a_batch(), KEY)["accuracy"] == 1
 
 
 def test_evaluation_of_an_image_does_not_depend_on_the_batch(trained):

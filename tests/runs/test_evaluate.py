@@ -191,6 +191,24 @@ def test_what_a_full_disk_cannot_take_is_shown(folder, capsys, monkeypatch):
     assert output.err.count("\n") == 1
 
 
+def test_another_judge_is_named_and_leaves_the_evaluation_of_the_run_alone(folder, tmp_path, capsys, monkeypatch):
+    def load_judge(path, name, image_size=None):
+        return feature_network.FeatureNetwork(f"{path.stem} of {name}", lambda images: extract(255 - images))
+
+    monkeypatch.setattr(feature_network, "load_judge", load_judge)
+    command(folder, *FLAGS)
+    before = content(folder)
+    judge, out = ["--judge", tmp_path / "other.safetensors"], tmp_path / "found.json"
+    command(folder, *FLAGS, *judge)
+    assert content(folder) == before
+    command(folder, *FLAGS, *judge, "--out", out)
+    assert written(out)["protocol"]["features"] == "other of mnist"
+    assert "other of mnist" in " ".join(capsys.readouterr().out.split())
+    np.save(tmp_path / "real.npy", split_of("train").images)
+    command("--samples", tmp_path / "real.npy", *judge, "--out", out)
+    assert written(out)["protocol"]["features"] == "other of mnist"
+
+
 def test_averaged_parameters_are_evaluated_unless_the_last_are_asked_for(folder, tmp_path, capsys):
     found = []
     for flags in ([], ["--last"]):
