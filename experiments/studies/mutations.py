@@ -168,20 +168,24 @@ MUTATIONS = (
     Mutation("evaluation drops the rest", "runtime/program.py", "if rest else means", "if False else means", RUNTIME),
     Mutation(
         "KL by the wrong count",
-        "methods/vae.py",
+        "methods/evidence.py",
         "- 1 - log_variance, axis=1) / 2",
         "- 1 - log_variance, axis=1) / mean.shape[1]",
         ("tests/methods/test_vae.py",),
     ),
     Mutation(
         "deviation for variance",
-        "methods/vae.py",
+        "methods/evidence.py",
         "jnp.exp(log_variance / 2) * epsilon",
         "jnp.exp(log_variance) * epsilon",
         ("tests/methods/test_vae.py",),
     ),
     Mutation(
-        "importance weights by their sum", "methods/vae.py", "- math.log(samples)", "", ("tests/methods/test_vae.py",)
+        "importance weights by their sum",
+        "methods/evidence.py",
+        "- math.log(samples)",
+        "",
+        ("tests/methods/test_evidence.py",),
     ),
     Mutation(
         "path from image to noise",

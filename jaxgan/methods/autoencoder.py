@@ -1,6 +1,7 @@
 """Autoencoders: images compressed to a few numbers, beside principal component analysis as the best linear code."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from jaxtyping import Array, Float, Key, PyTree
 
 from jaxgan.fields import non_negative, number, probability
@@ -81,13 +83,16 @@ def build(
     )
 
 
-def encoder_and_decoder(config: Any, image_shape: tuple[int, int, int], *, features: int) -> tuple[Module, Module]:
+def encoder_and_decoder(
+    config: Any, image_shape: tuple[int, int, int], *, features: int, activation: Callable[[Array], Array] = nn.relu
+) -> tuple[nn.Module, nn.Module]:
     """Makes the two networks of an autoencoder, which a variational one has too.
 
     Args:
       config: says of which kind, how wide and how deep they are.
       image_shape: height, width and channels of an image.
       features: numbers that the encoder computes from an image.
+      activation: of the hidden layers of the mlp.
 
     Returns:
       The encoder, and the decoder that mirrors it.
@@ -100,6 +105,7 @@ def encoder_and_decoder(config: Any, image_shape: tuple[int, int, int], *, featu
         pyramid = {"width": config.width, "bias": True, "norm": "none", **weights}
         return ConvEncoder(features, **pyramid), ConvDecoder(image_shape, **pyramid)
     units = () if config.encoder == "linear" else (config.hidden_units,) * config.hidden_layers
+    weights["activation"] = activation
     return Encoder(features, units, **weights), Decoder(image_shape, units, **weights)
 
 

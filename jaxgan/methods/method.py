@@ -85,8 +85,8 @@ class Generator(NamedTuple):
 class Likelihood(NamedTuple):
     """An estimate of the log-likelihood of images, by importance sampling."""
 
-    estimate: Callable[[State, Batch, Key[Array, ""]], Float[Array, " batch"]]  # nats per image
-    samples: int  # latents per image
+    estimate: Callable[..., Float[Array, " batch"]]  # from (state, batch, key, samples) to nats per image
+    samples: int  # latents per image, unless a caller asks for others
 
 
 class MethodConfig(Protocol):

@@ -3,18 +3,26 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
-from jax.scipy.special import ndtri
+from flax import linen as nn
+from jax.scipy.special import logsumexp, ndtri
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxgan.fields import non_negative, number, probability
+from jaxgan.errors import UserError
+from jaxgan.fields import non_negative, number, probability, schedule_steps
 from jaxgan.methods.autoencoder import encoder_and_decoder
-from jaxgan.methods.losses import binarize, cross_entropy, to_images, to_pixels
+from jaxgan.methods.evidence import (
+    importance_weighted_log_likelihood,
+    kl_divergence,
+    posterior,
+    sampled_terms,
+)
+from jaxgan.methods.losses import binarize, to_images, to_pixels
 from jaxgan.methods.method import (
     Batch,
     Generator,
@@ -31,12 +39,15 @@ from jaxgan.methods.method import (
 )
 from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
 from jaxgan.nn import noise
+from jaxgan.nn.conditional import Conditional
 
 Images = Float[Array, "batch height width channels"]
 Latents = Float[Array, "batch latent"]
+Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unconditional
 
 COLUMNS = 12  # images in a row of a figure
 GRID = 20  # images on a side of the manifold
+ROWS = 10  # classes in the figure of classes
 IMPORTANCE_SAMPLES = 50  # latents per image of the estimated likelihood
 
 
@@ -50,12 +61,16 @@ class VAE:
     latent_size: int = number(20)  # numbers in the latent vector z
     hidden_layers: int = number(1)  # hidden layers of the mlp, each way
     hidden_units: int = number(400)  # units in each of them
+    activation: Literal["relu", "tanh"] = "relu"  # of them
     width: int = number(32)  # channels of the first convolution of the conv encoder; they double from layer to layer
     beta: float = non_negative(1.0)  # weight of the KL divergence; 1 makes the loss the negative ELBO
+    importance_samples: int = number(1)  # latents K of each image in the loss; above 1 it is the IWAE bound
     targets: Literal["soft", "binarized"] = "soft"  # pixels as probabilities, or 0 and 1 drawn from them every step
+    conditional: bool = False  # condition both networks on the class of each image
     initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
-    learning_rate: float = non_negative(1e-3)  # Adam step size
+    learning_rate: float = non_negative(1e-3)  # Adam step size at the start
+    decay_steps: int = schedule_steps(0)  # steps after which it has fallen to 0, as half a cosine; 0: it stays
     beta1: float = probability(0.9)  # Adam decay of the gradient's mean
     beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
     ema_decay: float = probability(0.99)  # decay of the averaged parameters that evaluate and sample; 0: none
@@ -70,41 +85,37 @@ def build(
     accumulate: int = 1,
     optimizer: optax.GradientTransformation | None = None,
 ) -> Method:
-    """Builds the VAE; see :func:`jaxgan.methods.build`."""
-    encoder, decoder = encoder_and_decoder(config, image_shape, features=2 * config.latent_size)
+    """Builds the VAE; see :func:`jaxgan.methods.build`.
+
+    Raises:
+      UserError: if it is conditional and there are no classes, or a weighted divergence has importance weights.
+    """
+    if config.conditional and classes < 2:
+        raise UserError("--conditional: the images have no classes, leave it out or take other --data")
+    if config.importance_samples > 1 and config.beta != 1:
+        raise UserError(f"--beta: {config.beta:g} is not allowed with --importance-samples above 1, it must be 1")
+    classes = classes if config.conditional else 0
+    rate, activation = config.learning_rate, {"relu": nn.relu, "tanh": jnp.tanh}[config.activation]
+    encoder, decoder = encoder_and_decoder(config, image_shape, features=2 * config.latent_size, activation=activation)
+    if classes:
+        encoder = Conditional(encoder, classes, planes=config.encoder == "conv")
+        decoder = Conditional(decoder, classes)
+    if config.decay_steps:
+        rate = optax.cosine_decay_schedule(rate, config.decay_steps)
     return vae(
         encoder,
         decoder,
         image_shape=image_shape,
         latent_size=config.latent_size,
-        optimizer=optimizer or adam(config.learning_rate, config.beta1, config.beta2),
+        classes=classes,
+        optimizer=optimizer or adam(rate, config.beta1, config.beta2),
         beta=config.beta,
+        importance_samples=config.importance_samples,
         binarized=config.targets == "binarized",
         ema_decay=config.ema_decay,
         axis_name=axis_name,
         accumulate=accumulate,
     )
-
-
-def kl_divergence(mean: Latents, log_variance: Latents) -> Float[Array, " batch"]:
-    """KL divergence of N(mean, variance) from N(0, I), in nats per image, summed over the latents.
-
-    Args:
-      mean: of each latent.
-      log_variance: natural logarithm of each latent's variance.
-
-    Returns:
-      The sums of (mean^2 + variance - 1 - log variance) / 2.
-
-    References:
-      Kingma and Welling, Auto-Encoding Variational Bayes, 2014, appendix B.
-    """
-    return jnp.sum(jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance, axis=1) / 2
-
-
-def reparameterize(mean: Latents, log_variance: Latents, epsilon: Latents) -> Latents:
-    """Shifts and scales standard normal numbers, so that gradients flow through mean and variance."""
-    return mean + jnp.exp(log_variance / 2) * epsilon
 
 
 def vae(
@@ -114,7 +125,9 @@ def vae(
     image_shape: tuple[int, int, int],
     latent_size: int,
     optimizer: optax.GradientTransformation,
+    classes: int = 0,
     beta: float = 1.0,
+    importance_samples: int = 1,
     binarized: bool = False,
     ema_decay: float = 0.0,
     axis_name: str | None = None,
@@ -123,12 +136,15 @@ def vae(
     """Builds a variational autoencoder with Bernoulli pixels and the prior N(0, I).
 
     Args:
-      encoder: from pixels in [0, 1] to [batch, 2 latent_size], means and then log-variances.
-      decoder: from latents [batch, latent_size] to the logits of pixels.
+      encoder: from pixels in [0, 1], and labels if conditional, to [batch, 2 latent_size], means and log-variances.
+      decoder: from latents [batch, latent_size], and labels if conditional, to the logits of pixels.
       image_shape: height, width and channels of an image.
       latent_size: numbers in a latent vector.
       optimizer: optimizer of both networks.
+      classes: number of classes to condition on; 0 if unconditional.
       beta: weight of the KL divergence in the loss.
+      importance_samples: latents K per image. One makes the loss the negative ELBO, with the KL divergence in closed
+        form; more make it the negative importance-weighted bound, in which beta has no part.
       binarized: whether encoder and loss see pixels of 0 and 1, drawn anew in each step with the pixel's value as the
         probability; otherwise they see the values.
       ema_decay: decay of the averaged parameters that are evaluated and drawn from; 0 for none.
@@ -136,22 +152,30 @@ def vae(
       accumulate: parts that a device's batch is split into, one after the other, to take less memory.
 
     Returns:
-      The method. Its metrics, all in nats per image, are the loss ``reconstruction + beta kl_divergence``, both terms,
-      and ``negative_elbo``, their plain sum, with one sample of the latents per image. Samples use the decoder alone.
+      The method. Its metrics, all in nats per image, are the ``loss``, the ``reconstruction`` term, averaged over the
+      latents drawn, the ``kl_divergence`` and ``negative_elbo``, their plain sum. Samples use the decoder alone.
 
     References:
-      Kingma and Welling, Auto-Encoding Variational Bayes, 2014, equation 10; Higgins et al., beta-VAE, 2017.
+      Kingma and Welling, Auto-Encoding Variational Bayes, 2014, equation 10; Higgins et al., beta-VAE, 2017; Burda et
+      al., Importance Weighted Autoencoders, 2016, equation 8; Sohn et al., Learning Structured Output Representation
+      using Deep Conditional Generative Models, 2015, whose prior here does not depend on the label.
     """
+    latent_words, pixel_words = importance_samples * latent_size, math.prod(image_shape)
+
+    def labels_of(batch: Batch) -> Labels:
+        return (batch.labels,) if classes else ()
 
     def objective(params: PyTree, batch: Batch, key: Key[Array, ""]) -> tuple[Float[Array, ""], Metrics]:
-        pixel_words = math.prod(image_shape) if binarized else 0
-        bits = noise.random_bits(key, batch.index, count=latent_size + pixel_words)
-        pixels = binarize(batch.images, bits[:, latent_size:]) if binarized else to_pixels(batch.images)
-        mean, log_variance = posterior(encoder, params, pixels)
-        z = reparameterize(mean, log_variance, noise.normal(bits[:, :latent_size]))
-        reconstruction = jnp.mean(cross_entropy(decoder.apply({"params": params["decoder"]}, z), pixels))
-        divergence = jnp.mean(kl_divergence(mean, log_variance))
-        loss = reconstruction + beta * divergence
+        bits = noise.random_bits(key, batch.index, count=latent_words + pixel_words * binarized)
+        pixels = binarize(batch.images, bits[:, latent_words:]) if binarized else to_pixels(batch.images)
+        moments = posterior(encoder, params, pixels, *labels_of(batch))
+        epsilon = noise.normal(bits[:, :latent_words]).reshape(-1, importance_samples, latent_size)
+        errors, log_ratios = sampled_terms(decoder, params, pixels, moments, epsilon, *labels_of(batch))
+        reconstruction, divergence = jnp.mean(errors), jnp.mean(kl_divergence(*moments))
+        if importance_samples == 1:
+            loss = reconstruction + beta * divergence
+        else:
+            loss = -jnp.mean(logsumexp(log_ratios - errors, axis=1)) + math.log(importance_samples)
         return loss, {
             "loss": loss,
             "negative_elbo": reconstruction + divergence,
@@ -159,38 +183,50 @@ def vae(
             "kl_divergence": divergence,
         }
 
-    def decode(state: ModelState, z: Latents) -> Images:
-        logits = decoder.apply({"params": state.eval_params["decoder"]}, z)
+    def decode(state: ModelState, z: Latents, *labels: Int[Array, " batch"]) -> Images:
+        logits = decoder.apply({"params": state.eval_params["decoder"]}, z, *labels)
         return to_images(jax.nn.sigmoid(logits))
 
+    def drawn_latents(key: Key[Array, ""], count: int) -> Latents:
+        return noise.normal(noise.random_bits(key, jnp.arange(count), count=latent_size))
+
+    def sampled_labels(count: int) -> Int[Array, " count"]:
+        return jnp.arange(count) % classes
+
     def sample(state: ModelState, key: Key[Array, ""], count: int) -> Images:
-        return decode(state, noise.normal(noise.random_bits(key, jnp.arange(count), count=latent_size)))
+        return decode(state, drawn_latents(key, count), *((sampled_labels(count),) if classes else ()))
 
     def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
-        means, _ = posterior(encoder, state.eval_params, to_pixels(batch.images))
+        labels = labels_of(batch)
+        means, _ = posterior(encoder, state.eval_params, to_pixels(batch.images), *labels)
         shown = batch.images[:COLUMNS]
-        rows = {"input": shown, "reconstruction": decode(state, means[:COLUMNS])}
+        restored = decode(state, means[:COLUMNS], *(each[:COLUMNS] for each in labels))
         title = "Held-out images, and the decoder's mean at the encoder's mean"
-        found: dict[str, Visualization] = {"reconstructions": Rows(title, rows)}
-        if rows := interpolations(lambda z: decode(state, z), batch, means):
+        found: dict[str, Visualization] = {"reconstructions": Rows(title, {"input": shown, "reconstruction": restored})}
+        if latent_size == 2:
+            found["latent_plane"] = Plane("Latent means of held-out images, by class", means, batch.labels)
+        if classes:
+            z = drawn_latents(key, COLUMNS)
+            rows = {str(label): decode(state, z, jnp.full(COLUMNS, label)) for label in range(min(classes, ROWS))}
+            return found | {"classes": Rows("Samples by class, each column from the same latents", rows)}
+        if rows := interpolations(partial(decode, state), batch, means):
             title = "From one held-out image to another, in equal steps of the latent mean"
             found["interpolation"] = Rows(title, rows)
         if latent_size == 2:
             title = "The latent plane decoded at quantiles of N(0, 1), $z_1$ to the right and $z_2$ upwards"
             found["manifold"] = Sheet(title, decode(state, quantile_grid(GRID)), GRID)
-            found["latent_plane"] = Plane("Latent means of held-out images, by class", means, batch.labels)
         return found
 
-    def log_likelihood(state: ModelState, batch: Batch, key: Key[Array, ""]) -> Float[Array, " batch"]:
+    def log_likelihood(state: ModelState, batch: Batch, key: Key[Array, ""], samples: int) -> Float[Array, " batch"]:
         pixels_key, latents_key = jax.random.split(key)
-        bits = noise.random_bits(pixels_key, batch.index, count=math.prod(image_shape))
+        bits = noise.random_bits(pixels_key, batch.index, count=pixel_words)
         pixels = binarize(batch.images, bits) if binarized else to_pixels(batch.images)
         return importance_weighted_log_likelihood(
-            encoder, decoder, state.eval_params, pixels, batch.index, latents_key, samples=IMPORTANCE_SAMPLES
+            encoder, decoder, state.eval_params, pixels, batch.index, latents_key, *labels_of(batch), samples=samples
         )
 
     def generator(state: ModelState) -> Generator:
-        return Generator("decoder", latent_size, noise.PRIORS["normal"], 1.0, 0, lambda z: decode(state, z))
+        return Generator("decoder", latent_size, noise.PRIORS["normal"], 1.0, classes, partial(decode, state))
 
     networks = {"encoder": Network(encoder, image_shape), "decoder": Network(decoder, (latent_size,))}
     return Method(
@@ -200,58 +236,10 @@ def vae(
         evaluate=evaluate_objective(objective),
         likelihood=Likelihood(log_likelihood, IMPORTANCE_SAMPLES),
         visualize=visualize,
+        sampled_labels=sampled_labels if classes else None,
         generator=generator,
         networks=networks,
     )
-
-
-def posterior(encoder: Module, params: PyTree, pixels: Images) -> tuple[Latents, Latents]:
-    """Mean and log-variance of the latents, given pixels in [0, 1]."""
-    mean, log_variance = jnp.split(encoder.apply({"params": params["encoder"]}, pixels), 2, axis=1)
-    return mean, log_variance
-
-
-def importance_weighted_log_likelihood(
-    encoder: Module,
-    decoder: Module,
-    params: PyTree,
-    pixels: Images,
-    index: Int[Array, " batch"],
-    key: Key[Array, ""],
-    *,
-    samples: int,
-) -> Float[Array, " batch"]:
-    """Estimates log p(x) of each image by importance sampling from its posterior, in expectation from below.
-
-    With one sample it is an estimate of the ELBO. Its expectation does not fall as samples are added, and tends to
-    log p(x). The first samples of a longer estimate are those of a shorter one, and memory does not grow with them.
-
-    Args:
-      encoder: as in :func:`vae`.
-      decoder: as in :func:`vae`.
-      params: parameters by network.
-      pixels: 0 or 1. Values between have no likelihood; for them it estimates what their soft ELBO bounds.
-      index: what each image's random numbers depend on.
-      key: what all of them depend on.
-      samples: latents per image, K.
-
-    Returns:
-      Nats per image: log mean exp over K of log p(x|z) + log p(z) - log q(z|x).
-
-    References:
-      Burda et al., Importance Weighted Autoencoders, 2016, equation 8 and theorem 1.
-    """
-    mean, log_variance = posterior(encoder, params, pixels)
-
-    def add(k: Int[Array, ""], total: Float[Array, " batch"]) -> Float[Array, " batch"]:
-        epsilon = noise.normal(noise.random_bits(jax.random.fold_in(key, k), index, count=mean.shape[1]))
-        z = reparameterize(mean, log_variance, epsilon)
-        # Both densities have the factor (2 pi)^(-d/2), which cancels.
-        log_ratio = jnp.sum(jnp.square(epsilon) + log_variance - jnp.square(z), axis=1) / 2
-        return jnp.logaddexp(total, log_ratio - cross_entropy(decoder.apply({"params": params["decoder"]}, z), pixels))
-
-    nothing = jnp.full(len(pixels), -jnp.inf, mean.dtype)
-    return lax.fori_loop(0, samples, add, nothing) - math.log(samples)
 
 
 def interpolations(

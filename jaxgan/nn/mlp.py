@@ -1,6 +1,7 @@
 """Fully connected networks: generator, discriminator, encoder and decoder."""
 
 import math
+from collections.abc import Callable
 from itertools import accumulate, pairwise
 
 import jax.numpy as jnp
@@ -133,49 +134,53 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Maps images to a vector each: dense layers with ReLU, a last one without.
+    """Maps images to a vector each: dense layers with an activation, a last one without.
 
     Attributes:
       features: numbers in the vector.
       hidden_units: units of each hidden layer, first to last; none make it an affine map.
       initialization: distributions of all weights.
       dtype: what products are computed in; None for the parameters' own type.
+      activation: of the hidden layers.
     """
 
     features: int
     hidden_units: tuple[int, ...] = ()
     initialization: Initialization = torch_default()
     dtype: DTypeLike | None = None
+    activation: Callable[[Array], Array] = nn.relu
 
     @nn.compact
-    def __call__(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch {self.features}"]:
-        """Maps each image to its vector."""
+    def __call__(self, images: Float[Array, "batch ..."]) -> Float[Array, "batch {self.features}"]:
+        """Maps each image, or each row of numbers, to its vector."""
         h = images.reshape(len(images), -1)
         for i, units in enumerate(self.hidden_units):
-            h = nn.relu(Dense(units, True, self.initialization, self.dtype, name=f"hidden_{i}")(h))
+            h = self.activation(Dense(units, True, self.initialization, self.dtype, name=f"hidden_{i}")(h))
         return to_float32(Dense(self.features, True, self.initialization, self.dtype, name="output")(h))
 
 
 class Decoder(nn.Module):
-    """Maps vectors to images: dense layers with ReLU, a last one without.
+    """Maps vectors to images: dense layers with an activation, a last one without.
 
     Attributes:
       image_shape: height, width and channels of an image.
       hidden_units: units of each hidden layer, first to last; none make it an affine map.
       initialization: distributions of all weights.
       dtype: what products are computed in; None for the parameters' own type.
+      activation: of the hidden layers.
     """
 
     image_shape: tuple[int, int, int]
     hidden_units: tuple[int, ...] = ()
     initialization: Initialization = torch_default()
     dtype: DTypeLike | None = None
+    activation: Callable[[Array], Array] = nn.relu
 
     @nn.compact
     def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch height width channels"]:
         """Maps each vector to an image of unbounded values."""
         h = z
         for i, units in enumerate(self.hidden_units):
-            h = nn.relu(Dense(units, True, self.initialization, self.dtype, name=f"hidden_{i}")(h))
+            h = self.activation(Dense(units, True, self.initialization, self.dtype, name=f"hidden_{i}")(h))
         h = Dense(math.prod(self.image_shape), True, self.initialization, self.dtype, name="output")(h)
         return to_float32(h).reshape(-1, *self.image_shape)

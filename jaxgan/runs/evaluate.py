@@ -268,18 +268,32 @@ def _held_out_metrics(run: LoadedRun, state: Any, test: Dataset, *, seed: int) -
         means = jax.jit(held_out_means(run.method))(state, jnp.asarray(test.images), jnp.asarray(test.labels), seed)
         found |= {f"test_{name}": float(value) for name, value in means.items()}
     if run.method.likelihood:
-        found["test_importance_weighted_nll"] = _negative_log_likelihood(run.method, state, test, seed=seed)
+        found["test_importance_weighted_nll"] = negative_log_likelihood(run.method, state, test, seed=seed)
     return found
 
 
-def _negative_log_likelihood(method: Method, state: Any, test: Dataset, *, seed: int) -> float:
-    """Nats per image, of pixels as the run was trained on them: for soft ones it is a bound's, not a likelihood's."""
-    key = stream_key(seed, ASSESS_STREAM)
+def negative_log_likelihood(
+    method: Method, state: Any, test: Dataset, *, seed: int, samples: int | None = None
+) -> float:
+    """Estimates the negative log-likelihood of test images, with pixels as the run was trained on them.
+
+    Args:
+      method: one with a likelihood.
+      state: its state.
+      test: the images. Where the method binarizes, each is drawn once, by the seed and its place among them.
+      seed: of that draw and of the latents.
+      samples: latents per image; None for the method's own number.
+
+    Returns:
+      Nats per image; for soft pixels those of a bound's, which is no likelihood.
+    """
+    assert method.likelihood is not None
+    estimate, key = method.likelihood.estimate, stream_key(seed, ASSESS_STREAM)
+    samples = method.likelihood.samples if samples is None else samples
 
     @jax.jit
     def total(state: Any, images: jax.Array, labels: jax.Array, index: jax.Array) -> jax.Array:
-        assert method.likelihood is not None
-        return jnp.sum(method.likelihood.estimate(state, Batch(to_unit_range(images), labels, index), key))
+        return jnp.sum(estimate(state, Batch(to_unit_range(images), labels, index), key, samples))
 
     count = len(test.images)
     parts = [np.arange(start, min(start + LIKELIHOOD_BATCH, count)) for start in range(0, count, LIKELIHOOD_BATCH)]

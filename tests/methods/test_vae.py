@@ -1,5 +1,6 @@
 """The variational autoencoder: its objective in nats, its targets, and what it shows."""
 
+import dataclasses
 import itertools
 import math
 
@@ -10,11 +11,14 @@ import optax
 import pytest
 
 from jaxgan import data
+from jaxgan.errors import UserError
 from jaxgan.methods import Batch, build
+from jaxgan.methods.evidence import kl_divergence
 from jaxgan.methods.losses import cross_entropy
 from jaxgan.methods.method import Plane, Rows, Sheet
-from jaxgan.methods.vae import VAE, importance_weighted_log_likelihood, kl_divergence, quantile_grid, vae
+from jaxgan.methods.vae import VAE, quantile_grid, vae
 from jaxgan.nn import noise
+from jaxgan.nn.conditional import Conditional
 from jaxgan.nn.mlp import Decoder, Encoder
 from jaxgan.runtime.program import to_unit_range
 from tests.methods.steps import first_update
@@ -228,65 +232,76 @@ def test_the_first_update_has_the_learning_rate_of_the_config(start):
     assert first_update(start.network, after.network) == pytest.approx(0.125, rel=1e-3)
 
 
-def a_tiny_vae(seed=0):
-    """Networks of four pixels and one latent, with weights far from trained."""
-    encoder, decoder = Encoder(2), Decoder((2, 2, 1))
-    keys = jax.random.split(jax.random.key(seed))
-    params = {
-        "encoder": encoder.init(keys[0], jnp.zeros((1, 2, 2, 1)))["params"],
-        "decoder": jax.tree.map(lambda w: 3 * w, decoder.init(keys[1], jnp.zeros((1, 1)))["params"]),
-    }
-    return encoder, decoder, params
+CONDITIONAL = VAE(latent_size=3, hidden_units=16, conditional=True, importance_samples=2, targets="binarized")
 
 
-def estimator(encoder, decoder, *, samples):
-    """The compiled estimate from (parameters, pixels, index)."""
+def test_a_conditional_network_sees_one_hot_labels_beside_its_input():
+    rows, planes = Conditional(Encoder(2), 3), Conditional(Encoder(1), 2, planes=True)
+    weights = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    z, labels, images = jnp.array([[1.0, -1.0], [0.5, 2.0]]), jnp.array([2, 0]), jnp.arange(4.0).reshape(1, 2, 2, 1)
+    by_channel = jnp.tile(jnp.array([[1.0], [100.0], [1000.0]]), (4, 1))
 
     @jax.jit
-    def estimate(params, pixels, index):
-        return importance_weighted_log_likelihood(encoder, decoder, params, pixels, index, KEY, samples=samples)
+    def apply():
+        params = {"output": {"kernel": weights, "bias": jnp.zeros(2)}}
+        found = [rows.apply({"params": params}, z, each) for each in (labels, None, jnp.arange(2))]
+        params = {"output": {"kernel": by_channel, "bias": jnp.zeros(1)}}
+        return *found, planes.apply({"params": params}, images, jnp.array([1]))
 
-    return estimate
+    chosen, in_turn, zero_one, of_planes = apply()
+    given = np.array([[1.0, -1.0, 0, 0, 1], [0.5, 2.0, 1, 0, 0]])
+    np.testing.assert_allclose(chosen, given @ weights, rtol=1e-5)
+    np.testing.assert_array_equal(in_turn, zero_one)
+    np.testing.assert_array_equal(of_planes, [[0 + 1 + 2 + 3 + 4 * 1000]])
 
 
-def every_binary_image():
-    return jnp.array(list(itertools.product([0.0, 1.0], repeat=4))).reshape(16, 2, 2, 1)
-
-
-def test_importance_weighting_estimates_the_exact_log_likelihood():
-    encoder, decoder, params = a_tiny_vae()
-    pixels = every_binary_image()
-
-    @jax.jit
-    def integral():
-        z = jnp.linspace(-9, 9, 2001)
-        density = jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-        logits = decoder.apply({"params": params["decoder"]}, z[:, None])
-        likelihoods = jnp.exp(
-            -jax.vmap(lambda x: cross_entropy(logits, jnp.broadcast_to(x, logits.shape)))(pixels)
-        )  # image, z
-        return jnp.log(jnp.sum(likelihoods * density, axis=1) * (z[1] - z[0]))
-
-    exact = integral()
-    estimate = estimator(encoder, decoder, samples=20_000)(params, pixels, jnp.arange(16))
-    np.testing.assert_allclose(estimate, exact, atol=0.02)
-    assert np.ptp(exact) > 1  # there is something to tell apart
-    assert np.sum(np.exp(estimate)) == pytest.approx(1, abs=0.01)
+def test_conditional_loss_samples_and_likelihood_depend_on_the_labels():
+    method, batch = build(CONDITIONAL, image_shape=SHAPE), a_batch(4)
+    state, other = fresh_state(method), batch._replace(labels=batch.labels[::-1])
+    evaluate, estimate = jax.jit(method.evaluate), jax.jit(lambda *inputs: method.likelihood.estimate(*inputs, 2))
+    for function in (lambda b: evaluate(state, b, KEY)["loss"], lambda b: estimate(state, b, KEY)):
+        assert np.all(function(batch) != function(other))
+    generator, z = method.generator(state), jnp.zeros((4, 3))
+    assert generator.classes == 10
+    assert len(np.unique(jax.jit(generator.images)(z, jnp.arange(4)), axis=0)) == 4
+    assert method.sampled_labels(12).tolist() == [*range(10), 0, 1]
 
 
 @pytest.mark.slow
-def test_importance_weighting_rises_from_the_elbo_with_samples():
-    encoder, decoder, params = a_tiny_vae()
-    repeats = 5000
-    images = jnp.broadcast_to(every_binary_image()[5], (repeats, 2, 2, 1))
-    index = jnp.arange(repeats)
-    counts = (1, 2, 5, 50)
-    estimates = [estimator(encoder, decoder, samples=k)(params, images, index) for k in counts]
-    method = vae(encoder, decoder, image_shape=(2, 2, 1), latent_size=1, optimizer=optax.sgd(0.0))
-    state = fresh_state(method)
-    state = state.replace(network=state.network.replace(params=params))
-    elbo = -jax.jit(method.evaluate)(state, Batch(2 * images - 1, index, index), jax.random.key(1))["negative_elbo"]
-    error = np.std(estimates[0]) / math.sqrt(repeats)
-    assert np.mean(estimates[0]) == pytest.approx(float(elbo), abs=float(5 * error))
-    assert np.all(np.diff([np.mean(e) for e in estimates]) > 0)
-    assert np.mean(estimates[-1]) - np.mean(estimates[0]) > 20 * error
+def test_a_conditional_vae_draws_the_class_asked_for():
+    method = build(dataclasses.replace(CONDITIONAL, learning_rate=0.01), image_shape=SHAPE, classes=2)
+    labels = jnp.arange(32) % 2
+    bright = jnp.broadcast_to(jnp.where(labels == 1, 0.9, -0.9)[:, None, None, None], (32, *SHAPE))
+    batch = Batch(bright, labels, jnp.arange(32))
+    body = lambda i, state: method.step(state, batch, jax.random.fold_in(KEY, i))[0]
+    state = jax.jit(lambda state: jax.lax.fori_loop(0, 200, body, state))(fresh_state(method))
+    drawn = np.mean(jax.jit(method.sample, static_argnums=2)(state, KEY, 20), axis=(1, 2, 3))
+    assert np.all(np.abs(drawn - np.where(np.arange(20) % 2 == 1, 0.9, -0.9)) < 0.25)
+
+
+def test_a_conditional_vae_needs_classes_and_importance_weights_no_beta():
+    with pytest.raises(UserError, match="--conditional: the images have no classes"):
+        build(CONDITIONAL, image_shape=SHAPE, classes=1)
+    with pytest.raises(UserError, match="--beta: 2 is not allowed with --importance-samples above 1"):
+        build(VAE(importance_samples=5, beta=2.0), image_shape=SHAPE)
+
+
+def test_hidden_layers_have_the_activation_of_the_config():
+    config = VAE(latent_size=1, hidden_units=1, activation="tanh")
+    for module, input_shape in build(config, image_shape=SHAPE).networks.values():
+        params = jax.eval_shape(module.init, KEY, jnp.zeros((1, *input_shape)))["params"]
+        ones = jax.tree.map(lambda x: jnp.ones(x.shape), params)
+        given = jnp.full((1, *input_shape), 0.5)
+        found = jax.jit(module.apply)({"params": ones}, given)
+        np.testing.assert_allclose(found, 1 + np.tanh(1 + given.sum()), rtol=1e-6)
+
+
+def test_the_learning_rate_falls_to_0_over_its_decay(start):
+    method = build(dataclasses.replace(SMALL, decay_steps=2), image_shape=SHAPE)
+    step, states = jax.jit(method.step), [fresh_state(method)]
+    for _ in range(3):
+        states.append(step(states[-1], a_batch(), KEY)[0])
+    moves = [first_update(a.network, b.network) for a, b in itertools.pairwise(states)]
+    assert moves[0] == pytest.approx(1e-3, rel=1e-3)
+    assert 0 < moves[1] < moves[0]
+    assert moves[2] == 0

@@ -31,7 +31,7 @@ TIED = {
     "spectral": DCGAN(width=2, latent_size=5, spectral_norm=True, loss="relativistic", r2_weight=1.0, penalty_every=2),
     "wgan": WGAN(width=2, latent_size=5, critic_steps=2),
     "clip": WGAN(width=2, latent_size=5, constraint="clip", critic_norm="layer", critic_steps=1),
-    "vae": VAE(latent_size=3, hidden_units=8, targets="binarized"),
+    "vae": VAE(latent_size=3, hidden_units=8, targets="binarized", importance_samples=2, conditional=True),
 }
 # tests/test_every_method.py has each method on two devices; these have more of them, and more options.
 TIED_WAYS = [("wgan", 2, "pmap")]

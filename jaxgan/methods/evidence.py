@@ -1,0 +1,125 @@
+"""The evidence log p(x) of a model with latents: the terms of its lower bounds, and its estimate by importance weights.
+
+Equation numbers are those of Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from jaxgan.methods.losses import cross_entropy
+from jaxgan.methods.method import Module
+from jaxgan.nn import noise
+
+Images = Float[Array, "batch height width channels"]
+Latents = Float[Array, "batch latent"]
+
+
+def kl_divergence(mean: Latents, log_variance: Latents) -> Float[Array, " batch"]:
+    """KL divergence of N(mean, variance) from N(0, I), in nats per image, summed over the latents.
+
+    Args:
+      mean: of each latent.
+      log_variance: natural logarithm of each latent's variance.
+
+    Returns:
+      The sums of (mean^2 + variance - 1 - log variance) / 2.
+
+    References:
+      Kingma and Welling, Auto-Encoding Variational Bayes, 2014, appendix B.
+    """
+    return jnp.sum(jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance, axis=1) / 2
+
+
+def reparameterize(
+    mean: Float[Array, "*batch latent"],
+    log_variance: Float[Array, "*batch latent"],
+    epsilon: Float[Array, "*samples latent"],
+) -> Float[Array, "*samples latent"]:
+    """Shifts and scales standard normal numbers, so that gradients flow through mean and variance."""
+    return mean + jnp.exp(log_variance / 2) * epsilon
+
+
+def posterior(
+    encoder: Module, params: PyTree, pixels: Images, *labels: Int[Array, " batch"]
+) -> tuple[Latents, Latents]:
+    """Mean and log-variance of the latents, given pixels in [0, 1], and labels if conditional."""
+    mean, log_variance = jnp.split(encoder.apply({"params": params["encoder"]}, pixels, *labels), 2, axis=1)
+    return mean, log_variance
+
+
+def sampled_terms(
+    decoder: Module,
+    params: PyTree,
+    pixels: Images,
+    moments: tuple[Latents, Latents],
+    epsilon: Float[Array, "batch samples latent"],
+    *labels: Int[Array, " batch"],
+) -> tuple[Float[Array, "batch samples"], Float[Array, "batch samples"]]:
+    """The terms of the log importance weight log p(x|z) + log p(z) - log q(z|x) of some latents of each image.
+
+    Args:
+      decoder: as in :func:`jaxgan.methods.vae.vae`.
+      params: parameters by network.
+      pixels: values in [0, 1].
+      moments: mean and log-variance of the posterior of each image.
+      epsilon: standard normal numbers that make latents of them.
+      *labels: the class of each image, if conditional.
+
+    Returns:
+      -log p(x|z), and log p(z) - log q(z|x).
+    """
+    mean, log_variance = (each[:, None] for each in moments)
+    z = reparameterize(mean, log_variance, epsilon)
+    samples = z.shape[1]
+    repeated = [jnp.repeat(each, samples, axis=0) for each in (pixels, *labels)]
+    logits = decoder.apply({"params": params["decoder"]}, z.reshape(-1, z.shape[2]), *repeated[1:])
+    # Both densities have the factor (2 pi)^(-d/2), which cancels.
+    log_ratio = jnp.sum(jnp.square(epsilon) + log_variance - jnp.square(z), axis=2) / 2
+    return cross_entropy(logits, repeated[0]).reshape(-1, samples), log_ratio
+
+
+def importance_weighted_log_likelihood(
+    encoder: Module,
+    decoder: Module,
+    params: PyTree,
+    pixels: Images,
+    index: Int[Array, " batch"],
+    key: Key[Array, ""],
+    *labels: Int[Array, " batch"],
+    samples: int,
+) -> Float[Array, " batch"]:
+    """Estimates log p(x) of each image by importance sampling from its posterior, in expectation from below.
+
+    With one sample it is an estimate of the ELBO. Its expectation does not fall as samples are added, and tends to
+    log p(x). The first samples of a longer estimate are those of a shorter one, and memory does not grow with them.
+
+    Args:
+      encoder: as in :func:`jaxgan.methods.vae.vae`.
+      decoder: as in :func:`jaxgan.methods.vae.vae`.
+      params: parameters by network.
+      pixels: 0 or 1. Values between have no likelihood; for them it estimates what their soft ELBO bounds.
+      index: what each image's random numbers depend on.
+      key: what all of them depend on.
+      *labels: the class of each image, if conditional.
+      samples: latents per image, K.
+
+    Returns:
+      Nats per image: log mean exp over K of log p(x|z) + log p(z) - log q(z|x).
+
+    References:
+      Burda et al., equation 8 and theorem 1.
+    """
+    moments = posterior(encoder, params, pixels, *labels)
+    size = moments[0].shape[1]
+
+    def add(k: Int[Array, ""], total: Float[Array, " batch"]) -> Float[Array, " batch"]:
+        epsilon = noise.normal(noise.random_bits(jax.random.fold_in(key, k), index, count=size))
+        error, log_ratio = sampled_terms(decoder, params, pixels, moments, epsilon[:, None], *labels)
+        return jnp.logaddexp(total, (log_ratio - error)[:, 0])
+
+    nothing = jnp.full(len(pixels), -jnp.inf, moments[0].dtype)
+    return lax.fori_loop(0, samples, add, nothing) - math.log(samples)
