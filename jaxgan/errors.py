@@ -71,8 +71,9 @@ def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
       The error, with the choice nearest to ``value`` if one is near.
     """
     choices = sorted(choices)
-    near = difflib.get_close_matches(value, choices, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    lower = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(value.lower(), lower, n=1)
+    hint = f"; did you mean {lower[near[0]]!r}?" if near else ""
     offered = f"choose from {', '.join(choices)}" if choices else "there is none to choose"
     return UserError(f"{field}: {value!r} is not known, {offered}{hint}")
 

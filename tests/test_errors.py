@@ -36,6 +36,7 @@ def read(*argv):
         ([], "FOLDER: missing; see program --help"),
         (["x", "--epochs"], "--epochs: its value is missing, it must be INT"),
         (["x", "--epochs", "many"], "--epochs: it must be INT (invalid literal for int() with base 10: 'many')"),
+        (["x", "--loss", "HINGE"], "--loss: 'HINGE' is not known, choose from hinge, minimax; did you mean 'hinge'?"),
         (["x", "--loss", "hing"], "--loss: 'hing' is not known, choose from hinge, minimax; did you mean 'hinge'?"),
     ],
 )
