@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 
 from jaxgan.data_commands import DATA_COMMANDS, Folder
-from jaxgan.errors import UserError, one_line_errors, parse, writing
+from jaxgan.errors import UserError, one_line_errors, parse, require_values, writing
 from jaxgan.train_command import train, train_recipe
 from jaxgan.view_commands import VIEW_COMMANDS
 
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if argv[:1] == ["train"] and argv[1:] and not argv[1].startswith("-"):  # the flags are those of the recipe
             return train_recipe(argv[1], argv[2:])
         app = _app()
+        require_values(argv)
         parse(
             lambda: app.cli(
                 prog="jaxgan", description="Train, sample, evaluate and export generative models.", args=argv
@@ -73,7 +74,7 @@ def evaluate(
     best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     replica: int | None = None,
-    data_name: Annotated[str, tyro.conf.arg(name="data", metavar="NAME")] = "mnist",
+    data_name: Annotated[str | None, tyro.conf.arg(name="data", metavar="NAME")] = None,
     data_dir: Folder = None,
 ) -> None:
     """Evaluate the samples of a run, or of any program, against test images, beside training images as the floor.
@@ -90,7 +91,7 @@ def evaluate(
         best: Evaluate the checkpoint that --keep-best kept, and write best_evaluation.json.
         last: Use the parameters of the last step, not the averaged ones.
         replica: Which replica of a run that has several; default: all, their mean and deviation.
-        data_name: The data set to compare a file of samples with; a run knows its own.
+        data_name: The data set to compare a file of samples with, by default mnist; a run knows its own.
         data_dir: Root of prepared data sets; default: that of the run, TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     # JAX is slow to import, and the data commands do not need it.
@@ -105,6 +106,8 @@ def evaluate(
     if not 0 <= seed < seed + seeds <= 2**32 or seeds < 1:
         raise UserError(f"--seeds: {seeds} from --seed {seed} are not allowed, they must be 1 or more below {2**32}")
     if workdir is not None:
+        if data_name is not None:
+            raise UserError(f"--data: {data_name!r} is for --samples, a run is compared with what it trained on")
         chosen = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir}
         found = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **chosen)
         if out is None and workdir.is_dir():  # nothing is kept of a trained generator of the package
@@ -114,7 +117,9 @@ def evaluate(
             others = "--seeds, --best, --last and --replica"
             raise UserError(f"--samples: a file holds one set of samples; {others} are for WORKDIR")
         assert samples is not None
-        found = evaluate.evaluate_file(samples, data_name=data_name, count=count, seed=seed, data_dir=data_dir)
+        found = evaluate.evaluate_file(
+            samples, data_name=data_name or "mnist", count=count, seed=seed, data_dir=data_dir
+        )
     try:
         if out is not None:  # before it is shown, since a terminal may be gone
             with writing("--out", out):
