@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 
 from jaxgan.data_commands import DATA_COMMANDS, Folder
-from jaxgan.errors import UserError, one_line_errors, parse, writing
+from jaxgan.errors import UserError, one_line_errors, parse, require_values, writing
 from jaxgan.train_command import train, train_recipe
 from jaxgan.view_commands import VIEW_COMMANDS
 
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if argv[:1] == ["train"] and argv[1:] and not argv[1].startswith("-"):  # the flags are those of the recipe
             return train_recipe(argv[1], argv[2:])
         app = _app()
+        require_values(argv)
         parse(
             lambda: app.cli(
                 prog="jaxgan", description="Train, sample, evaluate and export generative models.", args=argv
@@ -73,7 +74,7 @@ def evaluate(
     best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     replica: int | None = None,
-    data_name: Annotated[str, tyro.conf.arg(name="data", metavar="NAME")] = "mnist",
+    data_name: Annotated[str | None, tyro.conf.arg(name="data", metavar="NAME")] = None,
     data_dir: Folder = None,
     judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
@@ -92,7 +93,7 @@ def evaluate(
         best: Evaluate the checkpoint that --keep-best kept, and write best_evaluation.json.
         last: Use the parameters of the last step, not the averaged ones.
         replica: Which replica of a run that has several; default: all, their mean and deviation.
-        data_name: The data set to compare a file of samples with; a run knows its own.
+        data_name: The data set to compare a file of samples with, by default mnist; a run knows its own.
         data_dir: Root of prepared data sets; default: that of the run, TFDS_DATA_DIR or ~/tensorflow_datasets.
         judge: The classifier.safetensors of another run of digit_classifier, whose features measure in the place of
             the pinned ones.
@@ -109,6 +110,8 @@ def evaluate(
     if not 0 <= seed < seed + seeds <= 2**32 or seeds < 1:
         raise UserError(f"--seeds: {seeds} from --seed {seed} are not allowed, they must be 1 or more below {2**32}")
     if workdir is not None:
+        if data_name is not None:
+            raise UserError(f"--data: {data_name!r} is for --samples, a run is compared with what it trained on")
         chosen = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir, "judge": judge}
         found = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **chosen)
         # Nothing is kept of a trained generator of the package, nor beside evaluation.json by other features.
@@ -120,7 +123,7 @@ def evaluate(
             raise UserError(f"--samples: a file holds one set of samples; {others} are for WORKDIR")
         assert samples is not None
         how = {"count": count, "seed": seed, "data_dir": data_dir, "judge": judge}
-        found = evaluate.evaluate_file(samples, data_name=data_name, **how)
+        found = evaluate.evaluate_file(samples, data_name=data_name or "mnist", **how)
     try:
         if out is not None:  # before it is shown, since a terminal may be gone
             with writing("--out", out):

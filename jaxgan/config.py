@@ -6,13 +6,14 @@ import itertools
 import json
 import math
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from jaxgan.data import is_path
 from jaxgan.errors import UserError, unknown_choice
-from jaxgan.fields import check, number, steps_between
+from jaxgan.fields import check, check_all, number, steps_between
 from jaxgan.methods import MethodConfig, Own, entries, kind_of
 
 BestBy = Literal["none", "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"]
@@ -53,15 +54,18 @@ class Run:
     def __post_init__(self) -> None:
         """Accepts paths as text, and a leading ~ for the user's home."""
         for name in ("workdir", "data_dir"):
-            if isinstance(path := getattr(self, name), str | Path):
+            if isinstance(path := getattr(self, name), str | Path) and path != "":  # which would be the current folder
                 with contextlib.suppress(RuntimeError):  # no such home: the path is taken as it stands
                     object.__setattr__(self, name, Path(path))
                     object.__setattr__(self, name, Path(path).expanduser())
+        if isinstance(self.data, Path):
+            object.__setattr__(self, "data", str(self.data))
         if isinstance(self.data, str) and is_path(self.data):  # to be found again from another folder
             with contextlib.suppress(RuntimeError):
                 object.__setattr__(self, "data", str(Path(self.data).expanduser().absolute()))
         for name in ("sample_epochs", "sweep"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if isinstance(values := getattr(self, name), Iterable) and not isinstance(values, str):
+                object.__setattr__(self, name, tuple(values))
 
     @property
     def profiled(self) -> range:
@@ -168,10 +172,9 @@ def validate(config: Config) -> None:
     Raises:
       UserError: naming the first field that is out of bounds.
     """
+    kind_of(config.method)  # raises for what is no method's config
     for part in (config.method, config.run):
-        hints = typing.get_type_hints(type(part))
-        for f in dataclasses.fields(part):
-            check(f"--{f.name.replace('_', '-')}", getattr(part, f.name), hints[f.name], f.metadata)
+        check_all(part)
     _ = config.run.profiled  # raises for what is no stretch of steps
     if config.run.keep_best != "none" and config.run.evaluate_every is None:
         raise UserError(f"--keep-best: {config.run.keep_best!r} needs --evaluate-every, the epochs between evaluations")

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import errno
+import itertools
 import logging
 import os
 import sys
@@ -71,8 +72,9 @@ def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
       The error, with the choice nearest to ``value`` if one is near.
     """
     choices = sorted(choices)
-    near = difflib.get_close_matches(value, choices, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    lower = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(str(value).lower(), lower, n=1)
+    hint = f"; did you mean {lower[near[0]]!r}?" if near else ""
     offered = f"choose from {', '.join(choices)}" if choices else "there is none to choose"
     return UserError(f"{field}: {value!r} is not known, {offered}{hint}")
 
@@ -135,6 +137,13 @@ def end_with_main_thread(code: int, *, seconds: float = 1.0) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     threading.Thread(target=end, daemon=True).start()
+
+
+def require_values(argv: Sequence[str]) -> None:
+    """Refuses a flag whose value is empty, as that of a shell's variable that is not set: it would name this folder."""
+    for flag, value in itertools.pairwise([*argv, None]):
+        if flag and flag.startswith("--") and (value == "" or flag.endswith("=")):
+            raise UserError(f"{flag.rstrip('=')}: '' is not allowed, give a value or leave it out")
 
 
 def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:

@@ -1,5 +1,6 @@
 """How a field of a config declares the values it takes, and how a value is held against that."""
 
+import dataclasses
 import os
 import re
 import types
@@ -69,6 +70,14 @@ def check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:
         upper = f" and {'below' if bounds['open_high'] else 'at most'} {bounds['high']}"
         upper = " and finite" * (base is float) if bounds["high"] == float("inf") else upper
         raise UserError(f"{flag}: {value} is not allowed, it must be at least {bounds['low']}{upper}")
+
+
+def check_all(part: Any, *, but: type | tuple[type, ...] = ()) -> None:
+    """Checks every field of a config, but for values of some types, as :func:`check` does."""
+    hints = typing.get_type_hints(type(part))
+    for f in dataclasses.fields(part):
+        if not isinstance(value := getattr(part, f.name), but):
+            check(f"--{f.name.replace('_', '-')}", value, hints[f.name], f.metadata)
 
 
 def steps_between(flag: str, text: str) -> range:

@@ -7,8 +7,9 @@ import pytest
 
 from jaxgan.config import Config, Run, changed_fields, from_json, replica_configs, to_json, validate
 from jaxgan.errors import UserError
-from jaxgan.methods import METHODS
+from jaxgan.methods import METHODS, build
 from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.runs import launch
 
 
 def with_fields(**fields):
@@ -33,6 +34,10 @@ def with_fields(**fields):
         ({"devices": 0}, "--devices: 0"),
         ({"log_every": 0}, "--log-every: 0"),
         ({"sample_epochs": (1, 0)}, "--sample-epochs: 0"),
+        ({"sample_epochs": 5}, "--sample-epochs: 5 is not allowed, it must be of type tuple"),
+        ({"sweep": "beta1=0,0.5"}, "--sweep: 'beta1=0,0.5' is not allowed, it must be of type tuple"),
+        ({"workdir": ""}, "--workdir: '' is not allowed"),
+        ({"data_dir": ""}, "--data-dir: '' is not allowed"),
         ({"profile": "a:b"}, "--profile: 'a:b' is not allowed, it must be START:STOP"),
         ({"profile": "5:2"}, "such as 2:5"),
         ({"profile": "-1:3"}, "--profile: '-1:3' is not allowed"),
@@ -144,6 +149,30 @@ def test_flow_matching_from_before_images_were_predicted_has_velocities():
     tree = json.loads(to_json(Config(METHODS["flow_matching"].config())))
     del tree["method"]["prediction"]
     assert from_json(json.dumps(tree), source="here").method.prediction == "velocity"
+
+
+@pytest.mark.parametrize("wrong", [VanillaGAN, "vanilla_gan", Config(VanillaGAN()), None])
+def test_what_is_no_method_s_config_is_refused_in_words(wrong):
+    for use in (lambda: validate(Config(wrong)), lambda: build(wrong, image_shape=(4, 4, 1))):
+        with pytest.raises(UserError, match=r"^method: .* VanillaGAN\(\)"):
+            use()
+    for config in (VanillaGAN(), Config(VanillaGAN(), {"epochs": 3})):
+        with pytest.raises(UserError, match=r"^config: .* must be jaxgan.Config\(METHOD, jaxgan.Run\(...\)\)"):
+            launch.run(config)
+
+
+@pytest.mark.parametrize(
+    ("fields", "image_shape", "words"),
+    [
+        ({"dropout_rate": 2.0}, (4, 4, 1), "--dropout-rate: 2.0 is not allowed"),
+        ({"prior": "Norml"}, (4, 4, 1), "--prior: 'Norml' is not known, choose from .*; did you mean 'normal'"),
+        ({}, (4, 4), r"image_shape=: \(4, 4\) is not allowed, it must be height, width and channels"),
+        ({}, (4, 0, 1), "image_shape=: .* is not allowed"),
+    ],
+)
+def test_a_method_is_built_of_what_is_allowed_alone(fields, image_shape, words):
+    with pytest.raises(UserError, match=words):
+        build(VanillaGAN(**fields), image_shape=image_shape)
 
 
 def test_paths_may_be_text_and_begin_with_a_tilde():

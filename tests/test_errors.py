@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from jaxgan.errors import UserError, parse, writing
+from jaxgan.errors import UserError, parse, require_values, writing
 
 
 @dataclasses.dataclass
@@ -17,6 +17,13 @@ class Options:
     image_size: int | None = None
     loss: Literal["hinge", "minimax"] = "hinge"
     dry_run: bool = False
+
+
+@pytest.mark.parametrize("argv", [["--out", ""], ["--out="], ["x", "--out", "", "y"]])
+def test_an_empty_value_of_a_flag_is_refused(argv):
+    with pytest.raises(UserError, match=r"^--out: '' is not allowed, give a value or leave it out"):
+        require_values(argv)
+    require_values(["--out", "x", "--flag", "--other=1", "-"])
 
 
 FLAGS = ("--epochs", "--image-size", "--loss", "--dry-run")
@@ -36,6 +43,7 @@ def read(*argv):
         ([], "FOLDER: missing; see program --help"),
         (["x", "--epochs"], "--epochs: its value is missing, it must be INT"),
         (["x", "--epochs", "many"], "--epochs: it must be INT (invalid literal for int() with base 10: 'many')"),
+        (["x", "--loss", "HINGE"], "--loss: 'HINGE' is not known, choose from hinge, minimax; did you mean 'hinge'?"),
         (["x", "--loss", "hing"], "--loss: 'hing' is not known, choose from hinge, minimax; did you mean 'hinge'?"),
     ],
 )

@@ -15,6 +15,7 @@ from jaxgan.data.dataset import Dataset, Stream
 from jaxgan.data.pictures import from_arrays, is_path, key
 from jaxgan.data.prepared import default_data_dir, directory_of, expand, inspect, require_reachable
 from jaxgan.errors import UserError
+from jaxgan.fields import check, number
 
 __all__ = ["ARRAYS", "Dataset", "Description", "Stream"]
 __all__ += ["describe", "from_arrays", "is_path", "key", "load", "names", "prepare", "stream"]
@@ -56,6 +57,7 @@ def load(
     Raises:
       UserError: if the name or split is unknown, the directory is damaged or unwritable, or no source can be reached.
     """
+    _require_size(image_size)
     if is_path(name):
         return pictures.load(name, split, data_dir=_root(data_dir), image_size=image_size)
     if image_size is not None:
@@ -86,6 +88,7 @@ def stream(
     Raises:
       UserError: as ``load``.
     """
+    _require_size(image_size)
     if is_path(name):
         return pictures.stream(name, split, image_size=image_size)
     spec = find(name, image_size=image_size)
@@ -139,6 +142,10 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
 def _on_disk(spec: Spec) -> Spec:
     """The data set that a data set is made of, or itself."""
     return spec if spec.parts is None else find(spec.parts)
+
+
+def _require_size(image_size: int | None) -> None:
+    check("--image-size", image_size, int | None, number(None).metadata)
 
 
 def _root(data_dir: PathLike | None) -> Path:

@@ -31,7 +31,7 @@ def read(path: Path, *, flag: str, usual: Sequence[str], also: Sequence[str] = (
       path: the file.
       flag: what the user set, for errors.
       usual: names that the array may have in an .npz file; a file of one array may give it any.
-      also: further arrays of an .npz file to read, where there are.
+      also: further arrays of an .npz file to read, where there are; without the first, there may be no others.
 
     Returns:
       The array as ``usual[0]``, and the others by their names.
@@ -53,6 +53,9 @@ def read(path: Path, *, flag: str, usual: Sequence[str], also: Sequence[str] = (
                     raise UserError(
                         f"{flag}: {str(path)!r} must hold one array, or one called {usual[0]!r}; it has {held}"
                     )
+                unknown = sorted(members.keys() - {names[0], *also})
+                if also and also[0] not in members and unknown:  # such as labels by another name
+                    raise UserError(f"{flag}: {str(path)!r} has {unknown[0]!r}; call it {also[0]!r}, or leave it out")
                 found = {}
                 for wanted, name in {usual[0]: names[0], **{name: name for name in others}}.items():
                     with archive.open(members[name]) as member:
@@ -69,6 +72,8 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     version = np.lib.format.read_magic(file)
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = headers[version](file)
+    if dtype.hasobject:
+        raise ValueError("it has Python objects, which are not read; give numbers")
     announced = file.tell() + math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or announced != size:
         raise ValueError(f"its header announces {announced:,} bytes, and it has {size:,}")
@@ -89,8 +94,10 @@ def to_bytes(array: np.ndarray, *, file: str) -> UInt8[np.ndarray, "*shape"]:
     Raises:
       UserError: if there is no image, or its numbers are of neither kind.
     """
-    if not len(array):
+    if not array.size:
         raise UserError(f"{file} holds no image")
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
     if array.dtype == np.uint8:
         if array.max() <= 1:
             raise UserError(f"{file} has bytes of at most 1, black to the eye; multiply by 255, or give floats")

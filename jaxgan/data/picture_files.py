@@ -17,8 +17,8 @@ from jaxgan.data.order import held_out
 from jaxgan.data.pixels import decode
 from jaxgan.errors import UserError
 
-KINDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-SPLITS = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}  # of folders
+KINDS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+TRAIN, TEST = {"train", "training"}, {"test", "testing", "val", "valid", "validation", "dev", "eval"}  # of folders
 MOST_BYTES = 2**28  # of the file of a picture
 ORIENTATION = 0x0112  # in EXIF; from 5 on width and height are exchanged
 
@@ -34,14 +34,16 @@ class Files(NamedTuple):
 
 
 def in_folder(path: Path) -> Files:
-    """Lists the pictures of a folder and of those in it, but hidden ones."""
+    """Lists the pictures of a folder and of those in it, by links too, but hidden ones."""
 
     def fail(error: OSError) -> None:
         raise error
 
     facts, sizes = {}, {}
-    for root, folders, files in os.walk(path, onerror=fail):
-        folders[:] = [folder for folder in folders if not folder.startswith((".", "__"))]
+    for root, folders, files in os.walk(path, onerror=fail, followlinks=True):
+        here = Path(root).resolve()
+        around = (here, *here.parents)  # a link to one of them would lead back here
+        folders[:] = [name for name in folders if not _is_hidden(name) and (here / name).resolve() not in around]
         for file in map(Path(root).joinpath, files):
             if _is_picture(file.name):
                 name = file.relative_to(path).as_posix()
@@ -52,14 +54,19 @@ def in_folder(path: Path) -> Files:
 def in_zip(path: Path) -> Files:
     """Lists the pictures of a zip; if that is of one folder, its name is left out."""
     archive = zipfile.ZipFile(path)
-    members = {info.filename: info for info in archive.infolist() if _is_picture(info.filename)}
-    members = {name: info for name, info in members.items() if not name.startswith(("__", "."))}
+    found = {info.filename.replace("\\", "/"): info for info in archive.infolist()}  # as some Windows programs write
+    members = {name: info for name, info in found.items() if _is_picture(name)}
+    members = {name: info for name, info in members.items() if not any(map(_is_hidden, name.split("/")[:-1]))}
     if len(tops := {name.split("/")[0] for name in members}) == 1 and all("/" in name for name in members):
         top = tops.pop()  # what was zipped is one folder
         members = {name.removeprefix(f"{top}/"): info for name, info in members.items()}
     facts = {name: f"{info.file_size} {info.CRC}" for name, info in members.items()}
     sizes = {name: info.file_size for name, info in members.items()}  # no more are read, whatever there is
     return Files(facts, sizes, lambda name: archive.open(members[name]))
+
+
+def _is_hidden(folder: str) -> bool:
+    return folder.startswith((".", "__"))
 
 
 def _is_picture(name: str) -> bool:
@@ -85,16 +92,19 @@ def collect(path: str, files: Files, image_size: int | None) -> Collection:
       The collection; no picture is decoded yet.
 
     Raises:
-      UserError: if there are none, or one stands beside folders that are classes.
+      UserError: if there are none, or one stands beside folders that are classes, or a folder beside splits.
     """
     names = sorted(files.facts)
     if not names:
         raise UserError(f"--data: {path!r} holds no pictures ({', '.join(KINDS)})")
     parts = [PurePosixPath(name).parts for name in names]
-    tops = {part[0] for part in parts if len(part) > 1}
-    in_test = None
-    if len(tops) > 1 and "train" in tops and tops <= SPLITS.keys() and all(len(part) > 1 for part in parts):
-        in_test = np.array([SPLITS[part[0]] == "test" for part in parts])
+    tops, in_test = {part[0].lower(): part[0] for part in parts if len(part) > 1}, None
+    if len(tops) == 1 and all(len(part) > 2 for part in parts):
+        parts = [part[1:] for part in parts]  # one folder tells nothing apart
+    elif tops.keys() & TRAIN and tops.keys() & TEST and all(len(part) > 1 for part in parts):
+        if other := sorted(tops.keys() - TRAIN - TEST):
+            raise UserError(f"--data: {path!r} has splits such as 'train', and {tops[other[0]]!r} is none; move it")
+        in_test = np.array([part[0].lower() in TEST for part in parts])
         parts = [part[1:] for part in parts]
     classes = sorted({part[0] for part in parts if len(part) > 1})
     if classes and (alone := next((name for name, part in zip(names, parts, strict=True) if len(part) == 1), None)):
@@ -128,7 +138,7 @@ def _common_shape(files: Files, names: Sequence[str], image_size: int | None) ->
             if files.sizes[name] > MOST_BYTES:
                 raise UserError(f"it has more than {MOST_BYTES:,} bytes")
             image = Image.open(file)
-            if getattr(image, "n_frames", 1) > 1:
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a phone's JPEG with a second view
                 raise UserError("it is animated, give its frames as files")
             if image.width * image.height > (most := Image.MAX_IMAGE_PIXELS or 2**27):
                 raise UserError(f"it has {image.width} x {image.height} pixels, more than {most:,}")

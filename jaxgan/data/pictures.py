@@ -28,11 +28,14 @@ from jaxgan.data.prepared import Prepared, expand
 from jaxgan.errors import UserError
 
 MOST_BYTES = 2**33  # of images in memory
+RULES = 2  # the edition of those by which pictures are read: a cache of an earlier one is made again
 
 
 def is_path(name: str) -> bool:
     """Whether the name of a data set is the path of one's own pictures."""
-    explicit = os.path.isabs(name) or name.startswith((".", "~")) or Path(name).suffix in (".zip", ".npy", ".npz")
+    explicit = (
+        os.path.isabs(name) or name.startswith((".", "~")) or Path(name).suffix.lower() in (".zip", ".npy", ".npz")
+    )
     return name not in (*CATALOG, ARRAYS) and (explicit or os.path.exists(name))  # names of TFDS may have a slash too
 
 
@@ -62,7 +65,7 @@ def load(name: str, split: str, *, data_dir: Path, image_size: int | None = None
     found = _open(name, image_size)
     rows, fingerprint = _rows(found, split), _fingerprint(found, image_size)
     spec = Spec(key(name, image_size), "own", name, "", class_names=found.class_names)
-    prepared = Prepared(data_dir / "own_pictures" / spec.name, fingerprint)
+    prepared = Prepared(data_dir / "own_pictures" / spec.name, f"{fingerprint} {RULES}")
     if (data := cache.read(spec, split, prepared=prepared)) is None:
         shape = found.shape()
         if (size := len(rows) * math.prod(shape)) > MOST_BYTES:
@@ -90,7 +93,7 @@ def from_arrays(given: Any, *, image_size: int | None = None) -> tuple[Dataset, 
 
     Args:
       given: images, or a mapping of "images" and perhaps "labels", as an .npz file has them; with "test_images", and
-        "test_labels" if there are labels, these are held out, otherwise a tenth is.
+        "test_labels" if there are labels, these are held out, otherwise a tenth is. Or a data set.
       image_size: height and width to crop and resize to; None where all have one size.
 
     Returns:
@@ -99,28 +102,13 @@ def from_arrays(given: Any, *, image_size: int | None = None) -> tuple[Dataset, 
     Raises:
       UserError: if they are no such images, naming the array that is wrong.
     """
+    given = {"images": given.images, "labels": given.labels} if isinstance(given, Dataset) else given
     given = dict(given) if isinstance(given, Mapping) else {"images": given}
-    parts = ("", "test_") if "test_images" in given else ("",)
-    kinds = ("images", "labels") if "labels" in given else ("images",)
-    wanted = [f"{part}{kind}" for kind in kinds for part in parts]
-    if given.keys() != set(wanted):
-        held, needed = (", ".join(map(repr, names)) or "nothing" for names in (given, wanted))
-        allowed = "'images', perhaps 'labels', and perhaps 'test_images' (and 'test_labels')"
-        raise UserError(f"{ARRAYS}: it has {held} where it needs {needed}; allowed are {allowed}")
     try:
         found = {name: np.asarray(array) for name, array in given.items()}
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{ARRAYS}: it holds no arrays ({error}); give images, or a mapping of them") from error
-    images = [_bytes(found[f"{part}images"], file=f"{ARRAYS}: '{part}images'") for part in parts]
-    labels = [found[f"{part}labels"] for part in parts] if "labels" in given else []
-    for some, of_each in zip(images, labels, strict=False):
-        _require_labels(f"{ARRAYS}: it", some, of_each)
-    if len({some.shape[1:] for some in images}) > 1:
-        raise UserError(f"{ARRAYS}: it has images of {' and '.join(str(some.shape[1:]) for some in images)}")
-    whole = np.concatenate(images)
-    in_test = np.arange(len(whole)) >= len(images[0]) if len(parts) > 1 else None
-    joined = np.concatenate(labels) if labels else None
-    made = _of_arrays(f"{ARRAYS}: it", whole, joined, in_test, "", image_size)
+    made, whole = _of_mapping(found, f"{ARRAYS}:", "", image_size)
     content = [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in (whole, made.labels, made.in_test)]
     fingerprint = _fingerprint(made._replace(facts=f"{whole.shape[:3]} {made.class_names} {content}"), image_size)
     train, test = (
@@ -151,7 +139,7 @@ def _open(name: str, image_size: int | None) -> Collection:
             )
         if path.is_dir():
             return picture_files.collect(name, picture_files.in_folder(path), image_size)
-        if path.suffix in (".npy", ".npz"):
+        if path.suffix.lower() in (".npy", ".npz"):
             return _of_numpy(name, path, image_size)
         if "images-idx3" in path.name:
             return _of_idx(name, [[path, path.with_name(path.name.replace("images-idx3", "labels-idx1"))]], image_size)
@@ -177,17 +165,39 @@ def _named(name: str) -> Iterator[None]:
 
 
 def _of_numpy(name: str, path: Path, image_size: int | None) -> Collection:
-    found = arrays.read(path, flag="--data", usual=("images", "samples", "arr_0"), also=("labels",))
-    file = f"--data: {name!r}"
-    images = _bytes(found["images"], file=file)
-    return _of_arrays(file, images, found.get("labels"), None, picture_files.fact(path), image_size)
+    beside = ("labels", "test_images", "test_labels")
+    found = arrays.read(path, flag="--data", usual=("images", "samples", "arr_0"), also=beside)
+    return _of_mapping(found, f"--data: {name!r}:", picture_files.fact(path), image_size)[0]
+
+
+def _of_mapping(
+    given: Mapping[str, np.ndarray], source: str, facts: str, image_size: int | None
+) -> tuple[Collection, Pixels]:
+    """Makes a collection of arrays by their names, and joins their images."""
+    parts = ("", "test_") if "test_images" in given else ("",)
+    kinds = ("images", "labels") if "labels" in given else ("images",)
+    wanted = [f"{part}{kind}" for kind in kinds for part in parts]
+    if given.keys() != set(wanted):
+        held, needed = (", ".join(map(repr, names)) or "nothing" for names in (given, wanted))
+        allowed = "'images', perhaps 'labels', and perhaps 'test_images' (and 'test_labels')"
+        raise UserError(f"{source} it has {held} where it needs {needed}; allowed are {allowed}")
+    images = [_bytes(given[f"{part}images"], file=f"{source} '{part}images'") for part in parts]
+    labels = [given[f"{part}labels"] for part in parts] if "labels" in given else []
+    for some, of_each in zip(images, labels, strict=False):
+        _require_labels(f"{source} it", some, of_each)
+    if len({some.shape[1:] for some in images}) > 1:
+        raise UserError(f"{source} it has images of {' and '.join(str(some.shape[1:]) for some in images)}")
+    whole = np.concatenate(images)
+    in_test = np.arange(len(whole)) >= len(images[0]) if len(parts) > 1 else None
+    joined = np.concatenate(labels) if labels else None
+    return _of_arrays(f"{source} it", whole, joined, in_test, facts, image_size), whole
 
 
 def _bytes(images: np.ndarray, *, file: str) -> Pixels:
     """Converts images of any layout and type to bytes, channels last if they have any."""
     if images.dtype == bool:
         images = images * np.uint8(255)
-    elif images.dtype == np.uint16 and images.size:
+    elif images.dtype.type is np.uint16 and images.size:  # in either byte order
         if images.max() <= 255:
             raise UserError(f"{file} has numbers of 16 bits up to {images.max()}, black to the eye; give uint8")
         images = np.round(images / SIXTEEN_BITS).astype(np.uint8)
@@ -242,7 +252,7 @@ def _of_arrays(
         chosen = images[np.asarray(rows)]
         if image_size is not None:
             chosen = np.stack([_fit(image.reshape(height, width, channels), image_size) for image in chosen])
-        return chosen.reshape(-1, *shape)
+        return np.ascontiguousarray(chosen).reshape(-1, *shape)
 
     return Collection(
         numbers.astype(np.int32),

@@ -21,13 +21,13 @@ def to_bytes(image: Image.Image, *, channels: int) -> Image.Image:
       channels: 1 for grey, 3 for colours.
 
     Returns:
-      The image in Pillow's mode L or RGB; itself if it is in that mode.
+      The image in Pillow's mode L or RGB; itself if it is opaque and in that mode.
 
     Raises:
       UserError: if its numbers have no fixed range, as floats, or Pillow cannot convert them.
     """
     mode = "L" if channels == 1 else "RGB"
-    if image.mode == mode:
+    if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
         image = _from_sixteen_bits(image)

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import optax
 
+from jaxgan.errors import UserError
+from jaxgan.fields import check_all
 from jaxgan.methods import autoencoder, classifier, dcgan, flow_matching, own, vae, vanilla_gan, wgan
 from jaxgan.methods.method import Batch, GANState, Method, MethodConfig, Metrics, ModelState, NetworkState
 from jaxgan.methods.own import Own, OwnMethod
@@ -55,8 +58,14 @@ def entries() -> dict[str, Entry]:
 
 
 def kind_of(config: MethodConfig) -> str:
-    """The kind of a config's method, as in :func:`entries`."""
-    return next(kind for kind, entry in entries().items() if type(config) is entry.config)
+    """The kind of a config's method, as in :func:`entries`; raises UserError if it is an instance of none of them."""
+    for kind, entry in entries().items():
+        if type(config) is entry.config:
+            return kind
+        if config in (kind, entry.config):
+            raise UserError(f"method: {config!r} is not allowed, give an instance, {entry.config.__name__}()")
+    names = ", ".join(f"{entry.config.__name__}()" for entry in entries().values())
+    raise UserError(f"method: {config!r} is not allowed, it must be one of {names}")
 
 
 def build(
@@ -86,7 +95,11 @@ def build(
     Raises:
       UserError: if the config does not fit the images, or the method not the config.
     """
-    made = entries()[kind_of(config)].build if method is None else partial(own.build, method=method)
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise UserError(f"image_shape=: {image_shape} is not allowed, it must be height, width and channels")
+    kind = kind_of(config)
+    check_all(config, but=jax.Array)  # swept values
+    made = entries()[kind].build if method is None else partial(own.build, method=method)
     return made(
         config,
         image_shape=image_shape,

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 import platform
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -161,7 +162,7 @@ def evaluate_run(
     Raises:
       UserError: if there is no such run or replica, no classifier for its data, or the count is not allowed.
     """
-    folder = Path(folder)
+    folder = Path(os.path.expanduser(folder))
     if count is not None:
         protocol.check_count(count)
     if replica is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tyro
 
 from jaxgan.config import RENAMED_FIELDS, Config, Run
-from jaxgan.errors import parse
+from jaxgan.errors import parse, require_values
 
 OWN_FIELDS = {"process_index", "coordinator", "data_dir"}  # of a run; all others are the same in all processes
 
@@ -27,6 +27,7 @@ def read_flags(default: Config, argv: Sequence[str] | None, *, program: str | No
       UserError: if a flag is unknown or its value is no such thing.
     """
     argv = [_renamed(flag) for flag in (sys.argv[1:] if argv is None else argv)]
+    require_values(argv)
     fields = [("method", type(default.method), default.method), ("run", Run, default.run)]
     flags = dataclasses.make_dataclass("Flags", [(name, kind) for name, kind, _ in fields])
     start = flags(**{name: value for name, _, value in fields})

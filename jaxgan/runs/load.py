@@ -76,7 +76,7 @@ def load_run(
       UserError: if there is no such folder, no run or no checkpoint in it, or one of them is damaged; if there is no
         such replica, or it has diverged.
     """
-    folder = Path(folder)
+    folder = Path(os.path.expanduser(folder))
     if method is None and is_pretrained(folder):
         for flag, given in (("--best", best), ("--step", step is not None), ("--replica", replica is not None)):
             if given:
@@ -190,7 +190,7 @@ def draw(
     *,
     count: int,
     seed: int = 0,
-    labels: Sequence[int] | None = None,
+    labels: int | Sequence[int] | None = None,
     truncation: float | None = None,
     averaged: bool = True,
     way: int = 0,
@@ -201,7 +201,7 @@ def draw(
       run: whose.
       count: how many.
       seed: what they follow from; sample i depends on the seed and i alone.
-      labels: the classes to draw, in turn; None for all of them. For conditional runs.
+      labels: the class to draw, or several in turn; None for all of them. For conditional runs.
       truncation: factor on the latents, in [0, 1]; None for that of the run.
       averaged: whether to take the averaged parameters, where the run keeps any.
       way: if not 0, as many images from each sample to the next, and from the last to the first, take its place.
@@ -214,9 +214,9 @@ def draw(
     """
     if run.method.generator is None:
         raise UserError(f"a run of {run.config.kind} draws no images")
-    if not 1 <= count <= MOST:
+    if not isinstance(count, int | np.integer) or not 1 <= count <= MOST:
         raise UserError(f"--count: {count} is not allowed, it must be at least 1 and at most {MOST}")
-    if not 0 <= seed < 2**32:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise UserError(f"--seed: {seed} is not allowed, it must be at least 0 and below {2**32}")
     if truncation is not None and not 0 <= truncation <= 1:
         raise UserError(f"--truncation: {truncation:g} is not allowed, it must be at least 0 and at most 1")
@@ -266,14 +266,17 @@ def batch_key(seed: int | Array, number: Array) -> Key[Array, ""]:
     return jax.random.fold_in(stream_key(seed, ASSESS_STREAM), number)
 
 
-def _labels(chosen: Sequence[int] | None, classes: int, run: LoadedRun) -> Labels | None:
+def _labels(chosen: int | Sequence[int] | None, classes: int, run: LoadedRun) -> Labels | None:
     if not classes:
         if chosen is not None:
             raise UserError("--labels: this run is unconditional, it draws any class; train one with --conditional")
         return None
     if chosen is None:
         return np.arange(classes, dtype=np.int32)
-    for label in chosen:
+    numbers = np.atleast_1d(np.asarray(chosen))
+    if numbers.ndim > 1 or not numbers.size or not np.issubdtype(numbers.dtype, np.integer):
+        raise UserError(f"--labels: {chosen!r} is not allowed, give numbers of classes, from 0 to {classes - 1}")
+    for label in numbers:
         if not 0 <= label < classes:
             raise UserError(f"--labels: {label} is not allowed, the classes are 0 to {classes - 1}")
-    return np.asarray(chosen, np.int32)
+    return numbers.astype(np.int32)

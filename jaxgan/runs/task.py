@@ -44,8 +44,10 @@ def described(config: Config, *, dataset: Any = None, method: OwnMethod | None =
     """Says in a config that a program gives a run arrays, or a method that is built, which trains on one device.
 
     Raises:
-      UserError: if the config asks for other images, or a stream.
+      UserError: if the config is none, or asks for other images, or a stream.
     """
+    if not isinstance(config, Config) or not isinstance(config.run, Run):
+        raise UserError(f"config: {config!r} is not allowed, it must be jaxgan.Config(METHOD, jaxgan.Run(...))")
     run = config.run
     if dataset is not None:
         if run.data not in (Run.data, data.ARRAYS):

@@ -6,6 +6,7 @@ import os
 import struct
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 from PIL import Image
@@ -99,6 +100,59 @@ def test_a_zip_of_a_folder_is_that_folder(folder, tmp_path):
         assert zipped.class_names == plain.class_names
 
 
+def test_every_zip_of_a_folder_has_its_classes_and_no_hidden_folders(folder, tmp_path):
+    save(folder / ".ipynb_checkpoints" / "0-checkpoint.png")
+    save(folder / "cat" / "__MACOSX" / "0.png")
+    plain = both(folder, tmp_path)
+    for how in ("pictures/{}", "/absolute/{}", "{}"):
+        for slash in "/\\":
+            with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+                for file in sorted(folder.rglob("*.png")):
+                    archive.writestr(how.format(file.relative_to(folder)).replace("/", slash), file.read_bytes())
+            zipped = both(tmp_path / "pictures.zip", tmp_path)
+            assert [split.class_names for split in zipped] == [split.class_names for split in plain]
+            assert sum(split.size for split in zipped) == sum(split.size for split in plain)
+
+
+def test_folders_that_are_links_are_classes_and_loops_are_left_out(folder, tmp_path):
+    (tmp_path / "set").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "set" / name).symlink_to(folder / name)
+    (folder / "dog" / "up").symlink_to(folder)
+    assert [len(split.labels) for split in both(tmp_path / "set", tmp_path)] == [
+        len(split.labels) for split in both(folder, tmp_path)
+    ]
+    assert load(tmp_path / "set", tmp_path).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "names", [("Train", "Test"), ("training", "testing"), ("train", "val", "test"), ("TRAIN", "dev")]
+)
+def test_folders_with_the_usual_names_of_splits_are_splits(tmp_path, names):
+    for name in names:
+        for label in "ab":
+            save(tmp_path / "set" / name / label / "0.png")
+    train, test = both(tmp_path / "set", tmp_path)
+    assert (train.size, test.size, train.class_names) == (2, 2 * len(names) - 2, ("a", "b"))
+    save(tmp_path / "set" / "extra" / "c" / "0.png")
+    with pytest.raises(UserError, match=r"has splits such as 'train', and 'extra' is none; move it"):
+        load(tmp_path / "set", tmp_path)
+
+
+def test_a_folder_alone_is_no_class_if_there_are_folders_in_it(folder, tmp_path):
+    (tmp_path / "set").mkdir()
+    folder.rename(tmp_path / "set" / "train")
+    assert load(tmp_path / "set", tmp_path).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".jfif", ".tif", ".gif", ".bmp"])
+def test_pictures_of_every_usual_suffix_are_read(folder, tmp_path, suffix):
+    before = sum(split.size for split in both(folder, tmp_path))
+    save(folder / "cat" / f"more{suffix}", format="JPEG" if suffix == ".jfif" else None)
+    (folder / "cat" / "Thumbs.db").write_bytes(b"no picture")
+    assert sum(split.size for split in both(folder, tmp_path)) == before + 1
+
+
 def turned():
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
@@ -114,12 +168,14 @@ def colours(pixels=GREY):
     [
         (colours(), {}, (8, 6, 3), np.asarray(colours())),
         (Image.fromarray(np.dstack([np.asarray(colours()), np.zeros_like(GREY)])), {}, (8, 6, 3), 255),
+        (Image.new("L", (6, 8)), {"transparency": 0}, (8, 6, 1), 255),
+        (Image.new("RGB", (6, 8)), {"transparency": (0, 0, 0)}, (8, 6, 3), 255),
         (Image.fromarray(GREY.astype(np.uint16) * 257), {}, (8, 6, 1), GREY[..., None]),
         (Image.fromarray(GREY > 99), {}, (8, 6, 1), np.uint8(255) * (GREY > 99)[..., None]),
         (colours().convert("P"), {}, (8, 6, 3), np.asarray(colours().convert("P").convert("RGB"))),
         (Image.fromarray(GREY), turned(), (6, 8, 1), np.rot90(GREY, -1)[..., None]),
     ],
-    ids=["colours", "transparent", "sixteen bits", "one bit", "palette", "turned"],
+    ids=["colours", "transparent", "grey key", "colour key", "sixteen bits", "one bit", "palette", "turned"],
 )
 def test_pictures_of_every_mode_are_read_as_they_look(tmp_path, picture, how, shape, expected):
     for i in range(2):
@@ -133,6 +189,13 @@ def test_cmyk_pictures_are_colours(tmp_path):
     for i in range(2):
         save(tmp_path / "set" / f"{i}.jpg", Image.new("CMYK", (6, 8), (255, 0, 0, 0)))
     assert load(tmp_path / "set", tmp_path).images[0, 4, 3].tolist() == pytest.approx([0, 255, 255], abs=3)
+
+
+@pytest.mark.parametrize("image_size", [None, 4])
+def test_a_second_view_in_a_phone_s_jpeg_is_left_out(tmp_path, image_size):
+    for i in range(2):
+        save(tmp_path / "set" / f"{i}.jpg", colours(), format="MPO", save_all=True, append_images=[colours()])
+    assert load(tmp_path / "set", tmp_path, image_size=image_size).image_shape[2] == 3
 
 
 def test_pictures_of_many_sizes_are_cropped_around_the_middle(tmp_path):
@@ -221,8 +284,14 @@ STACK = np.stack([GREY + np.uint8(i) for i in range(30)])
 
 @pytest.mark.parametrize(
     "array",
-    [STACK, STACK[..., None], STACK[:, None], STACK.astype(np.int64), STACK.astype(np.uint16) * 257, STACK / 255],
-    ids=["bytes", "channels last", "channels first", "whole numbers", "sixteen bits", "floats"],
+    [
+        *(STACK, STACK[..., None], STACK[:, None], STACK.astype(np.int64), STACK.astype(np.uint16) * 257, STACK / 255),
+        *(np.asfortranarray(STACK), (STACK / 255).astype(">f4"), (STACK.astype(np.uint16) * 257).astype(">u2")),
+    ],
+    ids=[
+        *("bytes", "channels last", "channels first", "whole numbers", "sixteen bits", "floats"),
+        *("columns first", "big-endian floats", "big-endian"),
+    ],
 )
 def test_arrays_of_every_type_are_the_images_that_they_look(tmp_path, array):
     np.savez(tmp_path / "set.npz", images=array, labels=np.arange(30) % 3 + 5)
@@ -244,7 +313,12 @@ def test_arrays_of_every_type_are_the_images_that_they_look(tmp_path, array):
         ({"images": STACK.astype(float)}, "clearly neither in"),
         ({"images": STACK[0]}, r"it must be \(n, height, width\)"),
         ({"images": STACK[:1]}, "n from 2"),
-        ({"images": np.array([{"a": 1}], object)}, "no file of NumPy arrays"),
+        ({"images": STACK.astype(">u2")}, "numbers of 16 bits up to .*, black to the eye"),
+        ({"images": STACK[:, :0]}, "holds no image"),
+        ({"images": STACK[:, :0] / 255}, "holds no image"),
+        ({"images": STACK, "label": np.arange(30)}, "has 'label'; call it 'labels', or leave it out"),
+        ({"images": STACK, "labels": np.arange(30), "test_images": STACK}, "it needs .*'test_labels'"),
+        ({"images": np.array([{"a": 1}], object)}, "no file of NumPy arrays .it has Python objects"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(tmp_path, arrays, words):
@@ -287,7 +361,8 @@ def test_arrays_of_a_program_are_the_same_arrays_of_a_file(tmp_path):
     held = {"images": np.arange(40 * 20).reshape(40, 5, 4) % 256, "labels": np.arange(40) % 3 + 7}
     np.savez(tmp_path / "set.npz", **held)
     expected = both(tmp_path / "set.npz", tmp_path, image_size=3)
-    for given in (held, np.load(tmp_path / "set.npz")):
+    whole = data.Dataset("", np.uint8(held["images"])[..., None], held["labels"], ())
+    for given in (held, np.load(tmp_path / "set.npz"), whole):
         for found, split in zip(data.from_arrays(given, image_size=3), expected, strict=True):
             np.testing.assert_array_equal(found.images, split.images)
             np.testing.assert_array_equal(found.labels, split.labels)
@@ -307,13 +382,37 @@ def test_the_fingerprint_of_arrays_follows_what_is_trained_on():
     assert {found(given) for given in same} == {found(images)}
 
 
-def test_images_called_test_images_are_held_out():
+def test_images_called_test_images_are_held_out(tmp_path):
     images, labels = np.arange(20 * 6, dtype=np.uint8).reshape(20, 2, 3), np.arange(20) % 2
     held = {"images": images[:15], "test_images": images[15:], "labels": labels[:15], "test_labels": labels[15:]}
     train, test = data.from_arrays(held)
     np.testing.assert_array_equal(train.images[..., 0], images[:15])
     np.testing.assert_array_equal(test.images[..., 0], images[15:])
     np.testing.assert_array_equal(test.labels, labels[15:])
+    np.savez(tmp_path / "set.npz", **held)
+    for split, found in zip((train, test), both(tmp_path / "set.npz", tmp_path), strict=True):
+        np.testing.assert_array_equal(found.images, split.images)
+
+
+def test_colours_first_and_half_precision_are_read_as_they_look(tmp_path):
+    first = np.stack([STACK, 255 - STACK, STACK // 2], axis=1)
+    np.save(tmp_path / "set.npy", first)
+    for found, split in zip(
+        both(tmp_path / "set.npy", tmp_path), data.from_arrays(np.moveaxis(first, 1, -1)), strict=True
+    ):
+        np.testing.assert_array_equal(found.images, split.images)
+    halves, _ = data.from_arrays((STACK / 255).astype(ml_dtypes.bfloat16))
+    np.testing.assert_allclose(halves.images.astype(int), data.from_arrays(STACK)[0].images, atol=1)
+
+
+@pytest.mark.parametrize("image_size", [0, -1, 2**30, 8.0, "8"])
+def test_an_image_size_out_of_bounds_is_refused(folder, tmp_path, image_size):
+    for read in (
+        lambda: load(folder, tmp_path, image_size=image_size),
+        lambda: data.stream(folder, image_size=image_size),
+    ):
+        with pytest.raises(UserError, match=r"^--image-size: .* is not allowed, it must be"):
+            read()
 
 
 @pytest.mark.parametrize(

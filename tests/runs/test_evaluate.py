@@ -263,6 +263,7 @@ def test_a_mistake_is_one_line_and_changes_nothing(folder, tmp_path, capsys):
         ([folder, "--count", 10_000], "10,000 images are not allowed, it must be at least 100 and at most 240"),
         ([folder, "--count", 99], "--count: 99 images are not allowed"),
         ([folder, *FLAGS, "--seeds", 0], "--seeds: 0 from --seed 0 are not allowed"),
+        ([folder, *FLAGS, "--data", "kmnist"], "--data: 'kmnist' is for --samples"),
         ([folder, *FLAGS, "--out", tmp_path], "is a folder, name a file in it"),
         ([folder, *FLAGS, "--out", tmp_path / "absent" / "a.json"], "absent' is not a folder"),
         ([tmp_path / "absent"], "no such folder"),

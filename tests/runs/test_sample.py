@@ -70,6 +70,7 @@ def test_labels_are_drawn_in_turn(kind):
     images, labels = draw(run, count=12)
     np.testing.assert_array_equal(labels, requested_labels(run.method, 12))
     assert np.max(np.abs(images.astype(int) - make_sampler(run.method)(run.state, 0, 12))) <= 1
+    assert draw(run, count=2, labels=7)[1].tolist() == [7, 7]
     sevens, chosen = draw(run, count=12, labels=[7, 3])
     assert chosen.tolist() == [7, 3] * 6
     np.testing.assert_array_equal(sevens[3], images[3])  # the same latents, and the same class
@@ -94,7 +95,9 @@ def test_the_last_parameters_are_not_the_averaged_ones():
     ("options", "words"),
     [
         ({"count": 0}, "--count: 0 is not allowed, it must be at least 1"),
+        ({"count": 2.5}, "--count: 2.5 is not allowed"),
         ({"seed": -1}, "--seed: -1 is not allowed"),
+        ({"seed": 1.5}, "--seed: 1.5 is not allowed"),
         ({"truncation": 1.5}, "--truncation: 1.5 is not allowed"),
         ({"labels": [3]}, "--labels: this run is unconditional"),
     ],
@@ -107,6 +110,9 @@ def test_what_cannot_be_drawn_is_refused(options, words):
 def test_a_class_that_is_not_there_is_refused():
     with pytest.raises(UserError, match="--labels: 10 is not allowed, the classes are 0 to 9"):
         draw(conditional("dcgan"), count=4, labels=[1, 10])
+    for labels in ([], "7", ["7"], [7.5], [[1, 2]]):
+        with pytest.raises(UserError, match=r"--labels: .* is not allowed, give numbers of classes, from 0 to 9"):
+            draw(conditional("dcgan"), count=4, labels=labels)
     with pytest.raises(UserError, match="a run of digit_classifier draws no images"):
         draw(a_run(tiny("digit_classifier")), count=4)
 
