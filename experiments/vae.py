@@ -8,8 +8,9 @@ Targets:   soft: each pixel is the probability of a Bernoulli variable, without 
 Averaging: evaluations and samples use an exponential moving average of the parameters; --ema-decay 0 turns it off
 Figures:   training (both terms), reconstructions, samples, progress, interpolation; with --latent-size 2 also the
            latent plane by class, and the manifold that it decodes to
-Try:       --encoder conv; --beta 4; --latent-size 2
-Read:      jaxgan/methods/vae.py, jaxgan/methods/autoencoder.py, jaxgan/methods/losses.py
+Try:       --encoder conv; --beta 4; --latent-size 2; --conditional, for digits of a class that you choose;
+           --targets binarized --importance-samples 5, the importance-weighted bound
+Read:      jaxgan/methods/vae.py, jaxgan/methods/evidence.py, jaxgan/methods/losses.py
 Writes:    runs/vae/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/
 """
 

@@ -7,7 +7,7 @@ Data:      MNIST; each step draws every pixel anew as 0 or 1, the test images ar
 Networks:  those of Burda et al. 2016: 784-200-200-50-200-200-784, tanh, one stochastic layer
 Measure:   the importance-weighted estimate of log p(x) with 5,000 latents for each of the 10,000 test images
 Time:      20 min for each model on two CPU cores, and 5 min for each estimate
-Expect:    a table of both models beside published figures; numbers: experiments/gallery/likelihood/likelihood.md
+Expect:    a table of both models beside published figures
 Writes:    runs/likelihood/MODEL/ with what every run writes; likelihood.md and likelihood.json in runs/likelihood/ (or
            --out), anew after each model
 """
@@ -139,8 +139,8 @@ def study(options: Options) -> Path:
         wanted = config(name, options)
         with stopped_in_words("likelihood", wanted):
             training.train(wanted)
-        found = json.loads(saved.read_text()) if saved.exists() else {}
-        found[name] = measure(wanted, options)
+        row = measure(wanted, options)
+        found = (json.loads(saved.read_text()) if saved.exists() else {}) | {name: row}
         found = {name: found[name] for name in MODELS if name in found}
         options.out.mkdir(parents=True, exist_ok=True)
         write_atomically(saved, json.dumps(found, indent=1) + "\n")

@@ -273,6 +273,7 @@ def _held_out_metrics(run: LoadedRun, state: Any, test: Dataset, *, seed: int) -
     return found
 
 
+@fixed_numerics()
 def negative_log_likelihood(
     method: Method, state: Any, test: Dataset, *, seed: int, samples: int | None = None
 ) -> float:

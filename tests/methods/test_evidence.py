@@ -148,15 +148,15 @@ def test_the_binarized_test_images_follow_from_seed_and_place(monkeypatch):
     params = jax.tree.map(jnp.zeros_like, state.network.params)
     params["decoder"]["output"]["bias"] = jnp.ones(4)
     state = state.replace(network=state.network.replace(params=params))
-    grey = Dataset("grey", np.full((9, *SHAPE), 128, np.uint8), np.zeros(9, np.int32), ("grey",))
+    grey = Dataset("grey", np.full((30, *SHAPE), 128, np.uint8), np.zeros(30, np.int32), ("grey",))
 
     def ones(**how):
         nats = evaluate.negative_log_likelihood(method, state, grey, **how)
-        return 9 * (4 * math.log(1 + math.e) - nats)
+        return 30 * (4 * math.log(1 + math.e) - nats)
 
     drawn = ones(seed=0, samples=1)
     assert drawn == pytest.approx(round(drawn), abs=1e-3)
-    monkeypatch.setattr(evaluate, "LIKELIHOOD_BATCH", 3)
+    monkeypatch.setattr(evaluate, "LIKELIHOOD_BATCH", 10)
     assert ones(seed=0, samples=3) == pytest.approx(drawn, abs=1e-3)
     assert ones(seed=1, samples=1) != pytest.approx(drawn, abs=0.5)
 
