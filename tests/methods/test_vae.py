@@ -297,6 +297,7 @@ def test_hidden_layers_have_the_activation_of_the_config():
         np.testing.assert_allclose(found, 1 + np.tanh(1 + given.sum()), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_falls_to_0_over_its_decay(start):
     method = build(dataclasses.replace(SMALL, decay_steps=2), image_shape=SHAPE)
     step, states = jax.jit(method.step), [fresh_state(method)]
