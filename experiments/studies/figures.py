@@ -53,6 +53,34 @@ def quality(curves: Mapping[str, Sequence[tuple[float, float]]], *, floor: float
         return figure
 
 
+def distributions(panels: Mapping[str, Mapping[str, Sequence[float]]], *, title: str) -> Figure:
+    """Draws the cumulative distributions of numbers, the first of each panel in black.
+
+    Args:
+      panels: numbers by name, by the name of their axis; the same names in every panel.
+      title: the figure's title.
+
+    Returns:
+      The figure.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 4.6))
+        figure.suptitle(title)
+        row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (axis, lines) in zip(row, panels.items(), strict=True):
+            for number, (name, values) in enumerate(lines.items()):
+                look = (
+                    {"color": f"C{number % 7}", "linestyle": ("-", "--")[number // 7 % 2], "zorder": 2}
+                    if number
+                    else {}
+                )
+                axes.ecdf(values, label=name, **{"color": "black", "linestyle": ":", "zorder": 3} | look)
+            axes.set_xlabel(axis)
+        row[0].set_ylabel("share of images")
+        figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+        return figure
+
+
 def speeds(
     panels: Mapping[str, Mapping[str, Sequence[float]]], *, reference: str, title: str, columns: int = 1
 ) -> Figure:

@@ -1,0 +1,170 @@
+"""Whether generators copy training images, what they leave out, and how smoothly one sample passes into another.
+
+Run:       python experiments/studies/memorisation.py   (--help lists every flag)
+           python experiments/studies/memorisation.py --runs runs/vanilla_gan runs/wgan r3gan
+Time:      half a minute for each generator on two CPU cores, some minutes for flow matching
+Expect:    samples as far from training images as test images are, and copies far nearer; numbers:
+           experiments/gallery/quality/memorisation.md
+Writes:    runs/memorisation/ (or --out) with memorisation.md, memorisation.png and distances.png; runs/samples/
+
+A sample is suspicious if it is nearer to a training image than images are that nobody trained on.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
+
+import numpy as np
+from scipy.stats import mannwhitneyu
+from studies import generators, machine, markdown, training
+from studies.figures import distributions
+from studies.generators import Images
+
+from jaxgan import data, figures
+from jaxgan.data import Dataset
+from jaxgan.evaluation import feature_network, prdc, protocol
+from jaxgan.runs.workdir import write_atomically
+
+STEPS = 32  # of a path between two samples
+COLUMNS = 20  # of the picture
+TEST, SHIFTED, BLENDS = "test images", "training images, shifted by a pixel", "test images, faded into one another"
+SPACES = ("pixels", "features")
+DISTANCES = """\
+The nearest of all training images, by pixels in [0, 1] and by the features of the pinned network, both Euclidean.
+*Nearer* is the probability that a sample is nearer to a training image than a test image is (Mann and Whitney's U):
+0.5 says that it is as far, 1 that it is a copy. *Nearest 1 %* is the share of samples below the first percentile of the
+test images. Shifted training images show what copies look like that pixels do not find. Far samples are no copies, but
+need not be good."""
+PICTURE = """\
+Samples that are nearest to a training image by features, two of each class that the network sees in them; below each
+its nearest training image by pixels and by features. Last the test images whose nearest sample is farthest, beyond
+their nearest training image."""
+PATHS = f"""\
+Path length: E[d(G(z(t)), G(z(t + ε)))² / ε²] with ε = 1/{STEPS}, d the Euclidean distance of the pinned network's
+features of images as bytes, and z(t) the way from a sample's latents to the next one's: an arc for a normal prior, else
+a line (Karras et al. 2019, section 4.1, who take ε = 1e-4 and VGG). *Detour* is the length of a way over the straight
+distance of its ends, the median: 1 is straight in feature space. Ways on labels stay in one class, so they are shorter:
+compare them with each other alone. A generator of one image has ways of length 0, so read them beside recall."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Searches the nearest training image of each sample, and measures the ways between samples."""
+
+    runs: tuple[Path, ...] = field(default=generators.SHIPPED)  # folders of runs, or names of trained generators
+    samples: int = protocol.COMPARED_PIXELWISE  # samples of each, and as many test images
+    paths: int = 64  # ways from a sample to the next
+    cache: Path = Path("runs/samples")  # folder for the samples
+    out: Path = Path("runs/memorisation")  # folder for the report
+    data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
+
+
+class Near(NamedTuple):
+    """The nearest training image of each image of a set."""
+
+    index: np.ndarray
+    distance: np.ndarray
+
+
+def nearest(images: Images, features: np.ndarray, train: Dataset, known: np.ndarray) -> dict[str, Near]:
+    """Searches the nearest training images, whose features are known, by pixels and by features."""
+    parts = prdc.map_rows(lambda _, d: (np.argmin(d, axis=1), np.sqrt(np.min(d, axis=1))), features, known)
+    index, distance = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return {"pixels": Near(*prdc.nearest(images, train.images)), "features": Near(index, distance)}
+
+
+def cells(own: np.ndarray, other: np.ndarray) -> list[str]:
+    """Distances beside those of test images: the median, the probability to be nearer, the share of the nearest."""
+    nearer = mannwhitneyu(other, own).statistic / (len(own) * len(other))
+    share = np.mean(own < np.quantile(other, 0.01))
+    return [markdown.number(float(np.median(own))), f"{nearer:.2f}", f"{share:.1%}"]
+
+
+def path_lengths(features: np.ndarray) -> tuple[float, float]:
+    """Measures ways in feature space, [ways, STEPS, features]: the path length, and the detour; see `PATHS`."""
+    x = features.astype(np.float64)
+    steps, ends = np.linalg.norm(np.diff(x, axis=1), axis=2), np.linalg.norm(x[:, -1] - x[:, 0], axis=1)
+    return float(np.mean(np.square(steps * STEPS))), float(np.median(steps.sum(axis=1) / np.maximum(ends, 1e-9)))
+
+
+def blends(images: Images) -> Images:
+    """Fades each image into the next, and the last into the first."""
+    share = np.arange(STEPS).reshape(-1, 1, 1, 1) / STEPS
+    mixed = (1 - share) * images[:, None] + share * np.roll(images, -1, axis=0)[:, None]
+    return np.round(mixed).astype(np.uint8).reshape(-1, *images.shape[1:])
+
+
+def suspects(distance: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The samples of least distance, two of each class, then any until a row is full."""
+    order = np.argsort(distance, kind="stable")
+    first = [i for label in np.unique(labels) for i in order[labels[order] == label][:2]]
+    return np.array([*first, *(i for i in order if i not in first)][:COLUMNS])
+
+
+def left_out(held_out: np.ndarray, drawn: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """The test images that are farthest from all samples, beyond their distance to training images; by features."""
+    far = np.concatenate(prdc.map_rows(lambda _, d: np.sqrt(np.min(d, axis=1)), held_out, drawn))
+    return np.argsort(distance - far, kind="stable")[:COLUMNS]
+
+
+def study(options: Options) -> Path:
+    """Draws, searches and writes the report."""
+    trained = generators.load(options.runs, samples=options.samples, paths=options.paths)
+    network, count = feature_network.load(generators.DATA), options.samples
+    train, test = (data.load(generators.DATA, split=split, data_dir=options.data_dir) for split in ("train", "test"))
+    known, held_out = network.extract(train.images)[0], test.images[:count]
+    shifted = np.roll(train.images[protocol.floor_choice(train.size, count=count)], 1, axis=2)
+    sets = {TEST: held_out, SHIFTED: shifted}
+    sets |= {title: generators.samples(run, count=count, cache=options.cache) for title, run in trained}
+    found = {name: network.extract(images) for name, images in sets.items()}
+    near = {name: nearest(images, found[name][0], train, known) for name, images in sets.items()}
+    rows = [
+        [name, *(cell for space in SPACES for cell in cells(each[space].distance, near[TEST][space].distance))]
+        for name, each in near.items()
+    ]
+    ways, sections = {BLENDS: blends(held_out[: options.paths])}, {}
+    for title, run in trained:
+        ways[title] = run.sample(options.paths, way=STEPS)
+        features, probabilities = found[title]
+        chosen = suspects(near[title]["features"].distance, np.argmax(probabilities, axis=1))
+        copied = {f"by {space}": train.images[near[title][space].index[chosen]] for space in SPACES}
+        missed = held_out[left_out(found[TEST][0], features, near[TEST]["features"].distance)]
+        sections[title] = {"samples": sets[title][chosen], **copied, "left out": missed}
+    lengths = []
+    for name, images in ways.items():
+        length, detour = path_lengths(network.extract(images)[0].reshape(-1, STEPS, known.shape[1]))
+        lengths.append([name, markdown.number(length), f"{detour:.2f}"])
+    options.out.mkdir(parents=True, exist_ok=True)
+    title = "The most suspicious samples, their nearest training images, and test images left out"
+    figures.save(figures.progression(sections, title=title), options.out / "memorisation.png")
+    panels = {space: {name: each[space].distance for name, each in near.items()} for space in SPACES}
+    figures.save(distributions(panels, title="Distance to the nearest training image"), options.out / "distances.png")
+    measures = ("median", "nearer", "nearest 1 %")
+    text = markdown.document(
+        "# Memorisation, and what is left out",
+        machine.describe("jax", "flax", "scipy", "jaxgan"),
+        f"{count:,} samples of each generator, and as many test images. Feature network: {network.version}.",
+        DISTANCES,
+        markdown.table(["", *measures, *(f"{name}, by features" for name in measures)], rows),
+        "![The distribution of distances to the nearest training image, by pixels and by features](distances.png)",
+        PICTURE,
+        "![Samples of each generator above their nearest training images, and test images left out](memorisation.png)",
+        "## Ways between samples",
+        PATHS,
+        markdown.table([f"{options.paths} ways", "path length ↓", "detour ↓"], lengths),
+    )
+    write_atomically(options.out / "memorisation.md", text)
+    return options.out / "memorisation.md"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the study as a command."""
+    training.command("memorisation", Options, study, argv)
+
+
+if __name__ == "__main__":
+    main()
