@@ -103,10 +103,15 @@ def require_readable(root: Path) -> None:
     """Refuses a folder in which Orbax could not even read a checkpoint.
 
     Raises:
-      UserError: if its path is an address, or has a character that Orbax takes for another one.
+      UserError: if its path is an address, or has a character that Orbax takes for another one, or is nowhere.
     """
     require_local("--workdir", root)
-    path = str(root.absolute())
+    try:
+        path = str(root.absolute())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"--workdir: {str(root)!r} is in the current folder, which was removed; go to another"
+        ) from error
     if os.sep != "\\" and "\\" in path:
         raise UserError(f"--workdir: {path!r} has a backslash, which checkpoints take for a slash; give another folder")
     if any("\ud800" <= c <= "\udfff" for c in path):
