@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from jaxgan.terminal import forgiving_output
+from jaxgan.terminal import forgiving_output, wide_enough
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:
         if message := _message(event, sorted(flags)):
             raise UserError(message)
 
-    with on_parse_error(refuse):
+    with on_parse_error(refuse), wide_enough():
         return read()
 
 
