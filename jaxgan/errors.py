@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from jaxgan.terminal import forgiving_output
+from jaxgan.terminal import forgiving_output, wide_enough
 
 T = TypeVar("T")
 
@@ -98,6 +98,10 @@ def one_line_errors(program: str) -> Iterator[None]:
             fail(program, str(error), code=2)
         except OSError as error:  # it names the file and the fault
             fail(program, str(error), code=1)
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):  # JAX's, of a device
+                raise
+            fail(program, "out of memory; try a smaller network, a smaller --batch-size or fewer images", code=1)
         except KeyboardInterrupt:
             fail(program, "interrupted", code=130)
 
@@ -168,7 +172,7 @@ def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:
         if message := _message(event, sorted(flags)):
             raise UserError(message)
 
-    with on_parse_error(refuse):
+    with on_parse_error(refuse), wide_enough():
         return read()
 
 

@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 PLAIN = {"↑": "^", "↓": "v", "±": "+-", "·": "*", "…": "...", "─": "-"}  # what figures and tables use beyond letters
+FEWEST_COLUMNS = 20  # of a terminal
 
 
 class Forgiving:
@@ -88,6 +90,22 @@ def forgiving_output() -> Iterator[None]:
         finally:
             for stream in filter(None, (sys.stdout, sys.stderr)):
                 stream.flush()
+
+
+@contextlib.contextmanager
+def wide_enough() -> Iterator[None]:
+    """Takes a narrow terminal for a wider one inside: the help of tyro waits for ever for words that fit into three."""
+    if shutil.get_terminal_size().columns >= FEWEST_COLUMNS:
+        yield
+        return
+    given = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(FEWEST_COLUMNS)
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS")
+        if given is not None:
+            os.environ["COLUMNS"] = given
 
 
 def _forgiving(stream: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from jaxgan.errors import UserError, parse, require_values, writing
+from jaxgan.errors import UserError, one_line_errors, parse, require_values, writing
 
 
 @dataclasses.dataclass
@@ -17,6 +17,15 @@ class Options:
     image_size: int | None = None
     loss: Literal["hinge", "minimax"] = "hinge"
     dry_run: bool = False
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")])
+def test_a_lack_of_memory_is_a_fault_of_the_machine(fault, capsys):
+    with pytest.raises(SystemExit, match="1"), one_line_errors("program"):
+        raise fault
+    assert capsys.readouterr().err.startswith("program: error: out of memory; try a smaller network")
+    with pytest.raises(RuntimeError, match="other"), one_line_errors("program"):
+        raise RuntimeError("other")
 
 
 @pytest.mark.parametrize("argv", [["--out", ""], ["--out="], ["x", "--out", "", "y"]])

@@ -37,6 +37,15 @@ def test_a_tile_holds_each_image_in_its_place_on_white():
     assert np.all(sheet[6:8] == 255)
 
 
+def test_names_of_classes_and_titles_are_no_formulas(tmp_path):
+    names = ("$x", r"$\frac$", "a_b", "\u732b", "x\udcff")
+    for title in ("my $pictures$ {", r"$\frac$", "\udcff"):
+        figure = figures.class_samples(some_images(10).reshape(5, 2, 6, 5, 1), class_names=names, title=title)
+        assert figures.save(figure, tmp_path / "figure.png").is_file()
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()][:3] == [r"\$x", r"\$\frac\$", "a_b"]
+
+
 NAMES = ["generator_loss", "discriminator_loss", "real_probability", "fake_probability"]
 
 

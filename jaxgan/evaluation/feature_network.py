@@ -24,6 +24,7 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save
 
 from jaxgan.data import key
+from jaxgan.data.prepared import expand
 from jaxgan.errors import UserError
 from jaxgan.nn.classifier import CLASSIFIERS
 
@@ -145,7 +146,7 @@ def keep(path: Path, variables: PyTree, *, data: str, network: str, width: int, 
 
 def cached(data: str, image_size: int | None = None) -> Path:
     """The file of the user's own classifier of a data set."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    home = expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache", field="XDG_CACHE_HOME")
     return home / "jaxgan" / "classifiers" / f"{key(data, image_size)}.safetensors"
 
 

@@ -40,12 +40,22 @@ def reference(network: FeatureNetwork, real: Dataset) -> Reference:
 
     Returns:
       The reference.
+
+    Raises:
+      UserError: if they are too few.
     """
+    require_enough(real)
     features, probabilities = network.extract(real.images)
     shares = metrics.class_shares(real.labels, classes=len(real.class_names))
     radii = prdc.squared_radii(features, NEIGHBOURS)
     moments = None if probabilities is None else metrics.moments(features)
     return Reference(network, features, moments, radii, shares, real.class_names)
+
+
+def require_enough(real: Dataset) -> None:
+    """Requires more test images than an image has neighbours."""
+    if len(real.images) <= (most := max(NEIGHBOURS)):
+        raise UserError(f"--data: {real.name!r} has {len(real.images)} test images, to evaluate it takes {most + 1}")
 
 
 def measure(
@@ -61,8 +71,8 @@ def measure(
 
     Returns:
       The metrics by name. ``share_`` and a class name is the share of images predicted as that class;
-      ``largest_share_error`` is the largest relative difference of a share from that of the data. Without classes
-      precision, recall, density and coverage alone.
+      ``largest_share_error`` is the largest relative difference of a share from that of the data. It and
+      ``class_balance`` need test images of each class. Without classes precision, recall, density and coverage alone.
     """
     features, probabilities = against.network.extract(images)
     near, wide = NEIGHBOURS
@@ -80,9 +90,10 @@ def measure(
         **support._asdict(),
         "classifier_score": metrics.classifier_score(probabilities),
         "confident_fraction": metrics.confident_fraction(probabilities),
-        "class_balance": metrics.class_balance(probabilities, against.shares),
-        "largest_share_error": float(np.max(np.abs(shares / against.shares - 1))),
     }
+    if np.all(against.shares):
+        found["class_balance"] = metrics.class_balance(probabilities, against.shares)
+        found["largest_share_error"] = float(np.max(np.abs(shares / against.shares - 1)))
     if requested is not None:
         found["requested_class_accuracy"] = float(np.mean(labels == requested))
     return found | {f"share_{name}": float(share) for name, share in zip(against.class_names, shares, strict=True)}

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jaxgan.figures.curves import legend
 from jaxgan.figures.style import STYLE, WIDTH, bare
 from jaxgan.tiles import GAP, tile
 
@@ -30,7 +31,7 @@ def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width chann
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.5 + 0.87 * WIDTH * height / width))
         figure.suptitle(title)
-        show_rows(figure.subplots(), sheet, labels=list(rows))
+        show_rows(figure.subplots(), sheet, labels=list(map(legend, rows)))
         return figure
 
 
@@ -95,7 +96,7 @@ def class_samples(
     Returns:
       The figure.
     """
-    return sample_rows(dict(zip(class_names, images, strict=True)), title=title)
+    return sample_rows(dict(zip(class_names, images, strict=True)), title=legend(title))
 
 
 def show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, labels: Sequence[str]) -> None:

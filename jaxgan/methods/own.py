@@ -1,5 +1,6 @@
 """A method that is code: networks, or functions, of one's own. Its config says no more than that."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,10 @@ def build(
         )
     if callable(method):
         how = {"image_shape": image_shape, "classes": classes, "axis_name": axis_name, "accumulate": accumulate}
+        try:
+            inspect.signature(method).bind(**how)
+        except TypeError as error:
+            raise UserError(f"method=: it must take the keywords {', '.join(how)} ({error})") from error
         method = method(**how)
     elif method is None:
         raise UserError(

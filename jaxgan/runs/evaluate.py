@@ -103,6 +103,7 @@ def during_training(
         )
     network = feature_network.load(config.run.data, image_size=config.run.image_size)
     _require_samples(method, config)
+    protocol.require_enough(held_out)
     samplers = {number: make_sampler(each) for number, each in of_each.items()}
     shared = make_sampler(method)
     count = min(count, dataset.size)

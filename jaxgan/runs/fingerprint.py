@@ -17,6 +17,8 @@ from jaxgan.methods import Batch, Method
 from jaxgan.runs.digests import structure
 from jaxgan.runs.workdir import Workdir, write_atomically
 
+RESERVED = ("step", "epoch", "replica", "diverged")  # in rows of metrics
+
 _log = logging.getLogger("jaxgan.runtime")
 
 
@@ -57,6 +59,8 @@ def fingerprint(method: Method, *, image_shape: tuple[int, int, int], batch_size
         raise UserError(
             f"method=: its metric {wrong[0]!r} is of shape {metrics[wrong[0]].shape}, it must be one number"
         )
+    if wrong := [name for name in metrics if name in RESERVED]:
+        raise UserError(f"method=: its metric {wrong[0]!r} has the name of another column; give it another")
     if draw := method.sample:
         functions["sample"], drawn = _trace(lambda state, key: draw(state, key, batch_size), state, key)
         if drawn.shape != batch.images.shape:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ from jaxgan.runtime.replicas import entry
 from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_signals, graceful_signals
 
 VISUALIZED = 10_000  # held-out images that a method may visualize
+ONE_AT_A_TIME = threading.RLock()  # runs of several threads: Orbax takes the files of one for those of the other
 
 _log = logging.getLogger("jaxgan.runtime")
 
@@ -124,7 +126,7 @@ def run(
     configs.validate(config := described(config, dataset=dataset, method=method))
     process = distributed.initialize(config.run, program=config.kind)
     console = console or Console(quiet=bool(process and process.index), force_jupyter=False)  # there, too, as text
-    with consoles.show_log(console), contextlib.ExitStack() as held:
+    with ONE_AT_A_TIME, consoles.show_log(console), contextlib.ExitStack() as held:
         enable_compilation_cache()
         if process:
             distributed.require_same_flags(flags_of(config))
@@ -199,8 +201,10 @@ def redraw(root: Path) -> list[Path]:
         require_run(workdir.Workdir(root))
     number = next(iter(tracking.going_replicas(tracking.read_rows(workdir.Workdir(root).metrics))), None)
     run = load_run(root, replica=number)
-    held_out = held_out_images(run.config.run, run.method)
-    shown = visualizations(run.method, run.state, held_out, seed=run.config.run.seed)
+    shown = {}
+    if run.method.visualize is not None:  # others need no images
+        held_out = held_out_images(run.config.run, run.method)
+        shown = visualizations(run.method, run.state, held_out, seed=run.config.run.seed)
     with writing("WORKDIR", root):
         return tracking.draw(workdir.Workdir(root), title=run.config.method.title, visualizations=shown)
 

@@ -177,7 +177,7 @@ def draw(
     from jaxgan import figures  # matplotlib takes a second, and training need not wait for it
 
     workdir.figures.mkdir(exist_ok=True)
-    metrics = read_rows(workdir.metrics)
+    metrics, title = read_rows(workdir.metrics), figures.legend(title)
     going = going_replicas(metrics)
     of_all = f"{title}: mean and range of the replicas" if going else title
     pictures = {"training": figures.training_curves(metrics, title=of_all)}

@@ -4,7 +4,6 @@ import errno
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -104,10 +103,15 @@ def require_readable(root: Path) -> None:
     """Refuses a folder in which Orbax could not even read a checkpoint.
 
     Raises:
-      UserError: if its path is an address, or has a character that Orbax takes for another one.
+      UserError: if its path is an address, or has a character that Orbax takes for another one, or is nowhere.
     """
     require_local("--workdir", root)
-    path = str(root.absolute())
+    try:
+        path = str(root.absolute())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"--workdir: {str(root)!r} is in the current folder, which was removed; go to another"
+        ) from error
     if os.sep != "\\" and "\\" in path:
         raise UserError(f"--workdir: {path!r} has a backslash, which checkpoints take for a slash; give another folder")
     if any("\ud800" <= c <= "\udfff" for c in path):
@@ -262,17 +266,15 @@ def locked(workdir: Workdir) -> Iterator[Callable[[], None]]:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replaces a file's content atomically: no reader and no crash finds half of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # one of tempfile's is private to this user
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def require_shared(folder: Path, *, seconds: float = 5) -> None:

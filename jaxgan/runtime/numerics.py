@@ -10,16 +10,31 @@ import jax
 def fixed_numerics() -> Iterator[None]:
     """Computes inside in 32 bits, with JAX's usual promotion and random numbers; also a decorator.
 
-    ``JAX_ENABLE_X64``, ``JAX_DEFAULT_PRNG_IMPL``, ``JAX_NUMPY_DTYPE_PROMOTION`` and ``JAX_NUMPY_RANK_PROMOTION`` are
-    for the user's own programs: here they would change the numbers of a run, or end it.
+    ``JAX_ENABLE_X64``, ``JAX_DEFAULT_PRNG_IMPL``, ``JAX_THREEFRY_PARTITIONABLE``, ``JAX_RANDOM_SEED_OFFSET``,
+    ``JAX_NUMPY_DTYPE_PROMOTION``, ``JAX_NUMPY_RANK_PROMOTION`` and ``JAX_TRANSFER_GUARD`` are for the user's own
+    programs: here they would change the numbers of a run, or end it.
 
     Yields:
       Nothing.
     """
     with (
+        _no_seed_offset(),
         jax.enable_x64(False),
         jax.default_prng_impl("threefry2x32"),
+        jax.threefry_partitionable(True),
+        jax.transfer_guard("allow"),
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
     ):
         yield
+
+
+@contextlib.contextmanager
+def _no_seed_offset() -> Iterator[None]:
+    """Takes away what JAX adds to every seed, which is no setting of one thread."""
+    offset = jax.config.jax_random_seed_offset  # pyright: ignore[reportAttributeAccessIssue]  # set at run time
+    jax.config.update("jax_random_seed_offset", 0)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_random_seed_offset", offset)

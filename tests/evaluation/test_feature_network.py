@@ -1,6 +1,7 @@
 """The feature network that comes with the package, and those that users train."""
 
 import hashlib
+import pwd
 
 import jax
 import numpy as np
@@ -59,6 +60,14 @@ def test_a_user_s_classifier_is_found_in_the_cache_and_named_by_content(monkeypa
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="damaged"):
         feature_network.load("kmnist")
+
+
+def test_a_user_without_a_home_names_a_cache(monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    with pytest.raises(UserError, match=r"^XDG_CACHE_HOME: '~/.cache' begins with a home folder that does not exist"):
+        feature_network.cached("kmnist")
 
 
 def test_other_weights_than_the_pinned_ones_are_refused(monkeypatch, tmp_path):

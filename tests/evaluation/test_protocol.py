@@ -59,6 +59,20 @@ def test_accuracy_is_measured_where_classes_were_requested(against, bright):
     assert found["requested_class_accuracy"] == 0.75
 
 
+def test_too_few_test_images_are_refused_and_six_are_enough(network, bright):
+    with pytest.raises(UserError, match=r"^--data: 'toy' has 5 test images, to evaluate it takes 6"):
+        protocol.reference(network, bright(5, seed=0))
+    assert protocol.measure(bright(100, seed=1).images, protocol.reference(network, bright(6, seed=0)), seed=0)
+
+
+def test_a_class_without_a_test_image_has_no_share_to_compare_with(network, bright):
+    real = bright(200, seed=0)
+    some = real._replace(images=real.images[real.labels != 3], labels=real.labels[real.labels != 3])
+    found = protocol.measure(real.images, protocol.reference(network, some), seed=0)
+    assert not {"class_balance", "largest_share_error"} & found.keys()
+    assert np.all(np.isfinite(list(found.values())))
+
+
 def test_copies_are_nearer_to_the_training_images_than_others(bright):
     training, others = bright(100, seed=2).images, bright(100, seed=3).images
     assert protocol.memorisation(training[:50], training) == 0

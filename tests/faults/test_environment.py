@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from jaxgan.data.catalog import MNIST
 from jaxgan.data.prepared import Prepared
 from jaxgan.errors import UserError
 from jaxgan.runs.workdir import Workdir
+from jaxgan.runtime.numerics import fixed_numerics
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -33,6 +35,9 @@ FLAGS = (
 UNUSUAL = {
     "JAX_ENABLE_X64": "1",
     "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_THREEFRY_PARTITIONABLE": "0",
+    "JAX_RANDOM_SEED_OFFSET": "1",
+    "JAX_TRANSFER_GUARD": "disallow",
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
     "PYTHONOPTIMIZE": "2",
@@ -71,6 +76,19 @@ def test_a_run_in_an_unusual_environment_has_the_usual_numbers(tmp_path, finishe
             else [(found, usual)]
         )
         assert all(a.read_bytes() == b.read_bytes() for a, b in pairs), name
+
+
+def test_random_numbers_do_not_depend_on_a_user_s_settings():
+    draw = lambda: np.asarray(jax.random.bits(jax.random.key(3), (4,)))
+    usual = draw()
+    jax.config.update("jax_random_seed_offset", 1)
+    try:
+        with jax.threefry_partitionable(False), jax.transfer_guard("disallow"), fixed_numerics():
+            np.testing.assert_array_equal(draw(), usual)
+        assert jax.config.jax_random_seed_offset == 1
+        assert np.any(draw() != usual)
+    finally:
+        jax.config.update("jax_random_seed_offset", 0)
 
 
 @pytest.mark.slow

@@ -64,6 +64,16 @@ def test_a_path_under_which_checkpoints_are_lost_is_refused(start, tmp_path, cap
     assert names_below(tmp_path) == []
 
 
+def test_a_folder_in_one_that_was_removed_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(
+        UserError, match=r"^--workdir: 'run' is in the current folder, which was removed; go to another"
+    ):
+        require_writable(Path("run"))
+
+
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_is_refused_before_anything_is_written(start, tmp_path, monkeypatch, capsys, address):
     monkeypatch.chdir(tmp_path)

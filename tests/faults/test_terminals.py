@@ -9,11 +9,13 @@ import pytest
 from rich.console import Console
 
 from jaxgan import cli
-from jaxgan.config import Run
+from jaxgan.config import Config, Run
 from jaxgan.evaluation.protocol import Number
 from jaxgan.evaluation.report import Evaluation, Protocol, table
+from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import console as consoles
 from jaxgan.runs import evaluate
+from jaxgan.runs.flags import read_flags
 from jaxgan.runs.train import Progress
 from jaxgan.runtime.schedule import Schedule
 from jaxgan.terminal import Forgiving, encodable, forgiving_output
@@ -37,6 +39,15 @@ def test_every_text_can_be_written_in_every_encoding(encoding):
     print(TEXT, file=Forgiving(stream))
     stream.seek(0)
     assert stream.read().startswith("Fr")
+
+
+@pytest.mark.parametrize("columns", ["1", "3", "0", "x", "200"])
+def test_help_is_shown_in_a_terminal_of_any_width(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit, match="0"):
+        read_flags(Config(VanillaGAN()), ["--help"])
+    assert "--hidden-units" in capsys.readouterr().out
+    assert os.environ["COLUMNS"] == columns
 
 
 def test_what_an_encoding_lacks_has_plain_words():

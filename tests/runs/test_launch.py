@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -119,6 +121,23 @@ def test_the_public_api_trains(toy_config, toy_loaded, undrawn):
     assert jaxgan.run(jaxgan.Config(toy_config.method, one_device)) == one_device.workdir
     assert all(getattr(jaxgan, name) is not None for name in jaxgan.__all__)
     assert isinstance(Run(), jaxgan.Run)
+
+
+def test_runs_of_two_threads_take_turns(toy_config, monkeypatch):
+    inside, most = [], []
+
+    def alone(*args, **options):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.05)
+        inside.pop()
+        raise UserError("enough")
+
+    monkeypatch.setattr(launch, "prepare", alone)
+    with ThreadPoolExecutor(2) as pool:
+        ended = [pool.submit(launch.run, toy_config) for _ in range(2)]
+        assert [str(each.exception()) for each in ended] == ["enough", "enough"]
+    assert most == [1, 1]
 
 
 @pytest.fixture

@@ -174,6 +174,7 @@ def toy_method(**changes):
             "its step returns a state whose",
         ),
         ({"step": lambda state, batch, key: (state, {"loss": jnp.zeros(3)})}, "its metric 'loss' is of shape"),
+        ({"step": lambda state, batch, key: (state, {"step": jnp.zeros(())})}, "its metric 'step' has the name of"),
         ({"sample": lambda state, key, count: jnp.zeros((count, 2, 2, 1))}, "4 of its samples are of shape"),
     ],
 )
@@ -203,6 +204,8 @@ def test_a_constant_array_that_a_step_closes_over_counts():
         ({"input": "stream"}, own(), "--input: 'stream' is not for dataset="),
         ({"data": "kmnist"}, own(), "dataset=: the config names other images, --data 'kmnist'"),
         ({"evaluate_every": 1}, own(), "--evaluate-every: pictures without labels train no classifier"),
+        ({}, lambda image_shape: None, "method=: it must take the keywords image_shape, classes, axis_name"),
+        ({}, Generator, "method=: it must take the keywords image_shape, .* 'image_shape'"),
         ({}, lambda **how: None, "method=: NoneType is not allowed, it must be a Method"),
         ({}, "dcgan", "method=: str is not allowed, it must be a Method"),
     ],

@@ -1,6 +1,7 @@
 """The folder of a run: who may go on in it, and what a refusal leaves of it."""
 
 import json
+import os
 
 import pytest
 
@@ -97,3 +98,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     write_atomically(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o002, 0o022])
+def test_a_file_is_readable_for_whom_the_user_s_mask_says(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "file", "new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~mask
