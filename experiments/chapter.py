@@ -37,7 +37,8 @@ ROWS, COLUMNS = 3, 14
 class Options:
     """Runs the recipes of the chapter, or takes finished runs, and draws their samples on one page."""
 
-    runs: Path = Path("runs")  # folder with a folder for each recipe, and one for the page
+    runs: Path = Path("runs")  # folder with a folder for each recipe
+    out: Path | None = None  # folder for the page; None: chapter, beside those of the recipes
     epochs: int | None = None  # at most so many epochs of each recipe; None: as many as the recipe has
     data: str = "mnist"  # data set: see `jaxgan data list`
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
@@ -119,9 +120,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             with stopped_in_words("chapter", config):
                 run(config)
         page = figures.progression(dict(map(section, wanted)), title="The chapter's methods, from noise to digits")
-        out = options.runs / "chapter" / "chapter.png"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        print(figures.save(page, out))
+        out = options.out or options.runs / "chapter"
+        out.mkdir(parents=True, exist_ok=True)
+        print(figures.save(page, out / "chapter.png"))
 
 
 if __name__ == "__main__":

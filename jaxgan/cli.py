@@ -6,7 +6,6 @@ in ``COMMANDS``. Those of data sets are in :mod:`jaxgan.data_commands`, those to
 """
 
 import inspect
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import tyro
 from rich.console import Console
 
 from jaxgan.data_commands import DATA_COMMANDS, Folder
-from jaxgan.errors import UserError, one_line_errors, parse, require_values, writing
+from jaxgan.errors import UserError, one_line_errors, parse, require_target, require_values, writing
 from jaxgan.train_command import train, train_recipe
 from jaxgan.view_commands import VIEW_COMMANDS
 
@@ -106,7 +105,7 @@ def evaluate(
     if (workdir is None) == (samples is None):
         raise UserError("give either WORKDIR, the folder of a run, or --samples FILE")
     if out is not None:
-        _require_json(out)
+        require_target("--out", out, usual="evaluation.json")
     if not 0 <= seed < seed + seeds <= 2**32 or seeds < 1:
         raise UserError(f"--seeds: {seeds} from --seed {seed} are not allowed, they must be 1 or more below {2**32}")
     if workdir is not None:
@@ -134,14 +133,6 @@ def evaluate(
         Console().print(replica_table(found))
     if out is not None:
         print(out)
-
-
-def _require_json(out: Path) -> None:
-    """Refuses a path that cannot be written as a JSON file, before any work."""
-    if os.path.isdir(out):
-        raise UserError(f"--out: {str(out)!r} is a folder, name a file in it, such as {str(out / 'evaluation.json')!r}")
-    if not os.path.isdir(out.parent):
-        raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
 
 
 def export_run(
@@ -191,8 +182,8 @@ def sample(
         workdir: The run's folder, or the name of a trained generator, such as r3gan.
         out: A file .png, .npy or .npz; any name without a suffix is a new folder; default: drawn.png in WORKDIR,
             or NAME.png.
-        animate: A file .gif or .webp of the way that --interpolate or --walk goes; without these of the same latents
-            through training.
+        animate: A file .gif, .webp or .mp4 (by ffmpeg) of the way that --interpolate or --walk goes; without these of
+            the same latents through training.
         count: Number of samples; default: 64, or 8 with ways between them.
         seed: What they follow from; the seed of `jaxgan evaluate` gives the samples that it measures.
         labels: The classes to draw, in turn, of a conditional run; all: each of them.

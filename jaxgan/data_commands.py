@@ -1,6 +1,5 @@
 """The commands of ``jaxgan data``: the data sets that there are, what they look like, and how they are prepared."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from jaxgan import data
-from jaxgan.errors import UserError, writing
+from jaxgan.errors import UserError, require_target, writing
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
@@ -58,7 +57,7 @@ def show_data(
         data_dir: Root of prepared data sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     if out is not None:
-        _require_picture(out)
+        require_target("--out", out, usual="samples.png", suffixes=PICTURES)
     title = Path(name).name
     if not data.is_path(name):
         spec = data.describe(name, data_dir=data_dir).spec
@@ -117,16 +116,6 @@ def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndar
     return np.stack(
         [samples.images[np.flatnonzero(samples.labels == label)[:columns]] for label in range(len(samples.class_names))]
     )
-
-
-def _require_picture(out: Path) -> None:
-    """Refuses a path that cannot be written as a figure, before any work."""
-    if os.path.isdir(out):
-        raise UserError(f"--out: {str(out)!r} is a folder, name a file in it, such as {str(out / 'samples.png')!r}")
-    if out.suffix.lower() not in PICTURES:
-        raise UserError(f"--out: {str(out)!r} has the suffix {out.suffix!r}, choose from {', '.join(PICTURES)}")
-    if not os.path.isdir(out.parent):
-        raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
 
 
 DATA_COMMANDS = {"list": list_data, "show": show_data, "prepare": prepare_data}

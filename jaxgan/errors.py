@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from jaxgan.terminal import forgiving_output, wide_enough
@@ -58,6 +59,30 @@ def writing(flag: str, path: os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise of_disk(f"{flag}: {os.fspath(path)!r} cannot be written ({reason})", error) from error
+
+
+def require_target(flag: str, out: Path, *, usual: str, suffixes: Sequence[str] = ()) -> None:
+    """Refuses a path that cannot become such a file, before any work.
+
+    Args:
+      flag: the flag that names the file.
+      out: the file.
+      usual: a name for it, to offer in the place of a folder or of another suffix.
+      suffixes: those allowed; the empty one is for a new folder. None allows any.
+
+    Raises:
+      UserError: if the path is a folder or lies in none, has another suffix, or the new folder exists.
+    """
+    if os.path.isdir(out) and (out.suffix or "" not in suffixes):
+        raise UserError(f"{flag}: {str(out)!r} is a folder, name a file in it, such as {str(out / usual)!r}")
+    if not os.path.isdir(out.parent):
+        raise UserError(f"{flag}: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
+    if suffixes and out.suffix.lower() not in suffixes:
+        offered = ", ".join(filter(None, suffixes)) + ", or a folder" * ("" in suffixes)
+        such = f"such as {str(out.with_suffix(Path(usual).suffix))!r}"
+        raise UserError(f"{flag}: {str(out)!r} has the suffix {out.suffix!r}, choose from {offered}, {such}")
+    if "" in suffixes and not out.suffix and os.path.lexists(out):
+        raise UserError(f"{flag}: {str(out)!r} exists already; give another name")
 
 
 def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:

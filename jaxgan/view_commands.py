@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from jaxgan.data_commands import PICTURES
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, require_target
 
 Workdir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")]
 
@@ -44,22 +44,25 @@ def list_runs(
 
 
 def report_runs(
-    workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR...")],
+    workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR|NAME...")],
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
     """Write a page about one or more runs, in one HTML file that needs neither network nor server.
 
     Args:
-        workdirs: The runs' folders; several stand side by side.
-        out: The file to write; default: report.html in WORKDIR, or here if there are several.
+        workdirs: The runs' folders, or names of trained generators, such as r3gan; several stand side by side.
+        out: The file to write; default: report.html in WORKDIR, or NAME.html; report.html here if there are several.
     """
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.report.page import write_report
+    from jaxgan.runs.load import is_pretrained
 
     if not workdirs:
         raise UserError("WORKDIR: missing; give the folder of a run, or of several")
-    there = workdirs[0] if len(workdirs) == 1 else Path()
-    out = _target(out, there / "report.html", suffixes=(".html", ".htm"), mark=b'name="generator" content="jaxgan')
+    usual = (workdirs[0] if len(workdirs) == 1 else Path()) / "report.html"
+    if len(workdirs) == 1 and is_pretrained(workdirs[0]):
+        usual = Path(f"{workdirs[0]}.html")
+    out = _target(out, usual, suffixes=(".html", ".htm"), mark=b'name="generator" content="jaxgan')
     for note in write_report(workdirs, out):
         print(note)
     print(out)
@@ -89,19 +92,11 @@ def compare_runs(
 
 def _target(out: Path | None, usual: Path, *, suffixes: Sequence[str], mark: bytes) -> Path:
     """Chooses the file to write, before any work: the user's, or the usual one unless it lacks the mark of ours."""
-    chosen = usual if out is None else out
-    if os.path.isdir(chosen):
-        raise UserError(f"--out: {str(chosen)!r} is a folder, name a file in it, such as {str(chosen / usual.name)!r}")
-    if chosen.suffix.lower() not in suffixes:
-        raise UserError(f"--out: {str(chosen)!r} has the suffix {chosen.suffix!r}, choose from {', '.join(suffixes)}")
-    if out is not None and not os.path.isdir(out.parent):
-        raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
-    if out is None and usual.is_file():
-        with usual.open("rb") as file:
-            ours = mark in file.read(2000)
-        if not ours:
-            raise UserError(f"--out: {str(usual)!r} exists and is none of jaxgan's; name the file to write")
-    return chosen
+    if out is not None:
+        require_target("--out", out, usual=usual.name, suffixes=suffixes)
+    elif os.path.lexists(usual) and not (usual.is_file() and mark in usual.read_bytes()[:2000]):
+        raise UserError(f"--out: {str(usual)!r} exists and is none of jaxgan's; name the file to write")
+    return out or usual
 
 
 VIEW_COMMANDS = {"runs": list_runs, "figures": draw_figures, "report": report_runs, "compare": compare_runs}

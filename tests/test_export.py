@@ -178,7 +178,7 @@ def test_a_damaged_config_is_refused(folder, capsys):
     ("name", "words"),
     [
         ("", "is a folder, name a file in it"),
-        ("weights.pt", "has the suffix '.pt', it must be '.safetensors', such as "),
+        ("weights.pt", "has the suffix '.pt', choose from .safetensors, such as "),
         ("absent/weights.safetensors", "absent' is not a folder"),
     ],
 )

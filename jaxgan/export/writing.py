@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jaxgan
 from jaxgan.config import to_json
-from jaxgan.errors import UserError, unknown_choice, writing
+from jaxgan.errors import UserError, require_target, unknown_choice, writing
 from jaxgan.export.formats import FORMATS, Encoded, parameters_taken
 from jaxgan.runs.load import LoadedRun, is_pretrained, load_run
 from jaxgan.runs.workdir import write_atomically
@@ -45,7 +45,9 @@ def export(
             "run python -m pip install -e '.[export]'"
         )
     if out is not None:
-        _require_file(out, name=chosen.file_name)
+        require_target("--out", out, usual=chosen.file_name, suffixes=(Path(chosen.file_name).suffix,))
+        if _manifest_of(out).is_dir():
+            raise UserError(f"--out: {str(_manifest_of(out))!r}, where its manifest would lie, is a folder")
     run = load_run(folder, replica=replica)
     if run.method.generator is None:
         raise UserError(f"{str(folder)!r}: a run of {run.config.kind} draws no images, so there is nothing to export")
@@ -85,19 +87,3 @@ def manifest(run: LoadedRun, encoded: Encoded) -> dict[str, object]:
 
 def _manifest_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.json")
-
-
-def _require_file(out: Path, *, name: str) -> None:
-    """Refuses a path that cannot become such a file, before any work is done for it."""
-    suffix = Path(name).suffix
-    if out.is_dir():
-        raise UserError(f"--out: {str(out)!r} is a folder, name a file in it, such as {str(out / name)!r}")
-    if out.suffix.lower() != suffix:
-        raise UserError(
-            f"--out: {str(out)!r} has the suffix {out.suffix!r}, it must be {suffix!r}, "
-            f"such as {str(out.with_suffix(suffix))!r}"
-        )
-    if not out.parent.is_dir():
-        raise UserError(f"--out: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
-    if _manifest_of(out).is_dir():
-        raise UserError(f"--out: {str(_manifest_of(out))!r}, where its manifest would lie, is a folder")

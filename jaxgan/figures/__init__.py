@@ -5,6 +5,7 @@ from jaxgan.figures.comparison import comparison
 from jaxgan.figures.curves import (
     PANELS,
     Panel,
+    by_epoch,
     compared_panels,
     legend,
     metrics_of,
@@ -24,6 +25,7 @@ __all__ = [
     "STYLE",
     "WIDTH",
     "Panel",
+    "by_epoch",
     "class_samples",
     "compared_panels",
     "comparison",

@@ -155,6 +155,15 @@ def metrics_of(rows: Rows) -> list[str]:
     return [name for name in dict.fromkeys(name for row in rows for name in row) if name not in AXES]
 
 
+def by_epoch(rows: Rows, name: str) -> dict[float, list[float]]:
+    """The values of a metric, which may be measured once an epoch, by epoch: of replicas several."""
+    points: dict[float, list[float]] = {}
+    for row in rows:
+        if name in row:
+            points.setdefault(row["epoch"], []).append(row[name])
+    return points
+
+
 def compared_panels(runs: Mapping[str, Rows], *, names: Sequence[str]) -> list[tuple[Panel, Rows]]:
     """Makes a panel for each metric, with a line for each run that has it.
 
@@ -198,11 +207,7 @@ def single_panel(panel: Panel, rows: Rows) -> Figure:
 def draw_panel(axes: Axes, panel: Panel, rows: Rows) -> None:
     """Draws one panel, with a line for each of its metrics."""
     for name, legend in panel.series.items():
-        points: dict[float, list[float]] = {}
-        for row in rows:
-            if name in row:  # some are measured once an epoch
-                points.setdefault(row["epoch"], []).append(row[name])
-        if points:
+        if points := by_epoch(rows, name):
             means = [sum(values) / len(values) for values in points.values()]
             (line,) = axes.plot(list(points), means, label=legend, marker="." if len(points) < 4 else "")
             if any(len(values) > 1 for values in points.values()):

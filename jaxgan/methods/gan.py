@@ -259,6 +259,7 @@ def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
         sampled_labels=partial(sampled_labels, spec) if spec.classes else None,
         generator=partial(trained_generator, spec),
         networks=spec.networks,
+        distributions=partial(distributions, spec),
     )
 
 
@@ -309,6 +310,15 @@ def visualize(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> d
     row = jax.jit(lambda label: draw(gan, state, key, (jnp.full(COLUMNS, label),), count=COLUMNS))
     rows = {str(label): row(label) for label in range(min(gan.classes, ROWS))}
     return {"classes": Rows("Samples by class, each column from the same latents", rows)}
+
+
+def distributions(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Logits]:
+    """Logits of held-out images, and of generated ones of the same classes, in evaluation mode."""
+    labels = (batch.labels,) if gan.classes else ()
+    latents = gan.prior.draw(noise.random_bits(key, batch.index, count=gan.latent_size))
+    images = {"real": batch.images, "fake": trained_generator(gan, state).images(latents, *labels)}
+    logits = partial(gan.discriminator.apply, state.discriminator.variables, train=False)
+    return {f"logits/{name}": logits(of, *labels) for name, of in images.items()}
 
 
 def _logits(gan: GAN, variables: PyTree, images: Images, labels: Labels, bits: UInt32[Array, "batch words"]) -> Logits:

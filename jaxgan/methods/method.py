@@ -125,6 +125,7 @@ class Method(NamedTuple):
         unconditional.
       generator: from the state to the trained map that ``jaxgan export`` writes.
       networks: the networks of the method, by name.
+      distributions: from (state, held-out examples, key) to values by name, one of each example, for histograms.
     """
 
     init: Callable[[Key[Array, ""]], State]
@@ -137,6 +138,7 @@ class Method(NamedTuple):
     sampled_labels: Callable[[int], Int[Array, " count"]] | None = None
     generator: Callable[[State], Generator] | None = None
     networks: Mapping[str, Network] = {}
+    distributions: Callable[[State, Batch, Key[Array, ""]], dict[str, Float[Array, " batch"]]] | None = None
 
 
 class NetworkState(struct.PyTreeNode):

@@ -17,10 +17,11 @@ from jaxgan.methods import Method
 from jaxgan.report import sheets
 from jaxgan.report.latents import draw_plane
 from jaxgan.report.sheets import Sheet
+from jaxgan.runs import pretrained
 from jaxgan.runs.checkpoints import latest_step
 from jaxgan.runs.console import Layer, layers
 from jaxgan.runs.environment import Environment, recall
-from jaxgan.runs.load import described, load_run, named_as_a_folder, require_run
+from jaxgan.runs.load import described, is_pretrained, load_run, named_as_a_folder, require_run
 from jaxgan.runs.task import training_images
 from jaxgan.runs.tracking import Row, going_replicas, read_rows, read_samples
 from jaxgan.runs.workdir import Workdir
@@ -77,7 +78,7 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
     """Reads a run, and draws what a page shows of it.
 
     Args:
-      folder: the run's.
+      folder: the run's, or the name of a trained generator of the package.
       name: what the page calls it.
       runs: how many runs share the page.
 
@@ -88,11 +89,16 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
       UserError: if there is no run, or its config, its metrics or its samples are damaged.
     """
     workdir, notes = Workdir(folder), []
+    shipped = pretrained.manifest()[str(folder)] if is_pretrained(folder) else None
     with named_as_a_folder():
-        config, rows = require_run(workdir), read_rows(workdir.metrics)
+        config = pretrained.read(str(folder))[0] if shipped else require_run(workdir)
+        rows: list[Row] = [{"epoch": shipped["epochs"]}] if shipped else read_rows(workdir.metrics)
         image_shape, class_names = described(workdir, config)
         replica = next(iter(going_replicas(rows)), None)
         saved = read_samples(workdir, replica)
+    if shipped:
+        quality = ", ".join(f"{name} {value:.4g}" for name, value in shipped["quality"].items())
+        notes.append(f"This generator comes with the package, trained by `{shipped['command']}`: {quality}.")
     run, method, training = None, None, None
     with noted(notes, "Nothing was drawn anew"):
         method = methods.build(config.method, image_shape=image_shape, classes=len(class_names))
@@ -123,7 +129,7 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
     return Collected(
         name,
         config,
-        latest_step(workdir.checkpoints),
+        run.step if run else latest_step(workdir.checkpoints),
         rows,
         {
             name: layers(each, batch_size=config.run.batch_size)

@@ -1,8 +1,11 @@
 """A page about runs, in one file that asks no host for anything."""
 
+import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import jax
@@ -20,6 +23,7 @@ from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.devices import enable_compilation_cache
 
 MOST = 12  # runs on a page
+MOST_POINTS = 200  # of a curve whose values can be read
 LARGEST = 10_000_000  # bytes of a page
 
 
@@ -112,11 +116,29 @@ def _panels(runs: Sequence[Collected]) -> list[tuple[Panel, Sequence[Row]]]:
 
 
 def _curve(number: int, panel: Panel, rows: Sequence[Row]) -> dict[str, Any]:
-    """A panel as SVG, and in words."""
-    ends = [
-        f"{legend.strip()} from {points[0]:.4g} to {points[-1]:.4g}"
+    """A panel as SVG, in words, and its values at some epochs, each with its place on the page."""
+    series = {
+        _plain(legend): {epoch: fmean(values) for epoch, values in found.items()}
         for name, legend in panel.series.items()
-        if (points := [row[name] for row in rows if name in row])
-    ]
-    words = f"{panel.title} over the epochs: {'; '.join(ends)}".replace("\n", ", ").replace("$", "")
-    return {"svg": figures.to_svg(figures.single_panel(panel, rows), prefix=f"curve{number}-"), "words": words}
+        if (found := figures.by_epoch(rows, name))
+    }
+    ends = []
+    for legend, own in series.items():
+        first, *_, last = [*own.values()] * 2
+        ends.append(f"{legend} from {first:.4g} to {last:.4g}")
+    figure = figures.single_panel(panel, rows)
+    svg = figures.to_svg(figure, prefix=f"curve{number}-")
+    box, (low, high) = figure.axes[0].get_position(), figure.axes[0].get_xlim()
+    epochs = sorted(set().union(*series.values()))
+    points = []
+    for epoch in dict.fromkeys([*epochs[:: math.ceil(len(epochs) / MOST_POINTS)], epochs[-1]]):
+        values = [f"{legend} {own[epoch]:.4g}" for legend, own in series.items() if epoch in own]
+        place = box.x0 + box.width * (epoch - low) / (high - low)
+        points.append([round(100 * place, 2), f"Epoch {epoch:.4g}: {'; '.join(values)}"])
+    words = f"{_plain(panel.title)} over the epochs: {'; '.join(ends)}"
+    return {"svg": svg, "words": words, "points": points, "top": 100 * (1 - box.y1), "bottom": 100 * box.y0}
+
+
+def _plain(text: str) -> str:
+    """What a figure writes, without its formulas' dollars."""
+    return re.sub(r"[$\\]", "", text.strip()).replace("\n", ", ")

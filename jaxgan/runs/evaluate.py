@@ -197,7 +197,7 @@ def evaluate_run(
     return _evaluation(
         {
             "workdir": str(folder),
-            "method": run.config.kind,
+            "method": run.config.method.title,
             "step": run.step,
             "epoch": run.step / (len(train.images) // run.config.run.batch_size),
             "checkpoint": "best" if best else "newest",

@@ -10,25 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from rich.console import Console
 
 from jaxgan import config as configs
 from jaxgan import data
 from jaxgan.config import Config
 from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors, writing
-from jaxgan.methods import Batch, Method, OwnMethod
+from jaxgan.methods import Method, OwnMethod
 from jaxgan.methods.method import Visualization
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
 from jaxgan.runs.load import load_run, named_as_a_folder, require_run
 from jaxgan.runs.task import Task, described, digests_of, held_out_images, prepare
-from jaxgan.runs.train import Diverged, Progress, train
+from jaxgan.runs.train import Diverged, Progress, first_batch, train
 from jaxgan.runtime import distributed, targets
 from jaxgan.runtime.devices import device_groups, enable_compilation_cache, mapped_axis
 from jaxgan.runtime.numerics import fixed_numerics
-from jaxgan.runtime.program import VISUALIZE_STREAM, stream_key, to_unit_range
+from jaxgan.runtime.program import VISUALIZE_STREAM, stream_key
 from jaxgan.runtime.replicas import entry
 from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_signals, graceful_signals
 
@@ -223,9 +222,8 @@ def visualizations(method: Method, state: Any, held_out: data.Dataset, *, seed: 
     """
     if method.visualize is None:
         return {}
-    images, labels = (jnp.asarray(x[:VISUALIZED]) for x in (held_out.images, held_out.labels))
-    batch = Batch(to_unit_range(images), labels, jnp.arange(len(images)))
-    return method.visualize(jax.device_get(state), batch, stream_key(seed, VISUALIZE_STREAM))
+    batch, key = first_batch(held_out, VISUALIZED), stream_key(seed, VISUALIZE_STREAM)
+    return method.visualize(jax.device_get(state), batch, key)
 
 
 def describe(task: Task, *, console: Console) -> None:

@@ -14,6 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 FLUSH_SECONDS = 10  # between two times that events are put on disk
 
 _log = logging.getLogger("jaxgan.runtime")
@@ -72,11 +75,17 @@ class Events:
     def _open(self, step: int) -> None:
         # tensorboardX imports torch where that is installed, which takes seconds. Its EventsWriter would do for most of
         # this, but does not close a file that it cannot flush.
+        from tensorboardX import writer
         from tensorboardX.proto.event_pb2 import SessionLog  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboardX.record_writer import RecordWriter
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
+        # A tracker that follows TensorBoard, such as wandb, has a class of its own here, which tells it the folder. It
+        # reads files of this host, whose names have whole seconds.
+        if writer.EventFileWriter.__module__ != "tensorboardX.event_file_writer":
+            writer.EventFileWriter(str(self._folder.absolute())).close()
+        seconds, micros = divmod(time.time_ns() // 1000, 10**6)
+        name = f"events.out.tfevents.{seconds}.{socket.gethostname()}.{micros:06}"
         self._writer = RecordWriter(str(self._folder.absolute() / name))
         self._write(file_version="brain.Event:2")
         if step:  # hides what an earlier attempt wrote beyond
@@ -113,6 +122,17 @@ class Events:
                 shape = {"width": picture.width, "height": picture.height, "colorspace": len(picture.getbands())}
                 image = Summary.Image(encoded_image_string=content, **shape)
                 self._write(summary=Summary(value=[Summary.Value(tag=name, image=image)]), step=step)
+
+    def add_histograms(self, values: Mapping[str, Float[np.ndarray, " n"]], *, step: int) -> None:
+        """Adds histograms of the values that are finite."""
+        if self._writer is None:
+            return
+        from tensorboardX.summary import histogram
+
+        with self._told():
+            for name, own in values.items():
+                if len(finite := own[np.isfinite(own)]):
+                    self._write(summary=histogram(name, finite, bins=30), step=step)
 
     def add_hyperparameters(self, values: Mapping[str, Any], *, metrics: Sequence[str]) -> None:
         """Names what was chosen for the run, beside which TensorBoard lists the last number of these curves."""

@@ -22,7 +22,7 @@ class Overview(NamedTuple):
 
     Attributes:
       folder: its folder.
-      kind: its method; empty if its config cannot be read.
+      method: its title, such as R3GAN; empty if its config cannot be read.
       data: what it trains on.
       epoch: how far its metrics go.
       epochs: how far it is to go.
@@ -33,7 +33,7 @@ class Overview(NamedTuple):
     """
 
     folder: Path
-    kind: str
+    method: str
     data: str
     epoch: float
     epochs: int
@@ -87,7 +87,7 @@ def _overview(workdir: Workdir) -> Overview:
     assert config is not None
     last = dict(rows[-1]) if rows else {}
     step, run = latest_step(workdir.checkpoints), config.run
-    return Overview(workdir.root, config.kind, run.data, last.get("epoch", 0.0), run.epochs, step, last, size)
+    return Overview(workdir.root, config.method.title, run.data, last.get("epoch", 0.0), run.epochs, step, last, size)
 
 
 def table(runs: list[Overview], *, root: Path) -> Table:
@@ -106,7 +106,7 @@ def table(runs: list[Overview], *, root: Path) -> Table:
         found = next((name for name in SHOWN if name in run.metrics), None)
         made.add_row(
             escape(os.path.relpath(run.folder, root)),
-            run.kind,
+            run.method,
             escape(Path(run.data).name),
             f"{run.epoch:.4g}/{run.epochs}",
             f"{run.size / 1e6:.1f} MB",

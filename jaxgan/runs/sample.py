@@ -4,21 +4,21 @@ import io
 import math
 import os
 import shutil
-from collections.abc import Sequence
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgan.errors import UserError, writing
+from jaxgan.errors import UserError, require_target, writing
 from jaxgan.runs.load import Images, Labels, draw, is_pretrained, load_run
 from jaxgan.runs.tracking import read_samples
 from jaxgan.runs.workdir import Workdir, write_atomically
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.tiles import tile, to_png
 
-ANIMATIONS = (".gif", ".webp")
+ANIMATIONS = (".gif", ".webp", ".mp4")
 WALK, TRAINING = 0.08, 0.8  # seconds for each picture
 IN_A_FRAME = 64  # samples
 LEAST_PIXELS = 256  # along each side of an animation
@@ -41,8 +41,8 @@ def sample_run(
       folder: the run's, or the name of a trained generator of the package.
       out: a file .png for one picture, .npy or .npz for arrays; a name without a suffix for a folder of pictures, which
         must not exist. None for ``drawn.png`` in the run's folder, ``NAME.png`` here, or nothing with ``animate``.
-      animate: a file .gif or .webp for the samples one after the other, as ``way`` makes them; without that for those
-        that the run saved of the same latents through training.
+      animate: a file .gif, .webp or .mp4 for the samples one after the other, as ``way`` makes them; without that for
+        those that the run saved of the same latents through training.
       best: whether to take the checkpoint that ``--keep-best`` kept.
       step: the step of the checkpoint; None for the newest.
       replica: which replica draws, if there are several; None for the first.
@@ -55,11 +55,13 @@ def sample_run(
       UserError: as :func:`draw`, or if there is no such run, or a file cannot be written.
     """
     if out is not None:
-        require_target(out)
+        require_target("--out", out, usual="drawn.png", suffixes=(".png", ".npy", ".npz", ""))
     elif animate is None:
         out = Path(f"{folder}.png") if is_pretrained(folder) else folder / "drawn.png"
     if animate is not None:
-        require_target(animate, suffixes=ANIMATIONS)
+        require_target("--animate", animate, usual="drawn.gif", suffixes=ANIMATIONS)
+        if animate.suffix.lower() == ".mp4":
+            _ffmpeg()
     way, drawn, frames = options.get("way", 0), None, None
     if out is not None or way:
         drawn = draw(load_run(folder, best=best, step=step, replica=replica), **options)
@@ -70,7 +72,7 @@ def sample_run(
             write(*drawn, out, columns=way or None)
     if animate is not None and frames is not None:
         with writing("--animate", animate):
-            write_atomically(animate, _animation(frames, animate.suffix, seconds=WALK if way else TRAINING))
+            write_atomically(animate, _animation(frames, animate.suffix.lower(), seconds=WALK if way else TRAINING))
     return [path for path in (out, animate) if path is not None]
 
 
@@ -82,27 +84,14 @@ def _through_training(folder: Path, replica: int | None) -> Images:
     return np.stack([_sheet(images[:IN_A_FRAME], math.isqrt(IN_A_FRAME)) for images in saved.values()])
 
 
-def require_target(out: Path, *, suffixes: Sequence[str] = (".png", ".npy", ".npz", "")) -> None:
-    """Refuses what samples cannot be written to, before any work."""
-    flag = "--animate" if suffixes == ANIMATIONS else "--out"
-    if not os.path.isdir(out.parent):
-        raise UserError(f"{flag}: {str(out)!r} cannot be written, {str(out.parent)!r} is not a folder")
-    if out.suffix not in suffixes:
-        offered = ", ".join(filter(None, suffixes)) + (", or a folder" if "" in suffixes else "")
-        raise UserError(f"{flag}: {str(out)!r} has the suffix {out.suffix!r}, choose from {offered}")
-    in_the_way = os.path.isdir(out) if out.suffix else os.path.lexists(out)  # a file is replaced
-    if in_the_way:
-        raise UserError(f"{flag}: {str(out)!r} exists already; give another name")
-
-
 def write(images: Images, labels: Labels | None, out: Path, *, columns: int | None = None) -> None:
     """Writes samples whole or not at all; the suffix says as what, and the columns are those of a picture."""
-    if out.suffix == ".png":
+    if (suffix := out.suffix.lower()) == ".png":
         columns = columns or math.isqrt(len(images) - 1) + 1
         write_atomically(out, to_png(_sheet(images, columns)))
-    elif out.suffix:
+    elif suffix:
         content = io.BytesIO()
-        if out.suffix == ".npy":
+        if suffix == ".npy":
             np.save(content, images)
         else:
             arrays = {"images": images} | ({} if labels is None else {"labels": labels})
@@ -132,6 +121,8 @@ def _animation(frames: Images, suffix: str, *, seconds: float) -> bytes:
 
     height, width, channels = frames.shape[1:]
     scale = max(1, -(-LEAST_PIXELS // height))
+    if suffix == ".mp4":
+        return _video(frames, scale=scale, seconds=seconds)
 
     def picture(frame: UInt8[np.ndarray, "height width channels"]) -> Image.Image:
         image = Image.fromarray(frame[..., 0] if channels == 1 else frame)
@@ -143,3 +134,28 @@ def _animation(frames: Images, suffix: str, *, seconds: float) -> bytes:
     # One enlarged frame after the other: all of them together may be gigabytes.
     picture(first).save(content, suffix[1:], save_all=True, append_images=map(picture, others), **how)
     return content.getvalue()
+
+
+def _video(frames: Images, *, scale: int, seconds: float) -> bytes:
+    """Enlarged frames as MP4, in the colours that every player knows, which asks for even sides."""
+    height, width, channels = frames.shape[1:]
+    given = ["-f", "rawvideo", "-pix_fmt", "gray" if channels == 1 else "rgb24", "-s", f"{width}x{height}"]
+    larger = f"scale={scale * width}:{scale * height}:flags=neighbor,pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white"
+    made = ["-vf", larger, "-r", "25", "-pix_fmt", "yuv420p", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4"]
+    command = [_ffmpeg(), "-loglevel", "error", *given, "-r", f"{1 / seconds:g}", "-i", "-", *made, "-"]
+    done = subprocess.run(command, input=frames.tobytes(), capture_output=True)
+    if done.returncode:
+        raise OSError(f"ffmpeg fails: {' '.join(done.stderr.decode(errors='replace').split())}")
+    return done.stdout
+
+
+def _ffmpeg() -> str:
+    """The program that writes MP4: on the path, or in the package imageio-ffmpeg."""
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        way_out = "choose .gif or .webp, or run python -m pip install imageio-ffmpeg"
+        raise UserError(f"--animate: '.mp4' needs ffmpeg, which is not here; {way_out}") from None
+    return get_ffmpeg_exe()

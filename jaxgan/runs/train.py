@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from jaxgan.config import Config
 from jaxgan.data import Dataset, Stream
 from jaxgan.errors import UserError
-from jaxgan.methods import Method
+from jaxgan.methods import Batch, Method
 from jaxgan.runs import checkpoints, environment, fingerprint, pictures, tracking, workdir
 from jaxgan.runs.best import keep_best
 from jaxgan.runs.diagnosis import Watch
@@ -26,13 +27,22 @@ from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Device, Sharding, replicate, replicated
 from jaxgan.runtime.inputs import open_inputs
 from jaxgan.runtime.nans import first_nan
-from jaxgan.runtime.program import Carry, Inputs, Program, compile_program
+from jaxgan.runtime.program import (
+    VISUALIZE_STREAM,
+    Carry,
+    Inputs,
+    Program,
+    compile_program,
+    stream_key,
+    to_unit_range,
+)
 from jaxgan.runtime.replicas import Replicas, compile_replicas, entry
 from jaxgan.runtime.schedule import Schedule
 from jaxgan.runtime.signals import Interrupted, Stop
 
 SECONDS_PER_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
 SAMPLES = 256
+HISTOGRAM = 1000  # held-out images whose values make a histogram
 WORK: Sequence[str] = ("steps", "compile", "input", "log", "evaluation", "checkpoint")  # drawing samples is log
 
 EvaluateSamples = Callable[[Any, int | None], dict[str, float]]  # of a state, and of which replica it is
@@ -127,6 +137,7 @@ def train(
 
         # Open.
         evaluate, baseline = _held_out_metrics(method, program, dataset, held_out, everywhere)
+        distributions = _distributions(method, held_out, seed=run.seed)
         divergence = Divergence(numbers)
         watches = {number: _watch(dataset, number) for number in numbers}
         with (
@@ -194,6 +205,8 @@ def train(
                         tracking.save_samples(folder, drawn, epoch=epoch, replica=number)
                         if log is not None:
                             tracking.log_samples(log, drawn, step=step, replica=number or 0)
+                            found = distributions(entry(carry.state, number))
+                            log.events[number or 0].add_histograms(found, step=step)
                         watches[number].samples(drawn, step=step)
                 clock.lap("log")
 
@@ -276,6 +289,21 @@ def _held_out_metrics(
         return {f"test_{name}": value for name, value in found.items()}
 
     return evaluate, known
+
+
+def _distributions(method: Method, held_out: Dataset | None, *, seed: int) -> Callable[[Any], dict[str, np.ndarray]]:
+    """Makes the function from a state to values of some held-out images, by name; none if there are none."""
+    if method.distributions is None or held_out is None or not held_out.size:
+        return lambda state: {}
+    compiled, key = jax.jit(method.distributions), stream_key(seed, VISUALIZE_STREAM)
+    batch = first_batch(held_out, HISTOGRAM)
+    return lambda state: jax.device_get(compiled(jax.device_get(state), batch, key))
+
+
+def first_batch(images: Dataset, count: int) -> Batch:
+    """The first images as a batch."""
+    pixels, labels = (jnp.asarray(x[:count]) for x in (images.images, images.labels))
+    return Batch(to_unit_range(pixels), labels, jnp.arange(len(pixels)))
 
 
 def _watch(dataset: Dataset | Stream, replica: int | None) -> Watch:

@@ -48,6 +48,7 @@ def test_sections_are_those_of_the_tour_in_its_order_and_lead_there():
     led = [name for _, name in links if name]
     assert [name for name in led if name in map(anchor, SECTIONS)] == [anchor(section) for section in SECTIONS]
     assert set(led) <= set(map(anchor, headings))
+    assert "OWNER" not in TEXT  # a badge leads somewhere
     assert all((EXPERIMENTS / path).exists() for path, _ in links)
 
 

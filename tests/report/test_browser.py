@@ -1,5 +1,6 @@
 """A page in headless Chromium: what a person moves changes the pictures, on a desk and on a phone."""
 
+import json
 import shutil
 
 import pytest
@@ -65,7 +66,7 @@ def shown(page):
 def test_the_scrubber_shows_other_samples_by_key_and_by_pointer(page):
     sheet = page.locator(".growth .sheet")
     last = sheet.screenshot()
-    scrubber = page.get_by_role("slider")
+    scrubber = page.locator(".growth").get_by_role("slider")
     scrubber.focus()
     page.keyboard.press("ArrowLeft")
     assert (
@@ -128,6 +129,24 @@ def test_an_image_is_enlarged_beside_the_nearest_and_by_keys(page):
     dialog.get_by_role("button", name="Close").click()
     page.locator(".by-class .cells button").nth(10).click()
     assert "class 1," in dialog.inner_text()
+
+
+def test_values_of_a_curve_are_read_by_key_and_by_pointer(page):
+    curve = page.locator(".curve").first
+    words, slider = curve.locator("output"), curve.get_by_role("slider")
+    assert words.inner_text().startswith("Epoch 4: ")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert words.inner_text() == slider.get_attribute("aria-valuetext")
+    assert words.inner_text().startswith("Epoch 3: ")
+    for epoch, place in ((1, 0), (4, -1)):
+        at = json.loads(curve.get_attribute("data-points"))[place][0] / 100
+        box = curve.locator(".drawn").bounding_box()
+        page.mouse.move(box["x"] + at * box["width"] + 4, box["y"] + box["height"] / 2)
+        assert words.inner_text().startswith(f"Epoch {epoch}: ")
+        line = curve.locator(".line").bounding_box()
+        assert abs(line["x"] - box["x"] - at * box["width"]) < 1.5
+        assert box["y"] < line["y"] < line["y"] + line["height"] < box["y"] + box["height"]
 
 
 def test_nothing_is_wider_than_the_window(page):

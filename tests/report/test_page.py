@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgan import cli, data
+from jaxgan import cli, data, figures
 from jaxgan.errors import UserError
 from jaxgan.methods import METHODS, Method
 from jaxgan.methods.method import Generator
 from jaxgan.nn import noise
 from jaxgan.report import sheets
 from jaxgan.report.latents import draw_plane
-from jaxgan.report.page import _panels, write_report
+from jaxgan.report.page import MOST_POINTS, _curve, _panels, write_report
+from jaxgan.runs import pretrained
 from jaxgan.runs.load import LoadedRun
 from jaxgan.tiles import tile
 from tests.report.conftest import EPOCHS, ROWS, SHAPE, make_run
@@ -143,8 +144,41 @@ def test_metrics_fields_layers_and_versions_stand_in_the_page(page):
     assert "D(x), real from 0.25 to 1" in probabilities
 
 
+def test_values_of_a_curve_stand_where_it_draws_them(page):
+    (losses, _) = [json.loads(its["data-points"]) for its in page.of("div", **{"class": "curve"})]
+    assert losses[-1][1] == "Epoch 4: generator 0.125; discriminator 1.5"
+    places = np.array([place for place, _ in losses])
+    assert np.all((places > 5) & (places < 100))
+    np.testing.assert_allclose(np.diff(places), np.diff(places)[0], atol=0.02)  # epochs 1, 2, 3 and 4
+
+
+def test_a_curve_of_many_rows_has_some_of_its_values_and_the_last():
+    rows = [{"epoch": float(i), "loss": i / 2} for i in range(1000)]
+    curve = _curve(0, figures.panels_of(rows)[0], [*rows, {"epoch": 999.0, "loss": 0.5}])
+    assert len(curve["points"]) <= MOST_POINTS + 1
+    assert curve["points"][-1][1] == "Epoch 999: training 250"  # the mean of replicas
+    assert "from 0 to 250" in curve["words"]
+
+
+def test_a_generator_of_the_package_has_a_page_of_what_it_draws(tmp_path, monkeypatch, capsys, own_data):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sheets, "MOST_DRAWN", 40)
+    cli.main(["report", "vae"])
+    note, out = capsys.readouterr().out.splitlines()
+    assert out == "vae.html"
+    assert note.startswith("vae: This generator comes with the package, trained by `python experiments/vae.py")
+    page = Page((tmp_path / "vae.html").read_text())
+    assert page.sections() == ["samples", "plane", "networks", "configuration", "environment"]
+    config, step, _ = pretrained.read("vae")
+    assert f"{config.run.epochs} of {config.run.epochs} epochs, newest checkpoint at step {step:,}" in " ".join(
+        page.words.split()
+    )
+    assert "frechet_distance" in page.words
+    assert not (tmp_path / "vae").exists()
+
+
 def test_the_scrubber_goes_through_the_saved_samples(page, saved):
-    (scrubber,) = page.of("input", type="range")
+    scrubber, *_ = page.of("input", type="range")
     assert (scrubber["min"], scrubber["max"], scrubber["value"]) == ("0", "2", "2")
     frames = [its for its in page.of("img") if its.get("data-label")]
     assert [its["data-label"] for its in frames] == [f"epoch {epoch}" for epoch in EPOCHS]

@@ -151,7 +151,7 @@ def test_every_number_stands_with_all_that_it_depends_on(folder, capsys):
     }
     assert found["subject"] == {
         "workdir": str(folder),
-        "method": "vanilla_gan",
+        "method": "Vanilla GAN",
         "step": 6,
         "epoch": 2.0,
         "checkpoint": "newest",

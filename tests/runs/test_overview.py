@@ -32,7 +32,7 @@ def test_each_run_is_listed_with_its_state_and_last_metric(runs):
     assert {name: run.state for name, run in found.items()} == {
         "done": "finished", "half": "goes on from step 9", "b]": "nothing saved", "bad": "damaged",
     }  # fmt: skip
-    assert (found["half"].epoch, found["half"].epochs, found["half"].kind) == (3, 8, "vanilla_gan")
+    assert (found["half"].epoch, found["half"].epochs, found["half"].method) == (3, 8, "Vanilla GAN")
     assert found["done"].metrics["step"] == 9
     assert found["done"].size > 500
 

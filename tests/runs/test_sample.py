@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -238,7 +239,8 @@ def test_an_animation_walks_between_samples_or_through_training(folder, tmp_path
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--animate", "a.mp4"], "--animate: 'a.mp4' has the suffix '.mp4', choose from .gif, .webp"),
+        (["--animate", "a.avi"], "--animate: 'a.avi' has the suffix '.avi', choose from .gif, .webp, .mp4, such as"),
+        (["--animate", "a.mp4"], "--animate: '.mp4' needs ffmpeg, which is not here; choose .gif or .webp, or run"),
         (["--animate", "a.gif"], "saved no samples while it trained, add --walk"),
         (["--animate", "a.gif", "--step", "5"], "--animate: .* leave out --best and --step"),
         (["--walk", "--interpolate"], "--walk: is not allowed with --interpolate"),
@@ -248,6 +250,8 @@ def test_an_animation_walks_between_samples_or_through_training(folder, tmp_path
 )
 def test_a_way_or_a_step_that_is_not_there_is_one_line(folder, tmp_path, monkeypatch, capsys, flags, words):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(SystemExit, match="2"):
         cli.main(["sample", str(folder), *flags])
     (line,) = capsys.readouterr().err.splitlines()

@@ -2,23 +2,27 @@
 
 import io
 import logging
+import re
+import socket
 
 import numpy as np
 import pytest
+import tensorboardX.writer
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from jaxgan.methods import build
 from jaxgan.runs import tracking
 from jaxgan.runs.logs import Events
 from jaxgan.runs.workdir import Workdir, load_config, write_atomically
-from tests.training import with_run
+from tests.training import final_state, with_run
 
 logging.getLogger("tensorboard").setLevel(logging.ERROR)
 
 
 def read(folder):
-    found = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
+    found = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0, "histograms": 0})
     found.Reload()
     return found
 
@@ -51,6 +55,21 @@ def test_the_samples_of_an_epoch_are_a_grid_at_its_step(found, finished_toy_run)
         grid = pixels(event)
         assert grid.shape == (8 * 6, 8 * 5)
         np.testing.assert_array_equal(grid[6:12, 10:15], images[8 + 2, ..., 0])
+
+
+def test_histograms_of_logits_are_those_of_images_in_evaluation_mode(found, finished_toy_run, toy_dataset):
+    config, state = load_config(Workdir(finished_toy_run)), final_state(finished_toy_run)["state"]
+    networks = build(config.method, image_shape=(6, 5, 1)).networks
+    images = toy_dataset.images / np.float32(127.5) - 1
+    apply, params = networks["discriminator"].module.apply, state["discriminator"]["params"]
+    logits = np.asarray(apply({"params": params}, images))
+    real, fake = (found.Histograms(f"logits/{name}") for name in ("real", "fake"))
+    assert [event.step for event in real] == [event.step for event in fake] == [3, 6, 9]
+    last = real[-1].histogram_value
+    assert (last.num, sum(last.bucket)) == (70, 70)
+    assert (last.min, last.max, last.sum) == pytest.approx((logits.min(), logits.max(), logits.sum()), abs=1e-3)
+    assert fake[-1].histogram_value.num == 70
+    assert fake[-1].histogram_value.min != last.min
 
 
 def test_fields_stand_beside_the_last_number_of_each_metric(found, finished_toy_run):
@@ -96,3 +115,32 @@ def test_files_of_events_made_at_once_do_not_replace_each_other(tmp_path):
         events.add({"loss": float(number)}, step=number)
         events.close()
     assert [event.value for event in read(tmp_path).Scalars("loss")] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_tracker_that_follows_tensorboard_is_told_the_folder(tmp_path, monkeypatch):
+    told = []
+
+    class Follower:
+        def __init__(self, folder):
+            told.append(folder)
+
+        def close(self):
+            told.append("closed")
+
+    Events(tmp_path / "alone", step=0).close()
+    monkeypatch.setattr(tensorboardX.writer, "EventFileWriter", Follower)
+    Events(tmp_path / "followed", step=0).close()
+    assert told == [str(tmp_path / "followed"), "closed"]
+    for folder in ("alone", "followed"):
+        (path,) = (tmp_path / folder).iterdir()  # wandb reads no file of another pattern
+        assert re.fullmatch(rf"events\.out\.tfevents\.\d+\.{re.escape(socket.gethostname())}\.\d+", path.name)
+
+
+def test_what_is_not_finite_is_left_out_of_histograms(tmp_path):
+    events = Events(tmp_path, step=0)
+    some = {"some": np.array([1.0, np.nan, 3.0], np.float32), "none": np.array([np.inf], np.float32)}
+    events.add_histograms(some, step=1)
+    events.close()
+    found = read(tmp_path)
+    assert found.Tags()["histograms"] == ["some"]
+    assert found.Histograms("some")[0].histogram_value.max == 3

@@ -119,8 +119,29 @@ function setUpPlane(plane) {
   show();
 }
 
+function setUpCurve(curve) {
+  const points = JSON.parse(curve.dataset.points), range = curve.querySelector("input");
+  const drawn = curve.querySelector(".drawn");
+  function show() {
+    const [place, words] = points[range.value];
+    curve.querySelector(".line").style.left = `${place}%`;
+    curve.querySelector("output").textContent = words;
+    range.setAttribute("aria-valuetext", words);
+  }
+  function follow(event) {
+    const box = drawn.getBoundingClientRect(), share = (100 * (event.clientX - box.left)) / box.width;
+    const far = points.map(([place]) => Math.abs(place - share));
+    range.value = far.indexOf(Math.min(...far));
+    show();
+  }
+  range.addEventListener("input", show);
+  for (const kind of ["pointermove", "pointerdown"]) drawn.addEventListener(kind, follow);
+  show();
+}
+
 window.addEventListener("load", () => { // when the pictures are decoded
   document.querySelectorAll(".sheet").forEach(setUpSheet);
   document.querySelectorAll(".growth").forEach(setUpGrowth);
   document.querySelectorAll(".plane").forEach(setUpPlane);
+  document.querySelectorAll(".curve").forEach(setUpCurve);
 });
