@@ -98,7 +98,7 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
         saved = read_samples(workdir, replica)
     if shipped:
         quality = ", ".join(f"{name} {value:.4g}" for name, value in shipped["quality"].items())
-        notes.append(f"This generator comes with the package, trained by `{shipped['command']}`: {quality}.")
+        notes.append(f"This generator comes with the package, trained by {shipped['command']}: {quality}.")
     run, method, training = None, None, None
     with noted(notes, "Nothing was drawn anew"):
         method = methods.build(config.method, image_shape=image_shape, classes=len(class_names))

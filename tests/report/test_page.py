@@ -166,7 +166,7 @@ def test_a_generator_of_the_package_has_a_page_of_what_it_draws(tmp_path, monkey
     cli.main(["report", "vae"])
     note, out = capsys.readouterr().out.splitlines()
     assert out == "vae.html"
-    assert note.startswith("vae: This generator comes with the package, trained by `python experiments/vae.py")
+    assert note.startswith("vae: This generator comes with the package, trained by python experiments/vae.py")
     page = Page((tmp_path / "vae.html").read_text())
     assert page.sections() == ["samples", "plane", "networks", "configuration", "environment"]
     config, step, _ = pretrained.read("vae")
