@@ -66,6 +66,8 @@ def show_data(
             raise UserError(f"NAME: {name!r} has too many classes for a row each, {way_out}")
         title = spec.title
     samples = data.load(name, split=split, data_dir=data_dir, image_size=image_size)
+    if len(samples.class_names) > MOST_ROWS:
+        raise UserError(f"NAME: {name!r} has {len(samples.class_names)} classes, too many for a row each")
     # Matplotlib is slow to import, and no other command needs it.
     from jaxgan import figures
 

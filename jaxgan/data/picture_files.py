@@ -34,7 +34,7 @@ class Files(NamedTuple):
 
 
 def in_folder(path: Path) -> Files:
-    """Lists the pictures of a folder and of those in it, by links too, but hidden ones."""
+    """Lists the pictures of a folder and of those in it, by links too, but hidden ones and runs, which have figures."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -42,6 +42,9 @@ def in_folder(path: Path) -> Files:
     facts, sizes = {}, {}
     for root, folders, files in os.walk(path, onerror=fail, followlinks=True):
         here = Path(root).resolve()
+        if Path(root) != path and {"config.json", "metrics.jsonl"} <= set(files):
+            folders.clear()
+            continue
         around = (here, *here.parents)  # a link to one of them would lead back here
         folders[:] = [name for name in folders if not _is_hidden(name) and (here / name).resolve() not in around]
         for file in map(Path(root).joinpath, files):

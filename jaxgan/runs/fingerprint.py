@@ -113,7 +113,8 @@ def _difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
 
 def _trace(function: Any, *args: Any) -> tuple[str, Any]:
     """A digest of a traced program and its constants, without places in memory; and the shapes of what it returns."""
-    traced, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
+    with jax.disable_jit(False):  # which a user may have set to look for a mistake
+        traced, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+|\s", "", str(traced)).encode())
     for constant in traced.consts:
         digest.update(np.ascontiguousarray(constant).tobytes())

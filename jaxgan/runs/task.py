@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -85,6 +86,8 @@ def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = N
     if run.debug_nans and len(devices) > 1:
         raise UserError(f"--debug-nans: is for one device and not for {len(devices)}, add --devices 1")
     workdir.require_writable(folder.root)
+    if data.is_path(run.data) and folder.root.resolve() == Path(run.data).resolve():
+        raise UserError(f"--workdir: {str(folder.root)!r} is the folder of --data, give another one")
     started = workdir.load_config(folder)
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)

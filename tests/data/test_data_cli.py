@@ -108,6 +108,14 @@ def test_show_draws_the_first_samples_of_every_class(prepared_dir, tmp_path, mon
         np.testing.assert_array_equal(row, samples.images[samples.labels == label][:3])
 
 
+def test_more_classes_than_rows_are_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(data_commands, "MOST_ROWS", 2)
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "set.npz", images=images, labels=np.arange(30) % 3)
+    error = fails_with(capsys, "data", "show", str(tmp_path / "set.npz"), "--data-dir", str(tmp_path))
+    assert "set.npz' has 3 classes, too many for a row each" in error
+
+
 @pytest.mark.usefixtures("small_catalog")
 @pytest.mark.parametrize("columns", ["0", "6"])
 def test_more_columns_than_samples_are_refused_by_name(prepared_dir, capsys, columns):

@@ -139,6 +139,14 @@ def test_folders_with_the_usual_names_of_splits_are_splits(tmp_path, names):
         load(tmp_path / "set", tmp_path)
 
 
+def test_runs_in_the_folder_of_their_pictures_are_none_of_these(folder, tmp_path):
+    before = load(folder, tmp_path)
+    save(folder / "runs" / "mine" / "figures" / "samples.png")
+    for name in ("config.json", "metrics.jsonl"):
+        (folder / "runs" / "mine" / name).touch()
+    assert load(folder, tmp_path).fingerprint == before.fingerprint
+
+
 def test_a_folder_alone_is_no_class_if_there_are_folders_in_it(folder, tmp_path):
     (tmp_path / "set").mkdir()
     folder.rename(tmp_path / "set" / "train")

@@ -90,6 +90,8 @@ def test_networks_of_one_s_own_take_the_step_of_the_method_that_has_the_same():
     methods = build(Config().method, method=same_as_built_in, **how), build(BUILT_IN, **how)
     mine, theirs = (fingerprint.fingerprint(method, image_shape=SHAPE, batch_size=4) for method in methods)
     assert mine == theirs
+    with jax.disable_jit():
+        assert fingerprint.fingerprint(methods[0], image_shape=SHAPE, batch_size=4) == mine
 
 
 def test_a_run_is_loaded_and_sampled_with_its_method_alone(trained):

@@ -64,6 +64,8 @@ def test_a_run_does_not_go_on_with_other_pictures(trained):
     with pytest.raises(UserError, match=r"^--data: '.*pictures' has changed since the run in .* began"):
         launch.run(run_on(trained / "pictures", trained / "run", epochs=2))
     (trained / "pictures" / "new.png").unlink()
+    with pytest.raises(UserError, match=r"^--workdir: '.*pictures' is the folder of --data, give another one"):
+        launch.run(run_on(trained / "pictures", trained / "pictures"))
 
 
 def test_pictures_with_labels_ask_for_a_classifier(tmp_path, monkeypatch):
