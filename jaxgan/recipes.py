@@ -15,6 +15,7 @@ from jaxgan.methods.autoencoder import Autoencoder
 from jaxgan.methods.classifier import Classifier
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.methods.flow_matching import FlowMatching
+from jaxgan.methods.residual_gan import ResidualGAN
 from jaxgan.methods.vae import VAE
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.methods.wgan import WGAN
@@ -29,9 +30,9 @@ class Recipe(NamedTuple):
     finish: Callable[[Config, Path], None] | None = None  # what it makes of its finished run
 
 
-def steps(epochs: int, batch_size: int) -> int:
-    """Steps of a run on MNIST: learning rates decay over all of it."""
-    return epochs * (60_000 // batch_size)
+def steps(epochs: int, batch_size: int, *, images: int = 60_000) -> int:
+    """Steps of a run, on MNIST unless told: learning rates decay over all of it."""
+    return epochs * (images // batch_size)
 
 
 def keep_weights(config: Config, folder: Path) -> None:
@@ -105,6 +106,50 @@ RECIPES = {
             FlowMatching(decay_steps=steps(10, 32)),
             Run(
                 Path("runs/flow_matching"), epochs=10, batch_size=32, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 10)
+            ),
+        ),
+    ),
+    "cifar10": Recipe(
+        "residual networks on photographs, in colour: for a GPU or TPU",
+        Config(
+            ResidualGAN(
+                width=128,
+                blocks=2,
+                r1_weight=0.05,
+                r2_weight=0.05,
+                compute_dtype="bfloat16",
+                decay_steps=steps(400, 256, images=50_000),
+                ema_decay=0.9995,
+            ),
+            Run(
+                Path("runs/cifar10"),
+                data="cifar10",
+                epochs=400,
+                batch_size=256,
+                sample_epochs=(1, 4, 20, 100, 200, 400),
+            ),
+        ),
+    ),
+    "celeba": Recipe(
+        "residual networks on faces of 64 pixels, in a stream: for a GPU or TPU",
+        Config(
+            ResidualGAN(
+                width=64,
+                blocks=2,
+                r1_weight=1.0,
+                r2_weight=1.0,
+                compute_dtype="bfloat16",
+                decay_steps=steps(120, 256, images=162_770),
+                ema_decay=0.9995,
+            ),
+            Run(
+                Path("runs/celeba"),
+                data="celeb_a",
+                input="stream",
+                epochs=120,
+                batch_size=256,
+                checkpoint_every=4,
+                sample_epochs=(1, 4, 10, 30, 60, 120),
             ),
         ),
     ),

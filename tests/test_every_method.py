@@ -41,7 +41,10 @@ SHAPE, CLASSES, BATCH, STEPS, SEED = (8, 8, 1), 10, 4, 3, 3
 MOST = 2  # of anything that a config counts
 SGD = optax.sgd(1e-3)  # Adam would hide a wrong scale of the gradient
 KEY = jax.random.key(0)
+DEAR = ("residual_gan",)  # a deep network twice differentiated takes seconds to trace and to compile
+STEPPED = [pytest.param(kind, marks=[pytest.mark.slow] if kind in DEAR else []) for kind in METHODS]
 EVERY = pytest.mark.parametrize("kind", METHODS)
+EVERY_STEPPED = pytest.mark.parametrize("kind", STEPPED)
 # Dear or the same for all: in the fast tests one with two networks and one that draws nothing stand for the others.
 QUICK = ("vanilla_gan", "digit_classifier")
 EVERY_SLOWLY = pytest.mark.parametrize(
@@ -150,7 +153,7 @@ class Fold(NamedTuple):
     held_out: dict[str, jax.Array]  # metrics of both seeds
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=STEPPED)
 def fold(request):
     method = made(tiny(request.param), optimizer=SGD)
     pixels, labels, order = training_data(SHAPE, batch_size=BATCH, steps=STEPS)
@@ -190,7 +193,7 @@ def assert_close(found, expected, start):
     jax.tree.map(close, found, expected, start)
 
 
-@EVERY
+@EVERY_STEPPED
 def test_a_step_keeps_structure_shapes_and_dtypes_of_the_state(kind):
     for traced in every_trace(kind):
         assert tree_of(traced.after) == tree_of(traced.before)
@@ -199,7 +202,7 @@ def test_a_step_keeps_structure_shapes_and_dtypes_of_the_state(kind):
         assert not any(jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in jax.tree.leaves(traced.before))
 
 
-@EVERY
+@EVERY_STEPPED
 def test_a_step_keeps_dtypes_of_the_state_with_64_bit_numbers(kind):
     with jax.enable_x64(True):
         traced = trace(tiny(kind))
@@ -255,7 +258,7 @@ def test_the_compiled_program_takes_the_steps_of_a_plain_fold(fold, devices, par
     assert int(carries[-1].state.step) == STEPS
 
 
-@EVERY
+@EVERY_STEPPED
 def test_a_checkpoint_restores_every_bit(kind, tmp_path):
     method, sharding = made(tiny(kind)), replicated(jax.devices()[:1])
     abstract = jax.eval_shape(lambda: initial_carry(method, np.uint32(0), image_shape=SHAPE))
@@ -269,7 +272,7 @@ def test_a_checkpoint_restores_every_bit(kind, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", [k if k != "flow_matching" else pytest.param(k, marks=pytest.mark.slow) for k in METHODS]
+    "kind", [pytest.param(k, marks=pytest.mark.slow) if k in ("flow_matching", *DEAR) else k for k in METHODS]
 )
 @pytest.mark.parametrize("name", FORMATS)
 def test_generators_are_exported_in_every_format(kind, name):
@@ -302,7 +305,7 @@ def test_weights_survive_pytorchs_names_and_layouts(kind):
     assert_same(with_weights(shifted, arrays).variables(averaged=False), state.variables(averaged=False))
 
 
-@EVERY
+@EVERY_STEPPED
 def test_every_metric_is_a_line_of_the_training_curves(kind):
     names, baseline = set(), made(tiny(kind)).baseline
     for traced in every_trace(kind):

@@ -23,7 +23,7 @@ from jaxgan.runs.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 PAGES = {"README": ROOT / "README.md", "tour": ROOT / "experiments" / "README.md"}
-SMALL_METHOD = {"width": 2, "hidden_units": 6}
+SMALL_METHOD = {"width": 2, "max_width": 2, "blocks": 1, "hidden_units": 6}
 SMALL_RUN = {"epochs": 1, "batch_size": 16, "checkpoint_every": 1, "sample_epochs": (1,), "data": "mnist"}
 SMALL_RUN |= {"input": "memory", "image_size": None, "profile": None, "evaluate_every": None, "keep_best": "none"}
 SMALL_RUN |= {"coordinator": None, "process_count": None, "process_index": None}  # one process

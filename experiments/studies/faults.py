@@ -58,6 +58,10 @@ SMALL = {
         *("--width", "2", "--sample-steps", "1", "--warmup-steps", "2"),
         *("--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
     ),
+    "cifar10": (
+        *("--data", "mnist", "--width", "2", "--max-width", "2", "--blocks", "1"),
+        *("--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
+    ),
     "digit_classifier": ("--width", "2", "--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
 }
 

@@ -12,7 +12,7 @@ import optax
 
 from jaxgan.errors import UserError
 from jaxgan.fields import check_all
-from jaxgan.methods import autoencoder, classifier, dcgan, flow_matching, own, vae, vanilla_gan, wgan
+from jaxgan.methods import autoencoder, classifier, dcgan, flow_matching, own, residual_gan, vae, vanilla_gan, wgan
 from jaxgan.methods.method import Batch, GANState, Method, MethodConfig, Metrics, ModelState, NetworkState
 from jaxgan.methods.own import Own, OwnMethod
 
@@ -47,6 +47,7 @@ METHODS: dict[str, Entry] = {
     "vanilla_gan": Entry(vanilla_gan.VanillaGAN, vanilla_gan.build),
     "dcgan": Entry(dcgan.DCGAN, dcgan.build),
     "wgan": Entry(wgan.WGAN, wgan.build),
+    "residual_gan": Entry(residual_gan.ResidualGAN, residual_gan.build),
     "flow_matching": Entry(flow_matching.FlowMatching, flow_matching.build),
     "digit_classifier": Entry(classifier.Classifier, classifier.build),
 }

@@ -11,7 +11,7 @@ from jaxgan.methods import penalties
 from jaxgan.methods.gan import gan
 from jaxgan.methods.losses import LOSSES
 from jaxgan.methods.method import Method
-from jaxgan.methods.optimization import adam
+from jaxgan.methods.optimization import adam, cosine_decay
 from jaxgan.nn.convnets import ConvDecoder, ConvEncoder, Discriminator, Generator
 from jaxgan.nn.initializers import INITIALIZATIONS
 from jaxgan.nn.layers import COMPUTE_DTYPES
@@ -86,10 +86,10 @@ def build(
         (config.r2_weight, penalties.r2),
         (config.dragan_weight, penalties.dragan),
     )
-
-    def schedule(rate: float) -> optax.ScalarOrSchedule:
-        return optax.cosine_decay_schedule(rate, config.decay_steps) if config.decay_steps else rate
-
+    rates = config.generator_learning_rate, config.discriminator_learning_rate
+    generator_optimizer, discriminator_optimizer = (
+        optimizer or adam(cosine_decay(rate, config.decay_steps), config.beta1, config.beta2) for rate in rates
+    )
     return gan(
         Generator(decoder, classes),
         Discriminator(encoder),
@@ -98,9 +98,8 @@ def build(
         prior=PRIORS[config.prior],
         truncation=config.truncation,
         classes=classes,
-        generator_optimizer=optimizer or adam(schedule(config.generator_learning_rate), config.beta1, config.beta2),
-        discriminator_optimizer=optimizer
-        or adam(schedule(config.discriminator_learning_rate), config.beta1, config.beta2),
+        generator_optimizer=generator_optimizer,
+        discriminator_optimizer=discriminator_optimizer,
         loss=LOSSES[config.loss](),
         penalties=tuple(penalty(weight) for weight, penalty in weights if weight),
         penalty_every=config.penalty_every,

@@ -127,6 +127,11 @@ def adam(
     return optax.GradientTransformation(plain.init, update)
 
 
+def cosine_decay(rate: float, steps: int) -> optax.ScalarOrSchedule:
+    """A step size that falls to 0 along a cosine in so many steps; with 0 of them it stays."""
+    return optax.cosine_decay_schedule(rate, steps) if steps else rate
+
+
 def _correction(decay: float, count: Int[Array, ""]) -> Float[Array, ""]:
     """One minus the decay to the power of the count."""
     return -jnp.expm1(count * math.log(decay)) if decay else jnp.ones(())

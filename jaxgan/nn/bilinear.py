@@ -25,11 +25,12 @@ from jaxgan.nn.convolution_kernels import ArrayLike, Geometry, Pair, pair
 
 
 def convolution(
-    x: Float[ArrayLike, "batch height width inputs"],
+    x: Float[ArrayLike, "batch height width all_inputs"],
     w: Float[ArrayLike, "kernel_height kernel_width inputs outputs"],
     *,
     strides: Pair = (1, 1),
     padding: Pair = (0, 0),
+    groups: int = 1,
 ) -> Float[Array, "batch down_height down_width outputs"]:
     """C(x, w): convolves images with a kernel, as ``torch.nn.functional.conv2d`` does (without flipping it).
 
@@ -38,11 +39,18 @@ def convolution(
       w: the kernel.
       strides: how far the kernel moves.
       padding: zeros put around the images on each side.
+      groups: parts of inputs and outputs that are convolved apart; the kernel has the inputs of one.
 
     Returns:
       The convolved images, of the size :meth:`Geometry.down` gives.
     """
-    return _c(Geometry(pair(w.shape[:2]), strides, padding), *vary_alike(x, w))
+    geometry = Geometry(pair(w.shape[:2]), strides, padding)
+    if groups == 1:
+        return _c(geometry, *vary_alike(x, w))
+    # JAX makes one convolution in groups of what is mapped, and of its gradients.
+    x, w = (a.reshape(*a.shape[:3], groups, -1) for a in (x, w))
+    y = jax.vmap(partial(_c, geometry), in_axes=3, out_axes=3)(*vary_alike(x, w))
+    return y.reshape(*y.shape[:3], -1)
 
 
 def transposed_convolution(

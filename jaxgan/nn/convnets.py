@@ -145,11 +145,11 @@ class Generator(nn.Module):
     one-hot vectors takes the embedding, since its gradient, unlike a gather's, is the same on every machine.
 
     Attributes:
-      decoder: the pyramid, whose layers become the generator's own.
+      decoder: the pyramid, or another network from vectors to images, whose layers become the generator's own.
       classes: how many classes of images it draws; 0 if unconditional.
     """
 
-    decoder: ConvDecoder
+    decoder: nn.Module
     classes: int = 0
 
     def setup(self) -> None:
@@ -183,13 +183,14 @@ class Discriminator(nn.Module):
     kernel is the embedding.
 
     Attributes:
-      encoder: the pyramid, with one feature and one more for each class, whose layers become the discriminator's own.
+      encoder: the pyramid, or another network from images to vectors, with one feature and one more for each class,
+        whose layers become the discriminator's own.
 
     References:
       Miyato and Koyama, cGANs with Projection Discriminator, 2018, equation 4.
     """
 
-    encoder: ConvEncoder
+    encoder: nn.Module
 
     def setup(self) -> None:
         """Takes over the encoder's layers."""

@@ -68,4 +68,17 @@ def dcgan() -> Initialization:
     return Initialization(kernel, kernel, bias=lambda fan_in: nn.initializers.zeros)
 
 
+def scaled_normal(variance: float) -> Initialization:
+    """Kernels from N(0, variance / fan_in), biases zero; with 2 it is that of He et al. (2015) for ReLU.
+
+    Args:
+      variance: of a layer's outputs, where its inputs are of variance 1.
+
+    Returns:
+      The initialization.
+    """
+    kernel = _as_matrix(nn.initializers.variance_scaling(variance, "fan_in", "normal"))
+    return Initialization(kernel, kernel, bias=lambda fan_in: nn.initializers.zeros)
+
+
 INITIALIZATIONS = {"torch": torch_default, "lecun": lecun, "dcgan": dcgan}

@@ -55,6 +55,7 @@ class Conv(nn.Module):
       spectral_norm: whether the kernel is divided by its largest singular value.
       initialization: distributions of kernel and bias.
       dtype: of the matrix product; None for that of inputs and parameters, whichever is wider.
+      groups: parts of the channels, each convolved with a part of the features; the kernel then has fewer inputs.
     """
 
     features: int
@@ -65,13 +66,14 @@ class Conv(nn.Module):
     spectral_norm: bool = False
     initialization: Initialization = torch_default()
     dtype: DTypeLike | None = None
+    groups: int = 1
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width inputs"]
     ) -> Float[Array, "batch down_height down_width features"]:
         """Applies the layer to a batch of images."""
-        shape = (*self.kernel_size, x.shape[-1], self.features)
+        shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.initialization.kernel, shape)
         if self.spectral_norm:
             kernel = spectrally_normalized(self, kernel)
@@ -79,10 +81,13 @@ class Conv(nn.Module):
         if self.use_bias:
             bias = self.param("bias", self.initialization.bias(math.prod(shape[:3])), (self.features,))
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        if self.padding == (0, 0) and x.shape[1:3] == self.kernel_size:  # one position: a matrix product
+        whole = self.padding == (0, 0) and self.groups == 1
+        if whole and x.shape[1:3] == self.kernel_size:  # one position: a matrix product
             y = matmul(x.reshape(x.shape[0], -1), kernel.reshape(-1, self.features))[:, None, None]
+        elif whole and self.kernel_size == self.strides == (1, 1):  # each pixel alone: another, faster on CPU
+            y = matmul(x.reshape(-1, shape[2]), kernel[0, 0]).reshape(*x.shape[:3], self.features)
         else:
-            y = convolution(x, kernel, strides=self.strides, padding=self.padding)
+            y = convolution(x, kernel, strides=self.strides, padding=self.padding, groups=self.groups)
         return y if bias is None else y + bias
 
 

@@ -13,7 +13,7 @@ from jaxgan.runs.flags import read_flags
 
 
 def test_every_recipe_is_drilled_by_flags_that_it_understands():
-    assert set(faults.SMALL) == {*quality.RECIPES, "digit_classifier"}
+    assert set(faults.SMALL) == {*quality.RECIPES, "cifar10", "digit_classifier"}
     for name, flags in faults.SMALL.items():
         recipe = quality.RECIPES.get(name) or __import__(name).CONFIG
         config = read_flags(recipe, [*flags, *faults.COMMON])

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import autoencoder
+import celeba
 import chapter
+import cifar10
 import dcgan
 import digit_classifier
 import flow_matching
@@ -28,7 +30,7 @@ from jaxgan.runs.workdir import Workdir
 
 RECIPES = {
     module.__name__: module
-    for module in (autoencoder, vae, vanilla_gan, dcgan, wgan, r3gan, flow_matching, digit_classifier)
+    for module in (autoencoder, vae, vanilla_gan, dcgan, wgan, r3gan, flow_matching, cifar10, celeba, digit_classifier)
 }
 SMALL = {
     "autoencoder": {"latent_size": 2, "hidden_units": 6},
@@ -38,6 +40,8 @@ SMALL = {
     "wgan": {"width": 2},
     "r3gan": {"width": 2, "decay_steps": 6},
     "flow_matching": {"width": 2, "sample_steps": 1, "decay_steps": 6, "warmup_steps": 2},
+    "cifar10": {"width": 2, "max_width": 2, "blocks": 1, "decay_steps": 6},
+    "celeba": {"width": 2, "max_width": 2, "blocks": 1, "decay_steps": 6},
     "digit_classifier": {"width": 2, "decay_steps": 6},
 }
 SAMPLED = {"progress", "samples"}
@@ -55,9 +59,8 @@ def small(toy_dataset, monkeypatch, tmp_path):
     monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
     for name, module in RECIPES.items():
         method = dataclasses.replace(module.CONFIG.method, **SMALL[name])
-        run = dataclasses.replace(
-            module.CONFIG.run, workdir=tmp_path / name, epochs=2, batch_size=20, sample_epochs=(1,), devices=1
-        )
+        run = {"workdir": tmp_path / name, "epochs": 2, "batch_size": 20, "sample_epochs": (1,), "devices": 1}
+        run = dataclasses.replace(module.CONFIG.run, **run, input="memory")
         monkeypatch.setattr(module, "CONFIG", dataclasses.replace(module.CONFIG, method=method, run=run))
 
 
@@ -94,8 +97,8 @@ def test_recipes_are_listed_and_an_unknown_one_is_told_the_nearest(capsys):
     assert told.endswith("did you mean 'dcgan'?\n")
 
 
-def test_there_is_a_recipe_for_every_method_under_its_name():
-    assert {module.CONFIG.kind for name, module in RECIPES.items() if name == module.CONFIG.kind} == set(METHODS)
+def test_there_is_a_recipe_for_every_method_in_a_folder_of_its_name():
+    assert {module.CONFIG.kind for module in RECIPES.values()} == set(METHODS)
     for name, module in RECIPES.items():
         assert module.CONFIG.run.workdir == Path("runs", name)
 

@@ -13,12 +13,14 @@ from studies.aot import hlo
 
 from jaxgan import methods
 from jaxgan.config import Config
+from jaxgan.data.catalog import find
 from jaxgan.methods import NetworkState
 from jaxgan.runtime.devices import device_groups, mapped_axis
+from jaxgan.runtime.inputs import BYTES_PER_CHUNK
 from jaxgan.runtime.program import Carry
 from jaxgan.runtime.targets import Target, least_bytes, lower_training
 
-MNIST = (60_000, 28, 28, 1)  # what the recipes train on
+Shape = tuple[int, int, int, int]
 TOO_MANY = (200_000_000, 28, 28, 1)  # larger than any chip's memory
 
 
@@ -27,7 +29,7 @@ def lower(
     devices: Sequence[jax.Device],
     *,
     parallel: str,
-    images: tuple[int, int, int, int] = MNIST,
+    images: Shape,
     optimizer: optax.GradientTransformation | None = None,
     replicas: int = 1,
 ) -> tuple[Lowered, Carry]:
@@ -48,6 +50,13 @@ def lower(
     method = methods.build(config.method, image_shape=images[1:], axis_name=axis_name, optimizer=optimizer)
     how = {"images": images, "batch_size": config.run.batch_size, "parallel": parallel}
     return lower_training(method, devices, **how, replicas=replicas)
+
+
+def images_of(config: Config) -> Shape:
+    """The shape of the images that a device holds: of its data set all, of a stream a chunk."""
+    spec = find(config.run.data, image_size=config.run.image_size)
+    streamed = BYTES_PER_CHUNK // math.prod(spec.image_shape)
+    return (spec.examples["train"] if config.run.input == "memory" else streamed, *spec.image_shape)
 
 
 def fitted(config: Config, target: Target) -> Config:
@@ -71,7 +80,8 @@ def compile_recipe(
     Returns:
       What was found in the program, for one step and one device.
     """
-    lowered, carry = lower(config, devices, parallel=parallel, replicas=replicas)
+    shape = images_of(config)
+    lowered, carry = lower(config, devices, parallel=parallel, images=shape, replicas=replicas)
     groups = device_groups(target.count, replicas=replicas)
     images = config.run.batch_size * replicas // target.count
     compiled = lowered.compile({"exec_time_optimization_effort": effort})
@@ -80,7 +90,7 @@ def compile_recipe(
         compiled.memory_analysis(),
         compiled.cost_analysis()["flops"],
     )
-    moved = least_bytes(carry, math.prod(MNIST[1:]) * images)
+    moved = least_bytes(carry, math.prod(shape[1:]) * images)
     step, products = program.collectives(program.body), program.products()
     return {
         "target": target.name,
@@ -103,7 +113,7 @@ def compile_recipe(
             *undonated(program, carry),
             *unexpected_collectives(program, carry, chips=target.count // groups, groups=groups),
             *outside_of_matrix_unit(products),
-            *(f"{name} writes an array as large as the data" for name in program.whole_copies(math.prod(MNIST))),
+            *(f"{name} writes an array as large as the data" for name in program.whole_copies(math.prod(shape))),
         ],
     }
 

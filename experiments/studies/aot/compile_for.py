@@ -10,7 +10,7 @@ Read:      jaxgan/runtime/program.py, jaxgan/runtime/devices.py
 Writes:    runs/compile_for/compile_for.md and compile_for.json (or in --out), anew after each program
 
 The TPU compiler compiles the function that trains, as the training loop gets it from `compile_program`: many steps in
-one loop, over all of MNIST. Nothing runs.
+one loop, over all of its data. Nothing runs.
 """
 
 import json
@@ -24,7 +24,9 @@ from typing import Any
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # nothing runs here, and a chip that is there is left alone
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # experiments/
 
+import celeba
 import chapter
+import cifar10
 import digit_classifier
 import flow_matching
 import jax
@@ -37,9 +39,11 @@ from studies.training import check, command
 from jaxgan.errors import UserError
 from jaxgan.runtime import targets
 
-RECIPES = {module.__name__: module.CONFIG for module in (*chapter.RECIPES, r3gan, flow_matching, digit_classifier)}
-# Left out by default: on one chip the classifier's program copies all of the data into fast memory in every step.
-DEFAULT = tuple(name for name in RECIPES if name != "digit_classifier")
+DEFAULT = tuple(module.__name__ for module in (*chapter.RECIPES, r3gan, flow_matching))
+# Left out by default: programs in colour take minutes to compile, and on one chip the classifier's copies all of the
+# data into fast memory in every step.
+MODULES = (*chapter.RECIPES, r3gan, flow_matching, cifar10, celeba, digit_classifier)
+RECIPES = {module.__name__: module.CONFIG for module in MODULES}
 FRONT_ENDS = ("pmap", "shard_map")
 COLUMNS = ("recipe", "chips", "front end", "images per device", "MFLOP", "least MB moved", "least µs")
 COLUMNS += ("arguments, MB", "temporaries, MB")
@@ -56,7 +60,8 @@ Properties that each program should have; deviations list what it has not:
 - A step sums each gradient once over the chips that share a batch. Beside gradients it sums batch statistics and
   metrics, nothing else. Chips with other replicas exchange nothing.
 - Every convolution is on the matrix unit. "Products" counts them, in brackets those with a vector: they become sums.
-- No step copies the data, and the program fits into memory. Most of its arguments are the 47 MB of MNIST, padded."""
+- No step copies the data, and the program fits into memory. Most of its arguments are the 47 MB of MNIST, padded,
+  or the images of another data set; of a stream they are those of a chunk."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Options:
     """Compiles the recipes for chips that are not there, and reads the programs."""
 
     target: tuple[str, ...] = ("v5e:1x1", "v5e:4x4")  # chips in a shape: v4, v5e, v5p, v6e or tpu7x
-    recipes: tuple[str, ...] = DEFAULT  # which to compile; digit_classifier, too
+    recipes: tuple[str, ...] = DEFAULT  # which to compile; cifar10, celeba and digit_classifier, too
     replicas: tuple[int, ...] = ()  # compile so many runs that train together, in the place of single ones
     effort: float = 0.0  # of the TPU compiler for fast programs: 0 as in training, -1 its least
     out: Path = Path("runs/compile_for")  # folder for the table and the numbers

@@ -1,0 +1,27 @@
+"""Photographs of 32 pixels, in colour: residual networks without normalization, on CIFAR-10, for a GPU or TPU.
+
+Run:       python experiments/cifar10.py              (--help lists every flag)
+           CIFAR-10 first: tfds build cifar10 --file_format=array_record
+Time:      not known: no GPU was at hand. 78,000 steps; TODO
+Expect:    not known. Not run at length: the program runs on made-up pictures and compiles for TPUs
+Method:    residual blocks with fix-up initialization, relativistic pairs, R1 and R2 in every step. After the
+           configuration for CIFAR-10 of Huang et al., The GAN is dead; long live the GAN! A Modern GAN Baseline, 2024,
+           with at most 512 channels in the place of 768, half the batch, fewer images, learning rates that fall to 0,
+           constant penalties, and no augmentation
+Figures:   training (losses, penalties, probability of the real image of a pair), progress, samples
+Try:       --conditional, for pictures of a class that you choose; --max-width 256 --blocks 1, a tenth of the
+           arithmetic; --penalty-every 4; --accumulate 4, for less memory;
+           --dry-run --target v5e:2x2, for what it takes on TPUs that are not here;
+           --data mnist --width 8 --max-width 64 --compute-dtype float32, for digits on a CPU
+Read:      jaxgan/nn/resnet.py, jaxgan/methods/residual_gan.py, jaxgan/methods/gan.py
+Writes:    runs/cifar10/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and
+           figures/
+"""
+
+from jaxgan.recipes import RECIPES
+from jaxgan.runs.launch import main
+
+CONFIG = RECIPES["cifar10"].config
+
+if __name__ == "__main__":
+    main(CONFIG)
