@@ -82,7 +82,7 @@ def evaluate(
     The metrics use the features of a classifier. Numbers of different versions of it do not compare.
 
     Args:
-        workdir: The run's folder, or the name of a trained generator, such as r3gan.
+        workdir: The run's folder or address, or the name of a trained generator, such as r3gan.
         samples: Instead of a run, a file of images, .npy or .npz: uint8, or floats in [0, 1] or [-1, 1].
         count: Number of samples; default: 10,000, or fewer if the file or the training images are fewer.
         seeds: Number of seeds to draw with, one after the other; from two on, mean and deviation are shown.
@@ -100,6 +100,7 @@ def evaluate(
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.evaluation.report import replica_table, table
     from jaxgan.runs import evaluate
+    from jaxgan.runs.mirror import local_copy
     from jaxgan.runs.workdir import write_atomically
 
     if (workdir is None) == (samples is None):
@@ -111,6 +112,7 @@ def evaluate(
     if workdir is not None:
         if data_name is not None:
             raise UserError(f"--data: {data_name!r} is for --samples, a run is compared with what it trained on")
+        workdir = local_copy(workdir)
         chosen = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir, "judge": judge}
         found = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **chosen)
         # Nothing is kept of a trained generator of the package, nor beside evaluation.json by other features.
@@ -147,7 +149,7 @@ def export_run(
     A manifest, FILE.json, describes the model, the latents to draw, the images, and the run.
 
     Args:
-        workdir: The run's folder, or the name of a trained generator, such as r3gan.
+        workdir: The run's folder or address, or the name of a trained generator, such as r3gan.
         format: stablehlo: from latents to images in [-1, 1], for jax.export; onnx: the same, for ONNX runtimes; torch:
             a safetensors file of all networks, for load_state_dict of a module with the same layer names.
         out: The file to write; default: generator.stablehlo, generator.onnx or weights.safetensors in WORKDIR/export,
@@ -157,8 +159,9 @@ def export_run(
     """
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.export import export
+    from jaxgan.runs.mirror import local_copy
 
-    print(export(workdir, format=format, out=out, averaged=not last, replica=replica))
+    print(export(local_copy(workdir), format=format, out=out, averaged=not last, replica=replica))
 
 
 def sample(
@@ -179,7 +182,7 @@ def sample(
     """Draw samples of a run: one picture, an array file that `jaxgan evaluate --samples` reads, or a folder of PNGs.
 
     Args:
-        workdir: The run's folder, or the name of a trained generator, such as r3gan.
+        workdir: The run's folder or address, or the name of a trained generator, such as r3gan.
         out: A file .png, .npy or .npz; any name without a suffix is a new folder; default: drawn.png in WORKDIR,
             or NAME.png.
         animate: A file .gif, .webp or .mp4 (by ffmpeg) of the way that --interpolate or --walk goes; without these of
@@ -196,6 +199,7 @@ def sample(
         replica: Which replica of a run that has several; default: the first.
     """
     # JAX is slow to import, and the data commands do not need it.
+    from jaxgan.runs.mirror import local_copy
     from jaxgan.runs.sample import sample_run
 
     if labels != ("all",) and (wrong := [label for label in labels if not label.isdecimal()]):
@@ -209,7 +213,7 @@ def sample(
     chosen = None if labels == ("all",) else [int(label) for label in labels]
     count = (8 if way else 64) if count is None else count
     how = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last, "way": way}
-    for path in sample_run(workdir, out=out, animate=animate, best=best, step=step, replica=replica, **how):
+    for path in sample_run(local_copy(workdir), out=out, animate=animate, best=best, step=step, replica=replica, **how):
         print(path)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from jaxgan.data import is_path
 from jaxgan.errors import UserError, unknown_choice
-from jaxgan.fields import check, check_all, number, steps_between
+from jaxgan.fields import address_of, check, check_all, local_folder, number, steps_between
 from jaxgan.methods import MethodConfig, Own, entries, kind_of
 
 BestBy = Literal["none", "frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"]
@@ -23,7 +23,8 @@ BestBy = Literal["none", "frechet_distance", "kernel_distance", "precision", "re
 class Run:
     """Where the images come from, how long and on what the method trains, and what is written on the way."""
 
-    workdir: Path = Path("runs/unnamed")  # folder for everything the run writes
+    workdir: Path = Path("runs/unnamed")  # folder for everything the run writes, or an address: see mirror
+    mirror: str | None = None  # address to keep all of that at as well, such as gs://bucket/run or s3://bucket/run
     data: str = "mnist"  # data set: see `jaxgan data list`; or the path of pictures of your own
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     epochs: int = number(100)  # passes over the training images
@@ -52,7 +53,10 @@ class Run:
     target: str | None = None  # with --dry-run: TPUs that are not here to compile for, such as v5e:4x4
 
     def __post_init__(self) -> None:
-        """Accepts paths as text, and a leading ~ for the user's home."""
+        """Accepts paths as text, a leading ~ for the user's home, and in the workdir's place an address."""
+        if isinstance(self.workdir, str | Path) and self.mirror is None and (address := address_of(self.workdir)):
+            object.__setattr__(self, "mirror", address)
+            object.__setattr__(self, "workdir", local_folder(address))
         for name in ("workdir", "data_dir"):
             if isinstance(path := getattr(self, name), str | Path) and path != "":  # which would be the current folder
                 with contextlib.suppress(RuntimeError):  # no such home: the path is taken as it stands
@@ -80,7 +84,7 @@ class Run:
 
 # The numbers of a run do not depend on these, so they may differ when it goes on.
 FREE_FIELDS = frozenset(
-    {"workdir", "data_dir", "input", "epochs", "devices", "parallel", "platform"}
+    {"workdir", "mirror", "data_dir", "input", "epochs", "devices", "parallel", "platform"}
     | {"coordinator", "process_count", "process_index", "profile"}
     | {"checkpoint_every", "resume", "log_every", "sample_epochs", "debug_nans", "dry_run", "target"}
     | {"evaluate_every", "keep_best", "title"}
@@ -176,6 +180,10 @@ def validate(config: Config) -> None:
     for part in (config.method, config.run):
         check_all(part)
     _ = config.run.profiled  # raises for what is no stretch of steps
+    if config.run.mirror is not None and address_of(config.run.mirror) != config.run.mirror:
+        raise UserError(
+            f"--mirror: {config.run.mirror!r} is not allowed, it must be an address, such as gs://bucket/run"
+        )
     if config.run.keep_best != "none" and config.run.evaluate_every is None:
         raise UserError(f"--keep-best: {config.run.keep_best!r} needs --evaluate-every, the epochs between evaluations")
     for epoch in config.run.sample_epochs:

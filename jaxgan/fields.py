@@ -7,7 +7,9 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import field
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from jaxgan.errors import UserError, unknown_choice
 
@@ -99,6 +101,18 @@ def steps_between(flag: str, text: str) -> range:
         near = f"{stop}:{start}" if start > stop else f"{start}:{start + 10}"
         raise UserError(f"{flag}: {text!r} is not allowed, it must be START:STOP, the lower step first, such as {near}")
     return range(start, stop)
+
+
+def address_of(path: str | os.PathLike[str]) -> str | None:
+    """The address that a path stands for, such as ``gs://bucket/run``, whose slashes it shortens; None for a folder."""
+    found = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]+):/+([^*?[\]]*[^*?[\]/.])/*", str(path))
+    return found and f"{found[1]}://{'/' * (found[1] in ('file', 'local'))}{found[2]}"
+
+
+def local_folder(address: str) -> Path:
+    """The folder on disk of a run that is kept at an address, in the user's cache folder."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    return home.joinpath("jaxgan", "runs", *(quote(part, safe="") for part in os.path.split(address)))
 
 
 def require_local(flag: str, path: str | os.PathLike[str]) -> None:

@@ -23,8 +23,9 @@ def draw_figures(workdir: Workdir) -> None:
     """
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.runs.launch import redraw
+    from jaxgan.runs.mirror import local_copy
 
-    for path in redraw(workdir):
+    for path in redraw(local_copy(workdir)):
         print(path)
 
 
@@ -56,9 +57,11 @@ def report_runs(
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.report.page import write_report
     from jaxgan.runs.load import is_pretrained
+    from jaxgan.runs.mirror import local_copy
 
     if not workdirs:
         raise UserError("WORKDIR: missing; give the folder of a run, or of several")
+    workdirs = tuple(map(local_copy, workdirs))
     usual = (workdirs[0] if len(workdirs) == 1 else Path()) / "report.html"
     if len(workdirs) == 1 and is_pretrained(workdirs[0]):
         usual = Path(f"{workdirs[0]}.html")
@@ -82,9 +85,10 @@ def compare_runs(
     """
     # JAX is slow to import, and the data commands do not need it.
     from jaxgan.report.compare import compare
+    from jaxgan.runs.mirror import local_copy
 
     out = _target(out, Path("compare.png"), suffixes=PICTURES, mark=b"jaxgan compare")
-    for table in compare(first, second, out):
+    for table in compare(local_copy(first), local_copy(second), out):
         if table.row_count:
             Console().print(table)
     print(out)

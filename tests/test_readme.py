@@ -27,7 +27,7 @@ SMALL_METHOD = {"width": 2, "max_width": 2, "blocks": 1, "hidden_units": 6}
 SMALL_RUN = {"epochs": 1, "batch_size": 16, "checkpoint_every": 1, "sample_epochs": (1,), "data": "mnist"}
 SMALL_RUN |= {"input": "memory", "image_size": None, "profile": None, "evaluate_every": None, "keep_best": "none"}
 SMALL_RUN |= {"coordinator": None, "process_count": None, "process_index": None}  # one process
-SMALL_RUN |= {"dry_run": False, "target": None}
+SMALL_RUN |= {"dry_run": False, "target": None, "mirror": None}
 # What starts a documented command: a script below experiments/, perhaps on another machine, or the jaxgan program.
 STARTS = rf"(?:python \S*experiments/\S+\.py|\bjaxgan (?:data|{'|'.join(cli.COMMANDS)})\b)[^\"|;`]*"
 

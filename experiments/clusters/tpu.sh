@@ -1,11 +1,12 @@
 #!/bin/bash
-# The DCGAN on a Cloud TPU slice from the queue of spot machines: bash experiments/clusters/tpu.sh, from the clone. Not run.
-# v5litepod-8 is one host with 8 chips, v5litepod-32 eight hosts with 4 chips each; for several hosts ON_HOSTS is a folder
-# that all of them mount, such as NFS.
+# The DCGAN on a Cloud TPU slice from the queue of spot machines, from the clone. Not run.
+#   RUNS=gs://bucket/runs bash experiments/clusters/tpu.sh
+# v5litepod-8 is one host with 8 chips, v5litepod-32 eight hosts with 4 chips each. They may write to the bucket RUNS, for
+# their disks go with them.
 # Preempted: the hosts are gone, and what was trained since the last checkpoint is trained again.
-# Resumed: by this script, which asks for a new slice, if ON_HOSTS outlives the slice.
+# Resumed: by this script, which asks for a new slice, from what is in the bucket.
 set -euo pipefail
-zone=${ZONE:-us-west4-a} slice=${SLICE:-v5litepod-8} folder=${ON_HOSTS:-runs}
+zone=${ZONE:-us-west4-a} slice=${SLICE:-v5litepod-8} runs=${RUNS:?is not set: a bucket, such as gs://bucket/runs}
 
 on_all() { gcloud compute tpus tpu-vm ssh gan --zone "$zone" --worker=all --command "$1"; }
 
@@ -16,5 +17,5 @@ until [[ $(gcloud compute tpus queued-resources describe gan --zone "$zone" --fo
   sleep 30
 done
 gcloud compute tpus tpu-vm scp . gan:jaxgan --recurse --zone "$zone" --worker=all
-on_all "sudo apt-get install -y python3.11-venv && python3.11 -m venv env && env/bin/pip install -e jaxgan 'jax[tpu]'"
-on_all "env/bin/python jaxgan/experiments/dcgan.py --workdir $folder/dcgan"
+on_all "sudo apt-get install -y python3.11-venv && python3.11 -m venv env && env/bin/pip install -e jaxgan 'jax[tpu]' gcsfs"
+on_all "env/bin/python jaxgan/experiments/dcgan.py --workdir $runs/dcgan"

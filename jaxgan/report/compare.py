@@ -21,7 +21,7 @@ from jaxgan.runtime.devices import enable_compilation_cache
 from jaxgan.runtime.numerics import fixed_numerics
 
 MARK = "jaxgan compare"  # the title of the picture, by which it is known
-OF_NO_RUN = {"workdir"}  # fields that always differ
+OF_NO_RUN = {"workdir", "mirror"}  # fields that always differ
 
 
 class Compared(NamedTuple):

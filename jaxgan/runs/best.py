@@ -41,7 +41,7 @@ def keep_best(folder: Workdir, run: Run) -> Iterator[Callable[[Mapping[str, floa
             kept = None
     before = [row for row in tracking.read_rows(folder.metrics) if row["step"] == kept]
     bar = max((sign * row[run.keep_best] for row in before if run.keep_best in row), default=-float("inf"))
-    with checkpoints.checkpoint_manager(folder.best, kept=1) as manager:
+    with checkpoints.checkpoint_manager(folder.best, kept=1, shared=run.mirror is None) as manager:
 
         def offer(row: Mapping[str, float], carry: Carry, step: int) -> None:
             nonlocal bar

@@ -16,9 +16,11 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 from orbax.checkpoint.checkpoint_managers import preservation_policy, save_decision_policy
 
+from jaxgan.config import Run
 from jaxgan.errors import UserError
 from jaxgan.runs import digests
 from jaxgan.runs.digests import Damage, first_line
+from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import Sharding, replicate
 from jaxgan.runtime.program import Carry
@@ -31,15 +33,18 @@ _log = logging.getLogger("jaxgan.runtime")
 
 
 @contextmanager
-def checkpoint_manager(directory: Path, *, kept: int = 2, read_only: bool = False) -> Iterator[ocp.CheckpointManager]:
+def checkpoint_manager(
+    directory: Path, *, kept: int = 2, read_only: bool = False, shared: bool = True
+) -> Iterator[ocp.CheckpointManager]:
     """Opens a run's checkpoints; on leaving, waits until all of them are on disk.
 
-    Every process opens them and makes the same calls: one process writes what is replicated, and all agree on it.
+    Every process opens them and makes the same calls: the main process writes the arrays, and all agree on it.
 
     Args:
       directory: the folder of the checkpoints, one folder per step.
       kept: how many to keep, the latest ones.
       read_only: whether to change nothing in the folder, which must then exist.
+      shared: whether all processes see one folder; otherwise the others write nothing.
 
     Yields:
       Orbax's manager.
@@ -47,6 +52,13 @@ def checkpoint_manager(directory: Path, *, kept: int = 2, read_only: bool = Fals
     Raises:
       OSError: on leaving, if a checkpoint could not be written.
     """
+    alone = {}
+    if not shared and jax.process_count() > 1:  # Orbax may not wait for processes that do not see what it writes
+        directory.mkdir(parents=True, exist_ok=True)
+        me = jax.process_index()
+        only = {"primary_host": me, "active_processes": {me}, "barrier_sync_key_prefix": f"process_{me}"}
+        alone = {"create": False, "multiprocessing_options": ocp.options.MultiprocessingOptions(**only)}
+        read_only |= not distributed.is_main_process()
     with _quiet():
         options = ocp.CheckpointManagerOptions(
             save_decision_policy=save_decision_policy.FixedIntervalPolicy(1),  # the training loop decides when
@@ -54,6 +66,7 @@ def checkpoint_manager(directory: Path, *, kept: int = 2, read_only: bool = Fals
             enable_async_checkpointing=True,
             cleanup_tmp_directories=True,
             read_only=read_only,
+            **alone,
         )
         with _failures_named(directory):
             manager = _Manager(directory.absolute(), options=options)
@@ -119,8 +132,11 @@ def latest_step(directory: Path) -> int | None:
     return max(finished, default=None)
 
 
-def describe_latest(directory: Path) -> str:
+def describe_latest(run: Run) -> str:
     """Says which checkpoint a run that failed can go on from."""
+    directory = Workdir(run.workdir).checkpoints
+    if run.mirror and not distributed.is_main_process():
+        return f"what is at {run.mirror!r} is kept"
     if not directory.parent.exists():
         return "nothing is kept, its folder is gone"
     kept = latest_step(directory)
@@ -132,6 +148,8 @@ def save(manager: ocp.CheckpointManager, carry: Carry, *, step: int) -> None:
     latest = manager.latest_step()
     if latest is None or latest < step:
         tree = _to_disk(carry)
+        if jax.process_count() > 1:
+            tree = jax.tree.map(np.array, tree)  # of arrays on devices Orbax would have each process write a part
         checked: Any = {digests.KEY: digests.digest(tree)} if distributed.is_main_process() else None
         with _failures_named(Path(manager.directory)):
             manager.save(step, args=ocp.args.StandardSave(tree, custom_metadata=checked))
@@ -196,10 +214,11 @@ def verify(path: Path) -> None:
 def set_aside(path: Path, damage: str, *, then: str) -> None:
     """Renames a damaged checkpoint, so that another one of its step can be saved, and says what the run does then."""
     aside = path.with_name(f"{path.name}.damaged")
-    if distributed.is_main_process():
-        shutil.rmtree(aside, ignore_errors=True)
-        path.rename(aside)
-    distributed.all_gather_text("aside")
+    for turn in (True, False):  # then the others, where each has a folder of its own
+        if distributed.is_main_process() is turn and path.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+        distributed.all_gather_text("aside")
     _log.warning("the checkpoint %r is damaged and now called %r (%s); %s", str(path), aside.name, damage, then)
 
 

@@ -26,6 +26,7 @@ from jaxgan.evaluation.report import Evaluation, Protocol
 from jaxgan.methods import Batch, Method, OwnMethod
 from jaxgan.runs import pictures
 from jaxgan.runs.load import SAMPLE_BATCH, LoadedRun, batch_key, load_replicas, load_run
+from jaxgan.runs.mirror import local_copy
 from jaxgan.runs.workdir import Workdir, load_config
 from jaxgan.runtime.devices import enable_compilation_cache
 from jaxgan.runtime.numerics import fixed_numerics
@@ -163,7 +164,7 @@ def evaluate_run(
     Raises:
       UserError: if there is no such run or replica, no classifier for its data, or the count is not allowed.
     """
-    folder = Path(os.path.expanduser(folder))
+    folder = local_copy(os.path.expanduser(folder))
     if count is not None:
         protocol.check_count(count)
     if replica is None:

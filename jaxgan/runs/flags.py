@@ -52,4 +52,5 @@ def _renamed(flag: str) -> str:
 def flags_of(config: Config) -> dict[str, str]:
     """The fields of a config that must be the same in all processes, as text."""
     parts = {"kind": config.kind, **vars(config.method), **vars(config.run)}
-    return {name: str(value) for name, value in parts.items() if name not in OWN_FIELDS}
+    own = OWN_FIELDS | ({"workdir"} if config.run.mirror else set())  # of each host
+    return {name: str(value) for name, value in parts.items() if name not in own}

@@ -18,7 +18,7 @@ from jaxgan.config import Config
 from jaxgan.errors import UserError, end_with_main_thread, fail, one_line_errors, writing
 from jaxgan.methods import Method, OwnMethod
 from jaxgan.methods.method import Visualization
-from jaxgan.runs import checkpoints, tracking, workdir
+from jaxgan.runs import checkpoints, mirror, tracking, workdir
 from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
 from jaxgan.runs.load import load_run, named_as_a_folder, require_run
@@ -61,9 +61,7 @@ def main(
     with one_line_errors(name), exit_on_signals(name):
         config = read_flags(default, argv, program=name)
         with stopped_in_words(name, config):
-            folder = run(config)
-            if finish and not config.run.dry_run:
-                finish(config, folder)
+            run(config, finish=finish)
 
 
 @contextmanager
@@ -86,11 +84,11 @@ def stopped_in_words(program: str, config: Config) -> Iterator[None]:
         if distributed.is_main_process():
             print(f"{program}: {message}", file=sys.stderr)
     except Diverged as failure:
-        kept_text = checkpoints.describe_latest(workdir.Workdir(config.run.workdir).checkpoints)
+        kept_text = checkpoints.describe_latest(config.run)
         advice = "try smaller learning rates or another --seed"
         fail(program, f"stopped, {failure}; {kept_text}; {advice}", code=1)
     except OSError as failure:  # of the disk, while the run was at work
-        kept_text = checkpoints.describe_latest(workdir.Workdir(config.run.workdir).checkpoints)
+        kept_text = checkpoints.describe_latest(config.run)
         end_with_main_thread(1)
         fail(program, f"stopped, {failure}; {kept_text}; mend that and run the same command to go on", code=1)
     except jax.errors.JaxRuntimeError as failure:
@@ -102,7 +100,12 @@ def stopped_in_words(program: str, config: Config) -> Iterator[None]:
 
 @fixed_numerics()
 def run(
-    config: Config, *, dataset: Any = None, method: OwnMethod | None = None, console: Console | None = None
+    config: Config,
+    *,
+    dataset: Any = None,
+    method: OwnMethod | None = None,
+    console: Console | None = None,
+    finish: Callable[[Config, Path], None] | None = None,
 ) -> Path:
     """Carries out a run, or only describes it with ``dry_run``.
 
@@ -113,6 +116,7 @@ def run(
         device; or, for any, a function of the keywords ``image_shape``, ``classes``, ``axis_name`` and ``accumulate``
         that builds it. A run goes on only with the same.
       console: where to print; None for standard output.
+      finish: what to make of the finished run, from its config and its folder.
 
     Returns:
       The run's folder.
@@ -121,14 +125,22 @@ def run(
       UserError: if the config is not valid or does not fit the machine, the data or the folder; that is left as it was.
       Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
       Diverged: if a loss stopped being finite; the last checkpoint is from before.
+      OSError: if the disk fails, or not all that the run wrote is at the address of its mirror.
     """
     configs.validate(config := described(config, dataset=dataset, method=method))
     process = distributed.initialize(config.run, program=config.kind)
     console = console or Console(quiet=bool(process and process.index), force_jupyter=False)  # there, too, as text
-    with ONE_AT_A_TIME, consoles.show_log(console), contextlib.ExitStack() as held:
+    with (
+        ONE_AT_A_TIME,
+        consoles.show_log(console),
+        contextlib.ExitStack() as held,
+        contextlib.ExitStack() as mirrored,
+    ):
         enable_compilation_cache()
         if process:
             distributed.require_same_flags(flags_of(config))
+        if config.run.mirror:
+            config = mirror.fetched(config, process=process.index if process else 0)
         task = distributed.on_all_processes("prepare", lambda: prepare(config, dataset=dataset, method=method))
         if process:
             distributed.require_same_flags(digests_of(task))
@@ -143,9 +155,11 @@ def run(
             lock = workdir.locked(folder) if is_main else contextlib.nullcontext(lambda: None)
             require_here = distributed.on_all_processes("lock", lambda: held.enter_context(lock))
             resume = task.resume
-            if process:
+            if process and not config.run.mirror:
                 workdir.require_shared(folder.root)
-                resume = bool(distributed.broadcast_from_main(resume))
+            resume = bool(distributed.broadcast_from_main(resume))
+            kept = mirror.mirrored(config.run, resume=resume)
+            offer = distributed.on_all_processes("mirror", lambda: mirrored.enter_context(kept))
             stopping, took = agreed_signals() if process else graceful_signals(), False
             with stopping as stop, consoles.progress_bar(console) as show:
 
@@ -153,6 +167,7 @@ def run(
                     nonlocal took
                     took = True
                     require_here()
+                    offer()
                     show(progress)
 
                 state = train(
@@ -179,7 +194,11 @@ def run(
                 for row in tracking.read_rows(folder.timings)[-1:]:
                     consoles.show_time(console, row.get("shares", {}))
                 consoles.show_files(console, folder.files())
-        distributed.all_gather_text("end")  # the others wait for the figures, lest they be missed
+                if finish:
+                    finish(config, folder.root)
+            distributed.on_all_processes("end", mirrored.close)  # the others wait for the figures, lest they be missed
+            if config.run.mirror:
+                console.print(f"They are at {config.run.mirror} as well.", highlight=False, markup=False, emoji=False)
         return folder.root
 
 

@@ -22,6 +22,7 @@ from jaxgan.nn import noise
 from jaxgan.runs import fingerprint, pictures, pretrained
 from jaxgan.runs.digests import structure
 from jaxgan.runs.fingerprint import Fingerprint
+from jaxgan.runs.mirror import local_copy
 from jaxgan.runs.workdir import Workdir, load_config, require_readable
 from jaxgan.runtime.devices import replicated, select_devices
 from jaxgan.runtime.nans import not_finite
@@ -62,7 +63,7 @@ def load_run(
     """Reads a run back from a checkpoint, and changes nothing in its folder.
 
     Args:
-      folder: the run's, or the name of a trained generator of the package.
+      folder: the run's, or its address, or the name of a trained generator of the package.
       best: whether to take the checkpoint that ``--keep-best`` kept.
       step: the step of the checkpoint; None for the newest.
       replica: which of its replicas, if it has several; None for the first, whose seed is the run's.
@@ -76,7 +77,7 @@ def load_run(
       UserError: if there is no such folder, no run or no checkpoint in it, or one of them is damaged; if there is no
         such replica, or it has diverged.
     """
-    folder = Path(os.path.expanduser(folder))
+    folder = local_copy(os.path.expanduser(folder))
     if method is None and is_pretrained(folder):
         for flag, given in (("--best", best), ("--step", step is not None), ("--replica", replica is not None)):
             if given:
@@ -96,6 +97,7 @@ def load_run(
 
 def load_replicas(folder: Path, *, best: bool = False, method: OwnMethod | None = None) -> dict[int, LoadedRun]:
     """Reads all replicas of a run that have not diverged, by number, as :func:`load_run` does; of a single run, it."""
+    folder = local_copy(folder)
     if method is None and is_pretrained(folder):
         return {0: load_run(folder, best=best)}
     with named_as_a_folder():

@@ -123,13 +123,14 @@ def train(
         if own is not None:
             fingerprint.remember(folder, own)
 
+    shared = run.mirror is None  # otherwise each process has a folder
     if not resume:
-        distributed.on_all_processes("begin", lambda: is_main and begin())
-    with checkpoints.checkpoint_manager(folder.checkpoints) as manager, _end_all_processes(config):
+        distributed.on_all_processes("begin", lambda: (is_main or not shared) and begin())
+    with checkpoints.checkpoint_manager(folder.checkpoints, shared=shared) as manager, _end_all_processes(config):
         # Restore.
         if resume:
             step, carry = _restore(manager, program, seed, schedule, sharding=place)
-            distributed.on_all_processes("begin", lambda: is_main and begin())
+            distributed.on_all_processes("begin", lambda: (is_main or not shared) and begin())
         else:
             step, carry = 0, program.init(seed)
         if step == schedule.total_steps:
@@ -320,7 +321,7 @@ def _some_images(dataset: Dataset | Stream) -> np.ndarray:
 
 def _end_all_processes(config: Config) -> contextlib.AbstractContextManager[None]:
     """Ends a process of many at once where it fails by itself."""
-    kept = partial(checkpoints.describe_latest, Workdir(config.run.workdir).checkpoints)
+    kept = partial(checkpoints.describe_latest, config.run)
     return distributed.end_at_once(config.kind, common=(Interrupted, Diverged, UserError), kept=kept)
 
 

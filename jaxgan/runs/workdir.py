@@ -197,7 +197,7 @@ def begin(workdir: Workdir, config: Config, *, resume: bool) -> None:
         workdir.root.mkdir(parents=True, exist_ok=True)
         if not resume:
             for path in workdir.written():
-                _clear(path)
+                clear(path)
         write_atomically(workdir.config, to_json(config))
     except OSError as error:
         raise _unwritable(workdir.root, error) from error
@@ -213,7 +213,7 @@ def _unwritable(root: Path, error: OSError | NotImplementedError) -> Exception:
     return of_disk(message, error)
 
 
-def _clear(path: Path) -> None:
+def clear(path: Path) -> None:
     """Removes a file, or the content of a folder, which itself may be a link to another disk."""
     if not path.is_dir():
         path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Every path of a run's folder trains and is read back, or is refused before anything is written."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -34,7 +35,8 @@ STRANGE = [
 ]
 STRANGE += ["a,b=c", "a:b@c", "...a", "x" * 200]
 REFUSED = {"a[b]": "'['", "a*b": "'*'", "a?b": "'?'", "a\\b": "backslash", "a\udc80b": "bytes that are no text"}
-ADDRESSES = ["gs://bucket/run", "s3://bucket/run", "az://bucket/run", "hdfs://host:9000/run", "file:///run"]
+ADDRESSES = {"gs://bucket/run": "gcsfs", "s3://bucket/run": "s3fs", "az://bucket/run": "adlfs", "hdfs://h:9000/run": ""}
+ADDRESSES |= {"made-up://bucket/run": "", "gs://bucket/[run]": ""}
 
 
 def names_below(folder):
@@ -77,12 +79,19 @@ def test_a_folder_in_one_that_was_removed_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_is_refused_before_anything_is_written(start, tmp_path, monkeypatch, capsys, address):
     monkeypatch.chdir(tmp_path)
+    for package in ("gcsfs", "s3fs", "adlfs", "pyarrow"):
+        monkeypatch.setitem(sys.modules, package, None)
+    way_out = f"; python -m pip install {ADDRESSES[address]}\n" * bool(ADDRESSES[address])
     assert start("--workdir", address) == 2
-    assert "is an address, it must be a folder; mount what" in capsys.readouterr().err
+    ended = [capsys.readouterr().err]
     for command in (["evaluate", address], ["export", address, "--format", "torch"]):
         with pytest.raises(SystemExit, match="2"):
             cli.main(command)
-        assert "is an address" in capsys.readouterr().err
+        ended.append(capsys.readouterr().err)
+    for line in ended:
+        assert re.search(r"'\S+' cannot be reached|'\S+' is an address, it must be a folder; mount what", line)
+        assert line.endswith(way_out or "\n")
+        assert line.count("\n") == 1
     with pytest.raises(UserError, match=r"--data-dir: .* is an address"):
         data.prepare("mnist", data_dir=address)
     monkeypatch.setenv("TFDS_DATA_DIR", address)

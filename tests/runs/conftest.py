@@ -1,4 +1,5 @@
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from jaxgan import data
 from jaxgan.runs import launch
@@ -28,3 +29,12 @@ def start(toy_config, toy_loaded):
 def snapshot():
     """Reads every file below a folder."""
     return lambda folder: {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+    """An empty store of objects, memory://, and an empty cache of the user."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(MemoryFileSystem, "store", {})
+    monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
+    return MemoryFileSystem.store

@@ -2,21 +2,25 @@
 
 import dataclasses
 import json
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from jaxgan import data
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
 from jaxgan.methods.dcgan import DCGAN
-from jaxgan.runs import launch, tracking
+from jaxgan.runs import launch, mirror, tracking
 from jaxgan.runs.flags import read_flags
 from jaxgan.runs.task import prepare
 from jaxgan.runs.workdir import Workdir
 from tests.random_states import fresh_state
-from tests.training import with_run
+from tests.training import assert_same, content, with_run
+
+ADDRESS = "memory://bucket/run"
 
 
 def test_a_run_names_every_file_it_wrote_and_prints_both_networks(start, toy_config, capsys):
@@ -170,3 +174,25 @@ def test_images_without_classes_cannot_be_conditioned_on(conditional, toy_datase
     with pytest.raises(UserError, match="--conditional: the images have no classes"):
         launch.run(conditional)
     assert not conditional.run.workdir.exists()
+
+
+def test_a_run_at_an_address_goes_on_where_nothing_of_it_is(finished_toy_run, toy_config, undrawn, start, bucket):
+    def cleared():
+        shutil.rmtree(mirror.local_copy(ADDRESS).parent)
+
+    assert start("--workdir", ADDRESS, "--epochs", 1) == 0
+    cleared()
+    launch.main(toy_config, ["--workdir", ADDRESS, "--devices", "1"], finish=lambda _, folder: (folder / "it").touch())
+    cleared()
+    assert_same(content(mirror.local_copy(ADDRESS)), content(finished_toy_run))
+    assert "/bucket/run/it" in bucket
+
+
+def test_objects_of_others_are_neither_taken_nor_replaced(start, bucket, capsys):
+    MemoryFileSystem().pipe_file("/bucket/run/config.json", b"other")
+    before = dict(bucket)
+    assert start("--workdir", ADDRESS) == 2
+    assert capsys.readouterr().err.endswith(
+        f"{ADDRESS!r} holds '/bucket/run/config.json' but no run; give another address\n"
+    )
+    assert bucket == before
