@@ -124,8 +124,9 @@ def finished(finished_toy_run, toy_config):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Leaves out a run's pictures, which take longer than to train on toy data."""
+    """Leaves out a run's pictures and histograms, which take longer than to train on toy data."""
     monkeypatch.setattr(tracking, "draw", lambda *args, **how: [])
+    monkeypatch.setattr("jaxgan.runs.train._distributions", lambda *args, **how: lambda state: {})
 
 
 @pytest.fixture(scope="session")
