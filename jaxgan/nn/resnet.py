@@ -2,7 +2,7 @@
 
 The sizes are those of ``convnets.pyramid``, so 28 becomes 14, 7 and 4. At the smallest one an image meets its vector:
 a learned basis spreads it over all places, or sums them up. After Huang et al., The GAN is dead; long live the GAN! A
-Modern GAN Baseline, 2024, section 4.
+Modern GAN Baseline, 2024.
 """
 
 import math

@@ -1,5 +1,7 @@
 """The residual GAN: gradients of its penalties, what its groups have to fit, and training in colour."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +44,19 @@ def test_groups_that_do_not_divide_the_channels_are_refused(fields, near):
 def test_classes_are_needed_to_condition_on_them():
     with pytest.raises(UserError, match="--conditional: the images have no classes"):
         build(ResidualGAN(conditional=True), image_shape=(64, 64, 3), classes=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_products_of_a_step_on_accelerators_are_in_bfloat16_and_in_groups(platform):
+    method = build(ResidualGAN(width=4, max_width=4, group_size=2, compute_dtype="bfloat16"), image_shape=(8, 8, 3))
+    state, batch = jax.eval_shape(method.init, KEY), Batch(jnp.zeros((4, 8, 8, 3)), jnp.zeros(4, int), jnp.arange(4))
+    text = jax.jit(method.step).trace(state, batch, KEY).lower(lowering_platforms=(platform,)).as_text()
+    convolutions = [line for line in text.splitlines() if "stablehlo.convolution" in line]
+    assert convolutions
+    assert all("feature_group_count = 4 " in line for line in convolutions)
+    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+    assert all(re.search(r"-> tensor<[0-9x]*bf16>", line) for line in convolutions + products)
 
 
 @pytest.mark.slow
