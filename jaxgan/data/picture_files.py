@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from jaxgan.errors import UserError
 KINDS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TRAIN, TEST = {"train", "training"}, {"test", "testing", "val", "valid", "validation", "dev", "eval"}  # of folders
 MOST_BYTES = 2**28  # of the file of a picture
-ORIENTATION = 0x0112  # in EXIF; from 5 on width and height are exchanged
+ORIENTATION = 0x0112  # in EXIF; from 5 to 8 width and height are exchanged
 
 Pixels = UInt8[np.ndarray, "n height width channels"]
 
@@ -48,7 +49,7 @@ def in_folder(path: Path) -> Files:
         around = (here, *here.parents)  # a link to one of them would lead back here
         folders[:] = [name for name in folders if not _is_hidden(name) and (here / name).resolve() not in around]
         for file in map(Path(root).joinpath, files):
-            if _is_picture(file.name):
+            if _is_picture(file.name) and stat.S_ISREG(file.stat().st_mode):
                 name = file.relative_to(path).as_posix()
                 facts[name], sizes[name] = fact(file), file.stat().st_size
     return Files(facts, sizes, lambda name: (path / name).open("rb"))
@@ -146,7 +147,7 @@ def _common_shape(files: Files, names: Sequence[str], image_size: int | None) ->
             if image.width * image.height > (most := Image.MAX_IMAGE_PIXELS or 2**27):
                 raise UserError(f"it has {image.width} x {image.height} pixels, more than {most:,}")
             grey &= image.mode[0] in "1LIF" and image.mode != "LAB"
-            turned = image.getexif().get(ORIENTATION, 1) >= 5
+            turned = image.getexif().get(ORIENTATION) in (5, 6, 7, 8)
             sizes.setdefault(image.size[::-1] if turned else image.size, name)
     channels = 1 if grey else 3
     if image_size is not None:

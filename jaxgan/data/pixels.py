@@ -56,6 +56,9 @@ def decode(
 
     Returns:
       The pixels.
+
+    Raises:
+      UserError: as :func:`to_bytes`, or if it has another height or width.
     """
     image = Image.open(io.BytesIO(content))
     height, width, channels = shape
@@ -65,6 +68,8 @@ def decode(
     image = to_bytes(ImageOps.exif_transpose(image) if upright else image, channels=channels)
     if resized:
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    if image.size != (width, height):
+        raise UserError(f"an image has {image.width} x {image.height} pixels, others have {width} x {height}")
     return np.asarray(image).reshape(shape)
 
 

@@ -104,8 +104,12 @@ def read_rows(path: Path) -> list[Row]:
     try:
         lines = path.read_text().splitlines(keepends=True)
         rows = [json.loads(line) for line in lines if line.endswith("\n")]
+        for row in rows:
+            if wrong := [name for name, x in row.items() if name != "shares" and not isinstance(x, int | float)]:
+                raise ValueError(f"{wrong[0]} is {row[wrong[0]]!r}")
+            _ = row["epoch"]
         return sorted(rows, key=lambda row: row["step"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"--workdir: {str(path)!r} is damaged ({error!r}); delete it to go on") from error
 
 
@@ -226,7 +230,9 @@ def read_samples(
     samples = {}
     for path in sorted(of_replica(workdir.samples, replica).glob("epoch_[0-9]*.npy")):
         try:
-            samples[int(path.stem.removeprefix("epoch_"))] = np.load(path)
+            images = samples[int(path.stem.removeprefix("epoch_"))] = np.load(path)
+            if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
+                raise ValueError(f"it holds {images.dtype} of shape {images.shape}")
         except (ValueError, EOFError) as error:
             raise UserError(f"--workdir: {str(path)!r} is damaged ({error}); delete it") from error
     return samples

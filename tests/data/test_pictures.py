@@ -158,12 +158,17 @@ def test_pictures_of_every_usual_suffix_are_read(folder, tmp_path, suffix):
     before = sum(split.size for split in both(folder, tmp_path))
     save(folder / "cat" / f"more{suffix}", format="JPEG" if suffix == ".jfif" else None)
     (folder / "cat" / "Thumbs.db").write_bytes(b"no picture")
+    os.mkfifo(folder / "cat" / "pipe.png")  # which would be waited for
     assert sum(split.size for split in both(folder, tmp_path)) == before + 1
 
 
-def turned():
+# A letter in the place of a number, in the only field of an EXIF block.
+LETTER = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x01\0\0\0A\0\0\0\0\0\0\0"
+
+
+def turned(orientation=6):
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter
+    exif[0x0112] = orientation  # 6: to be turned by a quarter
     return {"exif": exif}
 
 
@@ -182,8 +187,21 @@ def colours(pixels=GREY):
         (Image.fromarray(GREY > 99), {}, (8, 6, 1), np.uint8(255) * (GREY > 99)[..., None]),
         (colours().convert("P"), {}, (8, 6, 3), np.asarray(colours().convert("P").convert("RGB"))),
         (Image.fromarray(GREY), turned(), (6, 8, 1), np.rot90(GREY, -1)[..., None]),
+        (Image.fromarray(GREY), turned(9), (8, 6, 1), GREY[..., None]),
+        (Image.fromarray(GREY), {"exif": LETTER}, (8, 6, 1), GREY[..., None]),
     ],
-    ids=["colours", "transparent", "grey key", "colour key", "sixteen bits", "one bit", "palette", "turned"],
+    ids=[
+        "colours",
+        "transparent",
+        "grey key",
+        "colour key",
+        "sixteen bits",
+        "one bit",
+        "palette",
+        "turned",
+        "unknown",
+        "no number",
+    ],
 )
 def test_pictures_of_every_mode_are_read_as_they_look(tmp_path, picture, how, shape, expected):
     for i in range(2):

@@ -14,7 +14,7 @@ from jaxgan.runs.logs import Events, Lines
 from jaxgan.runs.workdir import Workdir
 from tests.training import final_state, train_config
 
-ROWS = [{"step": step, "loss": 0.5} for step in (1, 2, 3)]
+ROWS = [{"step": step, "epoch": 1.0, "loss": 0.5} for step in (1, 2, 3)]
 
 
 @contextlib.contextmanager

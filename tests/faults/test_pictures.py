@@ -54,6 +54,11 @@ def test_colored_pictures_of_every_mode_look_alike(image, seen):
     np.testing.assert_array_equal(decode(png(image), shape=(5, 6, 3), resized=False), seen)
 
 
+def test_a_picture_of_as_many_pixels_in_another_shape_is_refused():
+    with pytest.raises(UserError, match="an image has 6 x 5 pixels, others have 5 x 6"):
+        decode(png(Image.fromarray(RAMP)), shape=(6, 5, 1), resized=False)
+
+
 def test_a_print_s_four_inks_become_three_colors():
     inks = Image.fromarray(np.concatenate([255 - COLORS, 0 * OPAQUE], axis=-1), mode="CMYK")
     np.testing.assert_allclose(np.asarray(to_bytes(inks, channels=3)), COLORS, atol=1)

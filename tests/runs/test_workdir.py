@@ -1,13 +1,21 @@
 """The folder of a run: who may go on in it, and what a refusal leaves of it."""
 
+import io
 import json
 import os
 
+import numpy as np
 import pytest
 
 from jaxgan.errors import UserError
 from jaxgan.runs.workdir import Workdir, check_resume, load_config, locked, write_atomically
 from tests.training import with_run
+
+
+def npy(array):
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +87,15 @@ def test_resume_never_empties_what_is_a_link_to_another_disk(start, finished, un
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("metrics.jsonl", b'{"bad"}\n'), ("metrics.jsonl", b'{"a": 1}\n'), ("samples/epoch_0001.npy", b"")],
+    [
+        ("metrics.jsonl", b'{"bad"}\n'),
+        ("metrics.jsonl", b'{"a": 1}\n'),
+        ("metrics.jsonl", b"[1]\n"),
+        ("metrics.jsonl", b'{"step": 1}\n'),
+        ("metrics.jsonl", b'{"step": 1, "epoch": 1.0, "loss": "high"}\n'),
+        ("samples/epoch_0001.npy", b""),
+        ("samples/epoch_0001.npy", npy(np.zeros(10, np.uint8))),
+    ],
 )
 def test_a_damaged_file_of_the_run_is_named_in_one_line(start, finished, capsys, name, content):
     (finished.root / name).write_bytes(content)
