@@ -160,6 +160,7 @@ def test_a_curve_of_many_rows_has_some_of_its_values_and_the_last():
     assert "from 0 to 250" in curve["words"]
 
 
+@pytest.mark.slow
 def test_a_generator_of_the_package_has_a_page_of_what_it_draws(tmp_path, monkeypatch, capsys, own_data):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sheets, "MOST_DRAWN", 40)
