@@ -132,7 +132,7 @@ def evaluate_run(
     folder: str | Path,
     *,
     count: int | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: int | Sequence[int] = (0,),
     averaged: bool = True,
     best: bool = False,
     replica: int | None = None,
@@ -149,7 +149,7 @@ def evaluate_run(
     Args:
       folder: the run's.
       count: samples; None for 10,000, or as many as there are training images.
-      seeds: what the samples are drawn by, once for each.
+      seeds: what the samples are drawn by, once for each; or one.
       averaged: whether to take the averaged parameters, where the run keeps any.
       best: whether to take the checkpoint that ``--keep-best`` kept.
       replica: which replica of the run alone; None for all.
@@ -167,6 +167,9 @@ def evaluate_run(
     folder = local_copy(os.path.expanduser(folder))
     if count is not None:
         protocol.check_count(count)
+    seeds = (seeds,) if isinstance(seeds, int) else tuple(seeds)
+    if not seeds or not all(isinstance(seed, int | np.integer) and 0 <= seed < 2**32 for seed in seeds):
+        raise UserError(f"seeds=: {seeds} is not allowed, give one or more, each at least 0 and below {2**32}")
     if replica is None:
         runs = load_replicas(folder, best=best, method=method)
     else:

@@ -254,6 +254,12 @@ def test_what_draws_no_images_is_refused(tmp_path):
         evaluate.during_training(config, method, split_of("train"), split_of("test"))
 
 
+@pytest.mark.parametrize("seeds", [(), -1, (0, 2**32), (0.5,), "0"])
+def test_seeds_that_draw_nothing_are_refused_before_any_work(tmp_path, seeds):
+    with pytest.raises(UserError, match=r"^seeds=: .* is not allowed, give one or more, each at least 0 and below"):
+        evaluate.evaluate_run(tmp_path, seeds=seeds)
+
+
 def test_a_mistake_is_one_line_and_changes_nothing(folder, tmp_path, capsys):
     np.save(tmp_path / "few.npy", split_of("test").images[:7])
     np.save(tmp_path / "real.npy", split_of("test").images)
