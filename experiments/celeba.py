@@ -8,7 +8,7 @@ Method:    that of experiments/cifar10.py, with one more size of half as many ch
            penalties. The faces are streamed: they are read, cropped and resized ahead of the steps
 Figures:   training (losses, penalties, probability of the real image of a pair), progress, samples
 Try:       --image-size 32, for smaller faces; --max-width 256 --blocks 1; --accumulate 4, for less memory;
-           --data PATH --input memory --image-size 64, for your own pictures
+           --data PATH --input memory --image-size 64 --decay-steps 0, for your own pictures
 Read:      jaxgan/nn/resnet.py, jaxgan/methods/residual_gan.py, jaxgan/data/streaming.py
 Writes:    runs/celeba/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and
            figures/

@@ -13,7 +13,7 @@ Figures:   training (losses, penalties, probability of the real image of a pair)
 Try:       --conditional, for pictures of a class that you choose; --max-width 256 --blocks 1, a tenth of the
            arithmetic; --penalty-every 4; --accumulate 4, for less memory;
            --dry-run --target v5e:2x2, for what it takes on TPUs that are not here;
-           --data mnist --width 8 --max-width 64 --compute-dtype float32, for digits on a CPU
+           --data mnist --width 8 --max-width 64 --blocks 1 --compute-dtype float32 --decay-steps 0, for digits
 Read:      jaxgan/nn/resnet.py, jaxgan/methods/residual_gan.py, jaxgan/methods/gan.py
 Writes:    runs/cifar10/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and
            figures/
