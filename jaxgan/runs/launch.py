@@ -198,7 +198,9 @@ def run(
                     finish(config, folder.root)
             distributed.on_all_processes("end", mirrored.close)  # the others wait for the figures, lest they be missed
             if config.run.mirror:
-                console.print(f"They are at {config.run.mirror} as well.", highlight=False, markup=False, emoji=False)
+                console.print(
+                    f"All of it is at {config.run.mirror} as well.", highlight=False, markup=False, soft_wrap=True
+                )
         return folder.root
 
 

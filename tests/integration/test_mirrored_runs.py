@@ -17,7 +17,7 @@ from .test_processes import FLAGS, SCRIPT, finish, free_address
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = ["--epochs", "40", "--checkpoint-every", "2"]
+EPOCHS = ["--epochs", "20", "--checkpoint-every", "2"]
 
 
 def start(folder, *flags, homes):
@@ -70,7 +70,7 @@ def unbroken(tmp_path_factory):
 
 def test_killed_runs_go_on_on_other_hosts_to_the_same_bytes(unbroken, tmp_path, monkeypatch):
     reached = 0
-    for attempt, signal in enumerate(["kill", "terminate", "kill"]):
+    for attempt, signal in enumerate(["kill", "terminate"]):
         (process,) = running = start(tmp_path / "run", homes=[tmp_path / f"home {attempt}"])
         wait_for_checkpoint(tmp_path / "run", running, beyond=reached)
         getattr(process, signal)()
@@ -89,11 +89,7 @@ def test_processes_with_a_disk_each_go_on_on_other_hosts(unbroken, tmp_path, mon
     for process in running:
         process.kill()
     finish(running)
-    running = start(tmp_path / "run", homes=[tmp_path / "2", tmp_path / "0"])
-    wait_for_checkpoint(tmp_path / "run", running, beyond=newest(tmp_path / "run"))
-    running[1].terminate()
-    assert [code for code, _, _ in finish(running)] == [0, 0]
-    results = finish(start(tmp_path / "run", homes=[tmp_path / "2", tmp_path / "4"]))
+    results = finish(start(tmp_path / "run", homes=[tmp_path / "2", tmp_path / "0"]))
     assert [code for code, _, _ in results] == [0, 0], results
     files, state = left_at(tmp_path / "run", tmp_path, monkeypatch)
     assert files.keys() == unbroken[0].keys()

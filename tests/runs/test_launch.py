@@ -12,13 +12,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 from jaxgan import data
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
+from jaxgan.fields import local_folder
 from jaxgan.methods.dcgan import DCGAN
-from jaxgan.runs import launch, mirror, tracking
+from jaxgan.runs import address, launch, mirror, tracking
 from jaxgan.runs.flags import read_flags
 from jaxgan.runs.task import prepare
 from jaxgan.runs.workdir import Workdir
 from tests.random_states import fresh_state
-from tests.training import assert_same, content, with_run
+from tests.training import with_run
 
 ADDRESS = "memory://bucket/run"
 
@@ -176,16 +177,17 @@ def test_images_without_classes_cannot_be_conditioned_on(conditional, toy_datase
     assert not conditional.run.workdir.exists()
 
 
-def test_a_run_at_an_address_goes_on_where_nothing_of_it_is(finished_toy_run, toy_config, undrawn, start, bucket):
-    def cleared():
-        shutil.rmtree(mirror.local_copy(ADDRESS).parent)
-
-    assert start("--workdir", ADDRESS, "--epochs", 1) == 0
-    cleared()
-    launch.main(toy_config, ["--workdir", ADDRESS, "--devices", "1"], finish=lambda _, folder: (folder / "it").touch())
-    cleared()
-    assert_same(content(mirror.local_copy(ADDRESS)), content(finished_toy_run))
-    assert "/bucket/run/it" in bucket
+def test_a_run_at_an_address_goes_on_where_nothing_of_it_is(finished, toy_config, toy_loaded, undrawn, bucket):
+    with address.opened(ADDRESS) as store:
+        address.give(store, finished.root, address.claim(store, finished.root, resume=True))
+    flags = ["--workdir", ADDRESS, "--epochs", "4", "--devices", "1"]
+    launch.main(toy_config, flags, finish=lambda _, folder: (folder / "made of it").touch())
+    shutil.rmtree(local_folder(ADDRESS))
+    left = Workdir(mirror.local_copy(ADDRESS))
+    assert left.metrics.read_bytes().startswith(finished.metrics.read_bytes())
+    assert json.loads(left.metrics.read_text().splitlines()[-1])["step"] == 12
+    assert {path.name for path in left.checkpoints.iterdir()} == {"9", "12"}
+    assert (left.root / "made of it").exists()
 
 
 def test_objects_of_others_are_neither_taken_nor_replaced(start, bucket, capsys):

@@ -204,7 +204,7 @@ def test_an_upload_that_hangs_does_not_hold_up_a_run_that_is_stopped(root, monke
 
     monkeypatch.setattr(mirror, "AT_A_STOP", 0.05)
     answer = threading.Event()
-    monkeypatch.setattr(MemoryFileSystem, "put_file", lambda *args, **options: answer.wait())
+    monkeypatch.setattr(MemoryFileSystem, "put_file", lambda *args, **options: answer.wait(20))
     train_to(root, 3)
     with pytest.raises(Interrupted):
         while_mirrored(root, is_stopped)
