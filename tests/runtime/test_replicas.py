@@ -98,7 +98,7 @@ def test_replicas_share_branches_that_depend_on_the_step(config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("kind", ["vanilla_gan", "dcgan", "vae"])
 def test_replicas_equal_single_runs_in_double_precision(kind):
     method, shape, rng = (
         build(METHODS[kind].config(), image_shape=(8, 8, 1)),
