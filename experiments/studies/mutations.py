@@ -97,7 +97,13 @@ MUTATIONS = (
         "network.batch_stats, gan.discriminator_optimizer)",
         (*GAN, "tests/methods/test_dcgan.py", "tests/parity/test_trajectories.py"),
     ),
-    Mutation("samples in training mode", "methods/gan.py", "variables, train=False)", "variables, train=True)", GAN),
+    Mutation(
+        "samples in training mode",
+        "methods/gan.py",
+        "apply, variables, train=False)",
+        "apply, variables, train=True)",
+        GAN,
+    ),
     Mutation("average reversed", "methods/gan.py", "averaged, 1 - gan.ema_decay)", "averaged, gan.ema_decay)", GAN),
     Mutation(
         "average of parameters reversed",

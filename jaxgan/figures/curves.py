@@ -155,9 +155,9 @@ def metrics_of(rows: Rows) -> list[str]:
     return [name for name in dict.fromkeys(name for row in rows for name in row) if name not in AXES]
 
 
-def by_epoch(rows: Rows, name: str) -> dict[float, list[float]]:
+def by_epoch(rows: Rows, name: str) -> dict[int | float, list[int | float]]:
     """The values of a metric, which may be measured once an epoch, by epoch: of replicas several."""
-    points: dict[float, list[float]] = {}
+    points = {}
     for row in rows:
         if name in row:
             points.setdefault(row["epoch"], []).append(row[name])
