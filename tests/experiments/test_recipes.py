@@ -116,11 +116,11 @@ def test_a_docstring_says_how_to_run_and_what_to_read(module):
     assert all((Path(module.__file__).parents[1] / file).exists() for file in files)
 
 
-QUICK = ("vanilla_gan",)
 TRAINED = [name for name in RECIPES if name != "celeba"]  # it trains the networks of cifar10
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in TRAINED])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_recipe_trains_and_draws_its_figures(name, small, capsys):
     launch.main(RECIPES[name].CONFIG, [])
     folder = Workdir(RECIPES[name].CONFIG.run.workdir)

@@ -16,6 +16,7 @@ from jaxgan.nn.resnet import ResidualEncoder, Tower
 KEY = jax.random.key(0)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_penalty_is_its_slope():
     network = Discriminator(ResidualEncoder(1, Tower(width=2, group_size=2)))
     rng = np.random.default_rng(0)

@@ -165,6 +165,7 @@ def test_every_number_stands_with_all_that_it_depends_on(folder, capsys):
         assert words in printed, words
 
 
+@pytest.mark.slow
 def test_several_seeds_give_the_mean_of_what_each_gives(folder, tmp_path, capsys):
     found = []
     for flags in (["--seeds", 2], ["--seed", 0], ["--seed", 1]):
@@ -191,6 +192,7 @@ def test_what_a_full_disk_cannot_take_is_shown(folder, capsys, monkeypatch):
     assert output.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_another_judge_is_named_and_leaves_the_evaluation_of_the_run_alone(folder, tmp_path, capsys, monkeypatch):
     def load_judge(path, name, image_size=None):
         return feature_network.FeatureNetwork(f"{path.stem} of {name}", lambda images: extract(255 - images))

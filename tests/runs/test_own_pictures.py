@@ -37,6 +37,7 @@ def trained(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_a_run_on_pictures_is_loaded_and_draws_without_them(trained):
     (trained / "pictures").rename(trained / "away")
     run = load_run(trained / "run")
@@ -45,6 +46,7 @@ def test_a_run_on_pictures_is_loaded_and_draws_without_them(trained):
     assert run.sample(3).shape == (3, 4, 4, 1)
 
 
+@pytest.mark.slow
 def test_pictures_without_labels_are_evaluated_by_their_pixels(trained):
     found = evaluate_run(trained / "run")
     assert found.protocol.features == "pixels"
@@ -59,6 +61,7 @@ def test_a_stream_of_pictures_trains_the_same(trained, tmp_path):
     assert Workdir(tmp_path / "run").metrics.read_text() == Workdir(trained / "run").metrics.read_text()
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_pictures(trained):
     Image.new("L", (6, 5)).save(trained / "pictures" / "new.png")
     with pytest.raises(UserError, match=r"^--data: '.*pictures' has changed since the run in .* began"):
@@ -81,6 +84,7 @@ def test_pictures_with_labels_ask_for_a_classifier(tmp_path, monkeypatch):
         evaluate_run(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_pictures_without_labels_are_not_evaluated_while_training(trained):
     with pytest.raises(UserError, match=r"^--evaluate-every: pictures without labels train no classifier"):
         launch.run(run_on(trained / "pictures", trained / "other", evaluate_every=1))

@@ -48,6 +48,7 @@ def test_trained_state_draws_by_the_functions_of_its_method():
     assert -1 <= images.min() < -0.9 < 0.5 < images.max() <= 1
 
 
+@pytest.mark.slow
 def test_encoded_state_draws_the_same_within_half_precision(tmp_path, monkeypatch):
     config = Config(METHODS["dcgan"].config(ema_decay=0.9, **TINY), Run(workdir="runs/dcgan"))
     method = build(config.method, image_shape=(28, 28, 1))

@@ -119,6 +119,7 @@ def test_a_class_that_is_not_there_is_refused():
         draw(a_run(tiny("digit_classifier")), count=4)
 
 
+@pytest.mark.slow
 def test_files_hold_the_samples_of_the_run(folder, tmp_path):
     expected = load_run(folder).sample(7, seed=2)
     paths = [tmp_path / name for name in ("grid.png", "all.npy", "all.npz", "folder")]
@@ -279,6 +280,7 @@ def test_figures_are_drawn_again_and_a_folder_without_a_run_is_told(folder, tmp_
     assert "absent': no such folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_a_step_draws_what_its_state_did(tmp_path):
     config = Config(VanillaGAN(latent_size=3, hidden_units=4), Run(workdir=tmp_path / "run"))
     method = build(config.method, image_shape=(28, 28, 1))
