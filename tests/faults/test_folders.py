@@ -69,7 +69,7 @@ def one_line(capfd):
 MOMENTS = {"log": tracking, "save_samples": tracking, "save": checkpoints, "draw": tracking}
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [pytest.param(m, marks=[pytest.mark.slow] * (m != "save")) for m in MOMENTS])
 def test_a_folder_that_is_removed_ends_the_run_in_one_line(start, toy_config, before, capfd, moment):
     root = toy_config.run.workdir
     before(MOMENTS[moment], moment, lambda: shutil.rmtree(root))

@@ -104,6 +104,7 @@ def test_logs_have_no_thread_that_a_run_could_wait_for(tmp_path):
     assert b"steps_per_second" in file.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_without_room_for_its_logs_trains_to_the_same_state(toy_config, toy_dataset, finished_toy_run, caplog):
     folder = Workdir(toy_config.run.workdir)
 
