@@ -109,9 +109,23 @@ def address_of(path: str | os.PathLike[str]) -> str | None:
     return found and f"{found[1]}://{'/' * (found[1] in ('file', 'local'))}{found[2]}"
 
 
+def cache_home() -> Path:
+    """The folder of the user's caches; raises RuntimeError if the user has no home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 def local_folder(address: str) -> Path:
-    """The folder on disk of a run that is kept at an address, in the user's cache folder."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    """The folder on disk of a run that is kept at an address, in the user's cache folder.
+
+    Raises:
+      UserError: if the user has no home.
+    """
+    try:
+        home = cache_home()
+    except RuntimeError as error:
+        raise UserError(
+            "--workdir: an address needs a folder for caches, and there is no home; set XDG_CACHE_HOME"
+        ) from error
     return home.joinpath("jaxgan", "runs", *(quote(part, safe="") for part in os.path.split(address)))
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from jaxgan.config import Config, Run
 from jaxgan.data import key
+from jaxgan.data.catalog import find
 from jaxgan.evaluation import feature_network
 from jaxgan.methods.autoencoder import Autoencoder
 from jaxgan.methods.classifier import Classifier
@@ -30,9 +31,9 @@ class Recipe(NamedTuple):
     finish: Callable[[Config, Path], None] | None = None  # what it makes of its finished run
 
 
-def steps(epochs: int, batch_size: int, *, images: int = 60_000) -> int:
-    """Steps of a run, on MNIST unless told: learning rates decay over all of it."""
-    return epochs * (images // batch_size)
+def steps(epochs: int, batch_size: int, *, data: str = "mnist") -> int:
+    """Steps of a run: learning rates decay over all of it."""
+    return epochs * (find(data).examples["train"] // batch_size)
 
 
 def keep_weights(config: Config, folder: Path) -> None:
@@ -118,7 +119,7 @@ RECIPES = {
                 r1_weight=0.05,
                 r2_weight=0.05,
                 compute_dtype="bfloat16",
-                decay_steps=steps(400, 256, images=50_000),
+                decay_steps=steps(400, 256, data="cifar10"),
                 ema_decay=0.9995,
             ),
             Run(
@@ -139,7 +140,7 @@ RECIPES = {
                 r1_weight=1.0,
                 r2_weight=1.0,
                 compute_dtype="bfloat16",
-                decay_steps=steps(120, 256, images=162_770),
+                decay_steps=steps(120, 256, data="celeb_a"),
                 ema_decay=0.9995,
             ),
             Run(

@@ -2,7 +2,7 @@
 
 Run:       python experiments/studies/flow_beside_gans.py       (--help lists every flag)
            python experiments/studies/flow_beside_gans.py --runs r3gan runs/small_flow --steps 2 15
-Time:      10 min on two CPU cores, most of it to draw the samples of flow matching
+Time:      not measured as a whole; most of it draws the samples of flow matching
 Expect:    flow matching with fewer steps is faster and worse; GANs draw in one evaluation; numbers:
            experiments/gallery/quality/flow_beside_gans.md
 Writes:    runs/flow_beside_gans/flow_beside_gans.md (or in --out); runs/samples/

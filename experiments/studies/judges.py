@@ -2,7 +2,7 @@
 
 Run:       python experiments/studies/judges.py         (--help lists every flag)
            python experiments/studies/judges.py --runs runs/vanilla_gan runs/wgan r3gan
-Time:      about 5 min on two CPU cores to train two classifiers, 5 min for each flow matching, seconds for other runs
+Time:      some minutes on two CPU cores to train two classifiers, and some for each flow matching
 Expect:    distances of other scales and of almost the same order; numbers: experiments/gallery/quality/judges.md
 Writes:    runs/judges/ (or --out) with judges.md; runs/judges/NAME/ with each classifier; runs/samples/
 """

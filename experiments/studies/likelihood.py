@@ -6,8 +6,8 @@ Run:       python experiments/studies/likelihood.py      (--help lists every fla
 Data:      MNIST; each step draws every pixel anew as 0 or 1, the test images are drawn once, by the seed
 Networks:  those of Burda et al. 2016: 784-200-200-50-200-200-784, tanh, one stochastic layer
 Measure:   the importance-weighted estimate of log p(x) with 5,000 latents for each of the 10,000 test images
-Time:      about 20 min for each model on two CPU cores, and 5 min for each estimate
-Expect:    a table of both models beside published figures
+Time:      half an hour for each model on one CPU core, and 7 min for each estimate
+Expect:    a table of both models beside published figures; numbers: experiments/gallery/likelihood/likelihood.md
 Writes:    runs/likelihood/MODEL/ with what every run writes; likelihood.md and likelihood.json in runs/likelihood/ (or
            --out), anew after each model
 """
@@ -75,7 +75,7 @@ class Options:
     """Trains a VAE and an IWAE on binarized MNIST, or takes finished runs, and estimates their likelihood."""
 
     models: tuple[str, ...] = tuple(MODELS)  # rows to make; the report keeps its others
-    epochs: int | None = None  # passes over the training images; None: as many as take 20 minutes on two cores
+    epochs: int | None = None  # passes over the training images; None: 400 of the VAE, 150 of the IWAE
     samples: int = 5000  # latents per image of the estimate
     seed: int = 0  # of the run, of the draw of the test images, and of the latents
     devices: int | None = None  # devices to train on; None: as many as divide the batch

@@ -2,7 +2,7 @@
 
 Run:       python experiments/studies/memorisation.py   (--help lists every flag)
            python experiments/studies/memorisation.py --runs runs/vanilla_gan runs/wgan r3gan
-Time:      half a minute for each generator on two CPU cores, some minutes for flow matching
+Time:      a minute for five generators on two CPU cores, some minutes more for flow matching
 Expect:    samples as far from training images as test images are, and copies far nearer; numbers:
            experiments/gallery/quality/memorisation.md
 Writes:    runs/memorisation/ (or --out) with memorisation.md, memorisation.png and distances.png; runs/samples/

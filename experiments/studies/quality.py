@@ -4,8 +4,8 @@ Run:       python experiments/studies/quality.py        (--help lists every flag
            python experiments/studies/quality.py --methods dcgan wgan --out experiments/gallery/quality
                                                          (these rows anew; the report keeps the others)
            python experiments/studies/quality.py --seeds 1 --data fashion_mnist --runs runs/fashion --out runs/fashion
-Time:      that of the recipes that are not finished yet, once for each seed (six hours for all, on two CPU cores), and
-           half a minute to evaluate each
+Time:      that of the recipes that are not finished yet, once for each seed: hours for all. Half a minute to
+           evaluate each
 Expect:    a table of cost and quality with real images as its last row, and the Fréchet distance over seconds of
            training; numbers: experiments/gallery/quality/report.md
 Writes:    runs/quality/ (or --out) with report.md, results.json and quality.png, anew after each method; runs/quality/

@@ -14,6 +14,7 @@ import numpy as np
 from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset
 from jaxgan.data.prepared import Prepared
+from jaxgan.fields import cache_home
 
 
 def read(spec: Spec, split: str, *, prepared: Prepared) -> Dataset | None:
@@ -63,8 +64,7 @@ def _folders(spec: Spec, prepared: Prepared) -> Iterator[Path]:
     # TFDS reads only the files that its metadata name, so a folder inside of the directory is safe.
     yield prepared.directory / "npy"
     with contextlib.suppress(RuntimeError):  # a user without a home has no cache there
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        yield home / "jaxgan" / f"{spec.name}-{spec.version}-{prepared.fingerprint[:12]}"
+        yield cache_home() / "jaxgan" / f"{spec.name}-{spec.version}-{prepared.fingerprint[:12]}"
 
 
 def _path(folder: Path, split: str, suffix: str) -> Path:

@@ -5,12 +5,11 @@ from typing import Literal
 
 import optax
 
-from jaxgan.errors import UserError
 from jaxgan.fields import non_negative, number, probability, schedule_steps
 from jaxgan.methods import penalties
 from jaxgan.methods.gan import gan
 from jaxgan.methods.losses import LOSSES
-from jaxgan.methods.method import Method
+from jaxgan.methods.method import Method, conditioned
 from jaxgan.methods.optimization import adam, cosine_decay
 from jaxgan.nn.convnets import ConvDecoder, ConvEncoder, Discriminator, Generator
 from jaxgan.nn.initializers import INITIALIZATIONS
@@ -68,9 +67,7 @@ def build(
     Raises:
       UserError: if it is conditional and there are no classes.
     """
-    if config.conditional and classes < 2:
-        raise UserError("--conditional: the images have no classes, leave it out or take other --data")
-    classes = classes if config.conditional else 0
+    classes = conditioned(config.conditional, classes)
     pyramid = {
         "width": config.width,
         "bias": config.bias,

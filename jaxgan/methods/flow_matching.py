@@ -18,7 +18,19 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxgan.errors import UserError
 from jaxgan.fields import non_negative, number, probability, rising_steps, schedule_steps
-from jaxgan.methods.method import Batch, Generator, Method, Metrics, ModelState, Module, Network, Rows, Visualization
+from jaxgan.methods.method import (
+    Batch,
+    Generator,
+    Method,
+    Metrics,
+    ModelState,
+    Module,
+    Network,
+    Rows,
+    Visualization,
+    conditioned,
+    rows_by_class,
+)
 from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
 from jaxgan.nn import noise
 from jaxgan.nn.initializers import INITIALIZATIONS
@@ -29,7 +41,7 @@ Images = Float[Array, "batch height width channels"]
 Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unconditional
 Velocity = Callable[[Images, Float[Array, " batch"]], Images]  # from noisy images and their times
 
-ROWS, COLUMNS = 10, 10  # of the figure of classes: classes, and images of each
+COLUMNS = 10  # images in a row of a figure
 TIMES = 8  # of the figure of the path
 LATEST = 0.95  # time from which the loss of a predicted image has a constant weight, in place of 1 / (1 - t)^2
 
@@ -74,8 +86,7 @@ def build(
     Raises:
       UserError: if it is conditional and there are no classes, guided and not conditional, or decays before it is warm.
     """
-    if config.conditional and classes < 2:
-        raise UserError("--conditional: the images have no classes, leave it out or take other --data")
+    classes = conditioned(config.conditional, classes)
     if 0 < config.decay_steps <= config.warmup_steps:
         raise UserError(
             f"--decay-steps: {config.decay_steps} is not allowed, it must be above the {config.warmup_steps} steps of "
@@ -223,9 +234,9 @@ def flow_matching(
         rows = {label: jnp.clip(x, -1, 1) for label, x in rows.items()}
         found: dict[str, Visualization] = {"path": Rows("From noise to images along the learned velocity", rows)}
         if classes:
-            shown = range(min(classes, ROWS))
-            by_class = {str(label): draw(latents, jnp.full(COLUMNS, label)) for label in shown}
-            found["classes"] = Rows("Samples by class, each column from the same noise", by_class)
+            found["classes"] = rows_by_class(
+                lambda label: draw(latents, jnp.full(COLUMNS, label)), classes, latents="noise"
+            )
         return found
 
     networks = {"velocity": Network(network, image_shape)}

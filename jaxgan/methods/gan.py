@@ -28,8 +28,8 @@ from jaxgan.methods.method import (
     Module,
     Network,
     NetworkState,
-    Rows,
     Visualization,
+    rows_by_class,
 )
 from jaxgan.methods.optimization import update, value_and_mean_grad
 from jaxgan.methods.penalties import Penalty
@@ -302,14 +302,13 @@ def trained_generator(gan: GAN, state: GANState) -> Generator:
     return Generator("generator", gan.latent_size, gan.prior, gan.truncation, gan.classes, images)
 
 
-ROWS, COLUMNS = 10, 10  # of the figure of classes: classes, and images of each
+COLUMNS = 10  # images of a class in its figure
 
 
 def visualize(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
     """A row of samples for each class, each column from the same latents."""
     row = jax.jit(lambda label: draw(gan, state, key, (jnp.full(COLUMNS, label),), count=COLUMNS))
-    rows = {str(label): row(label) for label in range(min(gan.classes, ROWS))}
-    return {"classes": Rows("Samples by class, each column from the same latents", rows)}
+    return {"classes": rows_by_class(row, gan.classes)}
 
 
 def distributions(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Logits]:

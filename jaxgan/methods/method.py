@@ -9,7 +9,10 @@ import optax
 from flax import struct
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
+from jaxgan.errors import UserError
 from jaxgan.nn.noise import Prior
+
+ROWS_BY_CLASS = 10  # at most
 
 Metrics = dict[str, Float[Array, ""]]
 Pixels = UInt8[np.ndarray, "n height width channels"]
@@ -49,6 +52,28 @@ class Plane(NamedTuple):
 
 
 Visualization = Rows | Sheet | Plane
+
+
+def rows_by_class(draw: Callable[[int], Images], classes: int, *, latents: str = "latents") -> Rows:
+    """Draws a row of samples for each class, at most ten.
+
+    Args:
+      draw: from a class to its samples, from the same latents for each.
+      classes: how many there are.
+      latents: what the title calls them.
+
+    Returns:
+      The rows, by the number of the class.
+    """
+    rows = {str(label): draw(label) for label in range(min(classes, ROWS_BY_CLASS))}
+    return Rows(f"Samples by class, each column from the same {latents}", rows)
+
+
+def conditioned(conditional: bool, classes: int) -> int:
+    """The number of classes that networks are conditioned on, 0 for none; raises UserError if the images have none."""
+    if conditional and classes < 2:
+        raise UserError("--conditional: the images have no classes, leave it out or take other --data")
+    return classes if conditional else 0
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from jaxgan.errors import UserError
 from jaxgan.fields import non_negative, number, probability, schedule_steps
 from jaxgan.methods import losses, penalties
 from jaxgan.methods.gan import gan
-from jaxgan.methods.method import Method
+from jaxgan.methods.method import Method, conditioned
 from jaxgan.methods.optimization import adam, cosine_decay
 from jaxgan.nn.convnets import Discriminator, Generator
 from jaxgan.nn.layers import COMPUTE_DTYPES
@@ -59,9 +59,7 @@ def build(
     Raises:
       UserError: if it is conditional and there are no classes, or the groups do not fit the channels.
     """
-    if config.conditional and classes < 2:
-        raise UserError("--conditional: the images have no classes, leave it out or take other --data")
-    classes = classes if config.conditional else 0
+    classes = conditioned(config.conditional, classes)
     dtype = COMPUTE_DTYPES[config.compute_dtype]
     tower = Tower(config.width, config.max_width, config.blocks, config.expansion, config.group_size, dtype)
     for _, channels in tower.stages(image_shape[:2]):

@@ -36,8 +36,10 @@ from jaxgan.methods.method import (
     Rows,
     Sheet,
     Visualization,
+    conditioned,
+    rows_by_class,
 )
-from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
+from jaxgan.methods.optimization import adam, cosine_decay, evaluate_objective, initialize, minimize
 from jaxgan.nn import noise
 from jaxgan.nn.conditional import Conditional
 
@@ -47,7 +49,6 @@ Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unc
 
 COLUMNS = 12  # images in a row of a figure
 GRID = 20  # images on a side of the manifold
-ROWS = 10  # classes in the figure of classes
 IMPORTANCE_SAMPLES = 50  # latents per image of the estimated likelihood
 
 
@@ -90,18 +91,17 @@ def build(
     Raises:
       UserError: if it is conditional and there are no classes, or a weighted divergence has importance weights.
     """
-    if config.conditional and classes < 2:
-        raise UserError("--conditional: the images have no classes, leave it out or take other --data")
+    classes = conditioned(config.conditional, classes)
     if config.importance_samples > 1 and config.beta != 1:
         raise UserError(f"--beta: {config.beta:g} is not allowed with --importance-samples above 1, it must be 1")
-    classes = classes if config.conditional else 0
-    rate, activation = config.learning_rate, {"relu": nn.relu, "tanh": jnp.tanh}[config.activation]
+    rate, activation = (
+        cosine_decay(config.learning_rate, config.decay_steps),
+        {"relu": nn.relu, "tanh": jnp.tanh}[config.activation],
+    )
     encoder, decoder = encoder_and_decoder(config, image_shape, features=2 * config.latent_size, activation=activation)
     if classes:
         encoder = Conditional(encoder, classes, planes=config.encoder == "conv")
         decoder = Conditional(decoder, classes)
-    if config.decay_steps:
-        rate = optax.cosine_decay_schedule(rate, config.decay_steps)
     return vae(
         encoder,
         decoder,
@@ -207,8 +207,7 @@ def vae(
             found["latent_plane"] = Plane("Latent means of held-out images, by class", means, batch.labels)
         if classes:
             z = drawn_latents(key, COLUMNS)
-            rows = {str(label): decode(state, z, jnp.full(COLUMNS, label)) for label in range(min(classes, ROWS))}
-            return found | {"classes": Rows("Samples by class, each column from the same latents", rows)}
+            return found | {"classes": rows_by_class(lambda label: decode(state, z, jnp.full(COLUMNS, label)), classes)}
         if rows := interpolations(partial(decode, state), batch, means):
             title = "From one held-out image to another, in equal steps of the latent mean"
             found["interpolation"] = Rows(title, rows)

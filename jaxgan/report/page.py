@@ -124,8 +124,8 @@ def _curve(number: int, panel: Panel, rows: Sequence[Row]) -> dict[str, Any]:
     }
     ends = []
     for legend, own in series.items():
-        first, *_, last = [*own.values()] * 2
-        ends.append(f"{legend} from {first:.4g} to {last:.4g}")
+        values = list(own.values())
+        ends.append(f"{legend} from {values[0]:.4g} to {values[-1]:.4g}")
     figure = figures.single_panel(panel, rows)
     svg = figures.to_svg(figure, prefix=f"curve{number}-")
     box, (low, high) = figure.axes[0].get_position(), figure.axes[0].get_xlim()

@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +17,7 @@ from jaxgan.errors import UserError
 from jaxgan.methods import Batch, Method
 from jaxgan.runs import checkpoints, environment, fingerprint, pictures, tracking, workdir
 from jaxgan.runs.best import keep_best
+from jaxgan.runs.clock import Clock
 from jaxgan.runs.diagnosis import Watch
 from jaxgan.runs.divergence import Diverged, Divergence, mean_over_replicas
 from jaxgan.runs.fingerprint import Fingerprint
@@ -43,7 +42,6 @@ from jaxgan.runtime.signals import Interrupted, Stop
 SECONDS_PER_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
 SAMPLES = 256
 HISTOGRAM = 1000  # held-out images whose values make a histogram
-WORK: Sequence[str] = ("steps", "compile", "input", "log", "evaluation", "checkpoint")  # drawing samples is log
 
 EvaluateSamples = Callable[[Any, int | None], dict[str, float]]  # of a state, and of which replica it is
 
@@ -103,7 +101,7 @@ def train(
       OSError: if the disk fails, or a checkpoint cannot be written.
     """
     # Compile.
-    clock = _Clock()
+    clock = Clock()
     run, folder, is_main = config.run, Workdir(config.run.workdir), distributed.is_main_process()
     schedule = Schedule(dataset.size // run.batch_size, run)
     everywhere, shapes = replicated(devices), {"image_shape": dataset.image_shape, "batch_size": run.batch_size}
@@ -219,42 +217,6 @@ def train(
                 if signum and step < schedule.total_steps:
                     raise Interrupted(signum, step)
         return carry.state
-
-
-class _Clock:
-    """Where the time of a run goes, by kind of work, and its speed without compiling and evaluating."""
-
-    def __init__(self) -> None:
-        self.compiled = False
-        self._seconds, self._steps, self._since = dict.fromkeys(WORK, 0.0), 0, time.perf_counter()
-
-    def lap(self, work: str) -> float:
-        """Counts the seconds since the last lap, which it returns, as those of some work."""
-        passed, self._since = time.perf_counter() - self._since, time.perf_counter()
-        self._seconds[work] += passed
-        return passed
-
-    def called(self, steps: int) -> None:
-        """Notes that a call of the program has ended; the first compiles it."""
-        self.lap("steps" if self.compiled else "compile")
-        self._steps += steps * self.compiled
-        self.compiled = True
-
-    @property
-    def steps_per_second(self) -> float:
-        """The speed; 0 as long as it is unknown."""
-        seconds = sum(self._seconds[work] for work in WORK if work not in ("compile", "evaluation"))
-        return self._steps / seconds if self._steps else 0.0
-
-    def steps_in(self, seconds: float) -> int:
-        """How many steps take about so many seconds; one as long as the speed is unknown."""
-        return max(1, math.ceil(self.steps_per_second * seconds))
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The share of each kind of work in the time so far."""
-        total = sum(self._seconds.values())
-        return {work: round(seconds / total, 6) for work, seconds in self._seconds.items()}
 
 
 def _restore(

@@ -5,7 +5,6 @@ import functools
 import math
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import jax
@@ -14,6 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding,
 from jax.typing import ArrayLike
 
 from jaxgan.errors import UserError
+from jaxgan.fields import cache_home
 
 Carry = TypeVar("Carry")
 Inputs = TypeVar("Inputs")
@@ -295,6 +295,5 @@ def enable_compilation_cache() -> None:
     """
     if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]  # set at run time
         with contextlib.suppress(RuntimeError):  # a user without a home has no cache
-            home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-            jax.config.update("jax_compilation_cache_dir", str(home / "jaxgan" / "xla"))
+            jax.config.update("jax_compilation_cache_dir", str(cache_home() / "jaxgan" / "xla"))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -1,0 +1,160 @@
+"""One's own arrays, in files or in a program, and IDX files: the images that they look, or refused in one line."""
+
+import gzip
+import struct
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from jaxgan import data
+from jaxgan.data.order import held_out
+from jaxgan.errors import UserError
+
+from .test_pictures import GREY, both, load, save
+
+STACK = np.stack([GREY + np.uint8(i) for i in range(30)])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        *(STACK, STACK[..., None], STACK[:, None], STACK.astype(np.int64), STACK.astype(np.uint16) * 257, STACK / 255),
+        *(np.asfortranarray(STACK), (STACK / 255).astype(">f4"), (STACK.astype(np.uint16) * 257).astype(">u2")),
+    ],
+    ids=[
+        *("bytes", "channels last", "channels first", "whole numbers", "sixteen bits", "floats"),
+        *("columns first", "big-endian floats", "big-endian"),
+    ],
+)
+def test_arrays_of_every_type_are_the_images_that_they_look(tmp_path, array):
+    np.savez(tmp_path / "set.npz", images=array, labels=np.arange(30) % 3 + 5)
+    train, test = both(tmp_path / "set.npz", tmp_path)
+    assert train.class_names == ("5", "6", "7")
+    assert train.size + test.size == 30
+    chosen = held_out([str(i) for i in range(30)])
+    np.testing.assert_array_equal(train.images[..., 0], STACK[~chosen])
+    np.testing.assert_array_equal(test.labels, (np.arange(30) % 3)[chosen])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"images": STACK, "labels": np.arange(29)}, "labels of shape"),
+        ({"images": STACK, "labels": np.linspace(0, 1, 30)}, "they must be one whole number each"),
+        ({"images": STACK.astype(np.uint16)}, "numbers of 16 bits up to .*, black to the eye"),
+        ({"images": STACK[..., None].repeat(4, -1)}, "with 1 or 3 channels"),
+        ({"images": STACK.astype(float)}, "clearly neither in"),
+        ({"images": STACK[0]}, r"it must be \(n, height, width\)"),
+        ({"images": STACK[:1]}, "n from 2"),
+        ({"images": STACK.astype(">u2")}, "numbers of 16 bits up to .*, black to the eye"),
+        ({"images": STACK[:, :0]}, "holds no image"),
+        ({"images": STACK[:, :0] / 255}, "holds no image"),
+        ({"images": STACK, "label": np.arange(30)}, "has 'label'; call it 'labels', or leave it out"),
+        ({"images": STACK, "labels": np.arange(30), "test_images": STACK}, "it needs .*'test_labels'"),
+        ({"images": np.array([{"a": 1}], object)}, "no file of NumPy arrays .it has Python objects"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(tmp_path, arrays, words):
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(UserError, match=f"^--data: .*{words}"):
+        load(tmp_path / "set.npz", tmp_path)
+
+
+def write_idx(path, array):
+    content = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def test_idx_files_are_a_pair_to_divide_or_a_folder_of_both_splits(tmp_path):
+    labels = (np.arange(30) % 2).astype(np.uint8)
+    for name, part in (("train", slice(20)), ("t10k", slice(20, 30))):
+        write_idx(tmp_path / f"{name}-images-idx3-ubyte.gz", STACK[part])
+        write_idx(tmp_path / f"{name}-labels-idx1-ubyte", labels[part])
+    train, test = both(tmp_path, tmp_path)
+    assert (train.size, test.size) == (20, 10)
+    np.testing.assert_array_equal(test.labels, labels[20:])
+    pair = both(tmp_path / "train-images-idx3-ubyte.gz", tmp_path)
+    assert sum(split.size for split in pair) == 20
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(UserError, match=r"lacks some of .*t10k-labels"):
+        load(tmp_path, tmp_path)
+
+
+def test_resized_arrays_are_resized_as_pictures_are(tmp_path):
+    np.save(tmp_path / "set.npy", STACK)
+    for i, image in enumerate(STACK):
+        save(tmp_path / "set" / f"{i}.png", image)
+    assert load(tmp_path / "set.npy", tmp_path, image_size=4).image_shape == (4, 4, 1)
+    chosen = {image.tobytes() for split in both(tmp_path / "set", tmp_path, image_size=4) for image in split.images}
+    found = {image.tobytes() for split in both(tmp_path / "set.npy", tmp_path, image_size=4) for image in split.images}
+    assert found == chosen
+
+
+def test_arrays_of_a_program_are_the_same_arrays_of_a_file(tmp_path):
+    held = {"images": np.arange(40 * 20).reshape(40, 5, 4) % 256, "labels": np.arange(40) % 3 + 7}
+    np.savez(tmp_path / "set.npz", **held)
+    expected = both(tmp_path / "set.npz", tmp_path, image_size=3)
+    whole = data.Dataset("", np.uint8(held["images"])[..., None], held["labels"], ())
+    for given in (held, np.load(tmp_path / "set.npz"), whole):
+        for found, split in zip(data.from_arrays(given, image_size=3), expected, strict=True):
+            np.testing.assert_array_equal(found.images, split.images)
+            np.testing.assert_array_equal(found.labels, split.labels)
+            assert (found.class_names, found.image_shape) == (("7", "8", "9"), (3, 3, 1))
+
+
+def test_the_fingerprint_of_arrays_follows_what_is_trained_on():
+    images, labels = np.arange(20 * 6, dtype=np.uint8).reshape(20, 2, 3), np.arange(20) % 2
+    found = lambda given, **how: data.from_arrays(given, **how)[0].fingerprint
+    as_floats = images / np.float32(255)
+    as_floats[0, 0, :2] = 0, 1
+    same = [images.copy(), {"images": images}, images[..., None]]
+    others = [255 - images, images.reshape(20, 3, 2), {"images": images, "labels": labels}, as_floats]
+    others += [{"images": images, "labels": labels + 1}, {"images": images[:15], "test_images": images[15:]}]
+    prints = [found(given) for given in others] + [found(images, image_size=2)]
+    assert len({found(images), *prints}) == 1 + len(prints)
+    assert {found(given) for given in same} == {found(images)}
+
+
+def test_images_called_test_images_are_held_out(tmp_path):
+    images, labels = np.arange(20 * 6, dtype=np.uint8).reshape(20, 2, 3), np.arange(20) % 2
+    held = {"images": images[:15], "test_images": images[15:], "labels": labels[:15], "test_labels": labels[15:]}
+    train, test = data.from_arrays(held)
+    np.testing.assert_array_equal(train.images[..., 0], images[:15])
+    np.testing.assert_array_equal(test.images[..., 0], images[15:])
+    np.testing.assert_array_equal(test.labels, labels[15:])
+    np.savez(tmp_path / "set.npz", **held)
+    for split, found in zip((train, test), both(tmp_path / "set.npz", tmp_path), strict=True):
+        np.testing.assert_array_equal(found.images, split.images)
+
+
+def test_colours_first_and_half_precision_are_read_as_they_look(tmp_path):
+    first = np.stack([STACK, 255 - STACK, STACK // 2], axis=1)
+    np.save(tmp_path / "set.npy", first)
+    for found, split in zip(
+        both(tmp_path / "set.npy", tmp_path), data.from_arrays(np.moveaxis(first, 1, -1)), strict=True
+    ):
+        np.testing.assert_array_equal(found.images, split.images)
+    halves, _ = data.from_arrays((STACK / 255).astype(ml_dtypes.bfloat16))
+    np.testing.assert_allclose(halves.images.astype(int), data.from_arrays(STACK)[0].images, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"imgs": GREY}, "it has 'imgs' where it needs 'images'; allowed are 'images', perhaps 'labels'"),
+        ({"images": GREY[None], "labels": [1], "test_images": GREY[None]}, "it has .* where it needs .* 'test_labels'"),
+        ([[1, 2], [3]], "it holds no arrays"),
+        (GREY, "'images' is of shape"),
+        ({"images": GREY[None], "test_images": GREY.T[None]}, r"it has images of \(8, 6\) and \(6, 8\)"),
+        ({"images": np.stack([GREY] * 3), "labels": [1, 2]}, "it has labels of shape .2,. and type int64 for 3 images"),
+        (
+            {"images": [GREY] * 3, "labels": [1, 2], "test_images": [GREY], "test_labels": [1, 2]},
+            r"it has labels of shape \(2,\) and type int64 for 3 images",
+        ),
+        (np.stack([GREY] * 3) * 1.0, "'images' has floats from 0 to 228, which are clearly neither"),
+    ],
+)
+def test_arrays_of_a_program_that_are_no_images_are_refused(given, words):
+    with pytest.raises(UserError, match=f"^dataset=: {words}"):
+        data.from_arrays(given)
