@@ -206,3 +206,13 @@ def test_every_field_has_a_help_text_beside_it():
 def test_a_target_is_for_a_dry_run_of_one_run(fields, way_out):
     with pytest.raises(UserError, match=f"^--target: 'v5e:1x1' is for a dry run of a single run, {way_out}"):
         validate(Config(VanillaGAN(), Run(target="v5e:1x1", **fields)))
+
+
+def test_an_address_needs_a_folder_for_the_user_s_caches(monkeypatch):
+    def homeless():
+        raise RuntimeError
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(UserError, match="there is no home; set XDG_CACHE_HOME"):
+        Run(workdir="gs://bucket/run")
