@@ -27,7 +27,8 @@ from jaxgan import data, methods
 from jaxgan.evaluation import feature_network, protocol
 from jaxgan.methods.flow_matching import FlowMatching
 from jaxgan.runs.console import layers
-from jaxgan.runs.load import SAMPLE_BATCH, LoadedRun, batch_key, draw_latents
+from jaxgan.runs.load import LoadedRun
+from jaxgan.runs.sampler import SAMPLE_BATCH, batch_key, draw_latents
 from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.devices import select_devices
 

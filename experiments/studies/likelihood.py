@@ -26,7 +26,7 @@ from studies import machine, markdown, training
 from jaxgan import data
 from jaxgan.config import Config, Run
 from jaxgan.methods.vae import VAE
-from jaxgan.runs.evaluate import negative_log_likelihood
+from jaxgan.runs.held_out import negative_log_likelihood
 from jaxgan.runs.launch import stopped_in_words
 from jaxgan.runs.load import load_run
 from jaxgan.runs.workdir import write_atomically

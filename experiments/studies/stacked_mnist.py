@@ -34,9 +34,9 @@ from jaxgan import data
 from jaxgan.config import Config
 from jaxgan.evaluation import feature_network
 from jaxgan.evaluation.feature_network import FeatureNetwork
-from jaxgan.runs.evaluate import make_sampler
 from jaxgan.runs.launch import stopped_in_words
 from jaxgan.runs.load import load_run
+from jaxgan.runs.sampler import make_sampler
 from jaxgan.runs.workdir import write_atomically
 
 # Three digits are more than ten clusters tell apart, and take three times as many latents.

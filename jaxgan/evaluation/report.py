@@ -49,6 +49,7 @@ class Protocol:
     seeds: tuple[int, ...]
     floor: str  # the images behind the floor
     importance_samples: int | None = None  # latents per image of the importance-weighted NLL
+    floor_labels: bool = False  # whether samples were asked for by the labels of the floor's images
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def table(evaluation: Evaluation) -> Table:
         f"Floor: {p.floor}. The nearest training image is that of {min(COMPARED_PIXELWISE, p.n_fake):,} samples, its "
         "floor that of as many test images. ↑ more is better, ↓ less is."
     )
+    if p.floor_labels:
+        caption += " Samples have the labels of the floor's images."
     if p.importance_samples:
         caption += f" The importance-weighted NLL takes {p.importance_samples} latents per image."
     made = Table("metric", title=_title(evaluation.subject), caption=caption, box=box.SIMPLE, title_justify="left")

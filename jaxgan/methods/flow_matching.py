@@ -29,6 +29,7 @@ from jaxgan.methods.method import (
     Rows,
     Visualization,
     conditioned,
+    labels_asked,
     rows_by_class,
 )
 from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
@@ -212,14 +213,13 @@ def flow_matching(
 
         return Generator("velocity", pixels, noise.PRIORS["normal"], 1.0, classes, images)
 
-    def sampled_labels(count: int) -> Int[Array, " count"]:
-        return jnp.arange(count) % classes
-
-    def sample(state: ModelState, key: Key[Array, ""], count: int) -> Images:
-        return generator(state).images(noise_of(key, count), *((sampled_labels(count),) if classes else ()))
+    def sample(
+        state: ModelState, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None
+    ) -> Images:
+        return generator(state).images(noise_of(key, count), *labels_asked(labels, count, classes=classes))
 
     def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
-        latents, labels = noise_of(key, COLUMNS), (sampled_labels(COLUMNS),) if classes else ()
+        latents, labels = noise_of(key, COLUMNS), labels_asked(None, COLUMNS, classes=classes)
         field, draw = velocity(state.eval_params, *labels), jax.jit(generator(state).images)
 
         @jax.jit
@@ -246,7 +246,7 @@ def flow_matching(
         sample=sample,
         evaluate=evaluate_objective(objective),
         visualize=visualize,
-        sampled_labels=sampled_labels if classes else None,
+        classes=classes,
         generator=generator,
         networks=networks,
     )

@@ -29,6 +29,7 @@ from jaxgan.methods.method import (
     Network,
     NetworkState,
     Visualization,
+    labels_asked,
     rows_by_class,
 )
 from jaxgan.methods.optimization import update, value_and_mean_grad
@@ -256,7 +257,7 @@ def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
         step=partial(step, spec),
         sample=partial(sample, spec),
         visualize=partial(visualize, spec) if spec.classes else None,
-        sampled_labels=partial(sampled_labels, spec) if spec.classes else None,
+        classes=spec.classes,
         generator=partial(trained_generator, spec),
         networks=spec.networks,
         distributions=partial(distributions, spec),
@@ -279,20 +280,13 @@ def init(gan: GAN, key: Key[Array, ""]) -> GANState:
     return GANState(jnp.zeros((), jnp.int32), generator, discriminator, averaged)
 
 
-def sample(gan: GAN, state: GANState, key: Key[Array, ""], count: int) -> Images:
-    """Samples in evaluation mode, of all classes in turn if there are classes."""
-    return draw(gan, state, key, (sampled_labels(gan, count),) if gan.classes else (), count=count)
-
-
-def sampled_labels(gan: GAN, count: int) -> Int[Array, " count"]:
-    """The labels of samples: all classes in turn."""
-    return jnp.arange(count) % gan.classes
-
-
-def draw(gan: GAN, state: GANState, key: Key[Array, ""], labels: Labels, *, count: int) -> Images:
-    """Samples with labels, from the averaged parameters where an average is kept."""
+def sample(
+    gan: GAN, state: GANState, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None
+) -> Images:
+    """Samples in evaluation mode, from the averaged parameters where an average is kept."""
     latents = gan.prior.draw(noise.random_bits(key, jnp.arange(count), count=gan.latent_size))
-    return trained_generator(gan, state).images(noise.truncate(latents, gan.prior, gan.truncation), *labels)
+    latents = noise.truncate(latents, gan.prior, gan.truncation)
+    return trained_generator(gan, state).images(latents, *labels_asked(labels, count, classes=gan.classes))
 
 
 def trained_generator(gan: GAN, state: GANState) -> Generator:
@@ -307,7 +301,7 @@ COLUMNS = 10  # images of a class in its figure
 
 def visualize(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
     """A row of samples for each class, each column from the same latents."""
-    row = jax.jit(lambda label: draw(gan, state, key, (jnp.full(COLUMNS, label),), count=COLUMNS))
+    row = jax.jit(lambda label: sample(gan, state, key, COLUMNS, jnp.full(COLUMNS, label)))
     return {"classes": rows_by_class(row, gan.classes)}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
@@ -67,6 +68,22 @@ def rows_by_class(draw: Callable[[int], Images], classes: int, *, latents: str =
     """
     rows = {str(label): draw(label) for label in range(min(classes, ROWS_BY_CLASS))}
     return Rows(f"Samples by class, each column from the same {latents}", rows)
+
+
+def labels_asked(labels: Int[Array, " count"] | None, count: int, *, classes: int) -> tuple[Int[Array, " count"], ...]:
+    """What samples of a conditional network are drawn by: their labels, all classes in turn if there are none.
+
+    Args:
+      labels: the class of each sample, or None.
+      count: how many samples.
+      classes: that the network is conditioned on; 0 if it is not.
+
+    Returns:
+      The labels alone, or nothing if the network is unconditional.
+    """
+    if not classes:
+        return ()
+    return (jnp.arange(count) % classes if labels is None else labels,)
 
 
 def conditioned(conditional: bool, classes: int) -> int:
@@ -141,13 +158,13 @@ class Method(NamedTuple):
       step: from (state, batch, key) to the next state and the metrics of the step, without side effects. The same
         arguments give the same result; on several devices it averages over the axis the method was built for.
       sample: from (state, key, count) to images in [-1, 1], in evaluation mode. The same key gives the same latents,
-        so one row of digits can be followed through training. None for a classifier.
+        so one row of digits can be followed through training. If conditional, it also takes the label of each image;
+        by default all classes in turn. None for a classifier.
       evaluate: from (state, batch, key) to metrics of held-out images, means over the batch, in evaluation mode.
       baseline: from the bytes of training and held-out images to what an independent method reaches on the latter.
       likelihood: an estimate of the log-likelihood of held-out images.
       visualize: from (state, held-out examples, key) to visualizations of the state, by name.
-      sampled_labels: from count to the labels of as many samples, the same in each call of ``sample``; None if
-        unconditional.
+      classes: that ``sample`` can be asked for; 0 if unconditional.
       generator: from the state to the trained map that ``jaxgan export`` writes.
       networks: the networks of the method, by name.
       distributions: from (state, held-out examples, key) to values by name, one of each example, for histograms.
@@ -155,12 +172,12 @@ class Method(NamedTuple):
 
     init: Callable[[Key[Array, ""]], State]
     step: Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]]
-    sample: Callable[[State, Key[Array, ""], int], Images] | None
+    sample: Callable[..., Images] | None
     evaluate: Callable[[State, Batch, Key[Array, ""]], Metrics] | None = None
     baseline: Callable[[Pixels, Pixels], dict[str, float]] | None = None
     likelihood: Likelihood | None = None
     visualize: Callable[[State, Batch, Key[Array, ""]], dict[str, Visualization]] | None = None
-    sampled_labels: Callable[[int], Int[Array, " count"]] | None = None
+    classes: int = 0
     generator: Callable[[State], Generator] | None = None
     networks: Mapping[str, Network] = {}
     distributions: Callable[[State, Batch, Key[Array, ""]], dict[str, Float[Array, " batch"]]] | None = None

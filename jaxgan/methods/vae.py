@@ -37,6 +37,7 @@ from jaxgan.methods.method import (
     Sheet,
     Visualization,
     conditioned,
+    labels_asked,
     rows_by_class,
 )
 from jaxgan.methods.optimization import adam, cosine_decay, evaluate_objective, initialize, minimize
@@ -190,11 +191,10 @@ def vae(
     def drawn_latents(key: Key[Array, ""], count: int) -> Latents:
         return noise.normal(noise.random_bits(key, jnp.arange(count), count=latent_size))
 
-    def sampled_labels(count: int) -> Int[Array, " count"]:
-        return jnp.arange(count) % classes
-
-    def sample(state: ModelState, key: Key[Array, ""], count: int) -> Images:
-        return decode(state, drawn_latents(key, count), *((sampled_labels(count),) if classes else ()))
+    def sample(
+        state: ModelState, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None
+    ) -> Images:
+        return decode(state, drawn_latents(key, count), *labels_asked(labels, count, classes=classes))
 
     def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
         labels = labels_of(batch)
@@ -235,7 +235,7 @@ def vae(
         evaluate=evaluate_objective(objective),
         likelihood=Likelihood(log_likelihood, IMPORTANCE_SAMPLES),
         visualize=visualize,
-        sampled_labels=sampled_labels if classes else None,
+        classes=classes,
         generator=generator,
         networks=networks,
     )

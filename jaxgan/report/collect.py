@@ -178,8 +178,8 @@ def _frames(
         return []
     chosen = sheets.choose_frames(saved, runs=runs)
     count = len(next(iter(chosen.values())))
-    numbers = method.sampled_labels if method else None
-    labels = [class_names[i] for i in np.asarray(numbers(count))] if numbers else None
+    classes = method.classes if method else 0
+    labels = [class_names[i % classes] for i in range(count)] if classes else None
     named = {f"{unit} {number}": images for number, images in chosen.items()}
     return sheets.sheets(named, columns=int(count**0.5), labels=labels, training=training)
 

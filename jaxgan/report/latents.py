@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from jaxgan.methods.method import Generator
 from jaxgan.nn import noise
-from jaxgan.runs.load import batch_key, draw_latents
+from jaxgan.runs.sampler import batch_key, draw_latents
 from jaxgan.runtime.program import to_bytes
 
 AT_ONCE = 100  # images drawn together

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt8
 
 import jaxgan
 from jaxgan import data
@@ -23,52 +21,22 @@ from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network, protocol, sample_files
 from jaxgan.evaluation.report import Evaluation, Protocol
-from jaxgan.methods import Batch, Method, OwnMethod
+from jaxgan.methods import Method, OwnMethod
 from jaxgan.runs import pictures
-from jaxgan.runs.load import SAMPLE_BATCH, LoadedRun, batch_key, load_replicas, load_run
+from jaxgan.runs.held_out import held_out_metrics
+from jaxgan.runs.load import LoadedRun, load_replicas, load_run
 from jaxgan.runs.mirror import local_copy
+from jaxgan.runs.sampler import Images, Labels, make_sampler
 from jaxgan.runs.workdir import Workdir, load_config
 from jaxgan.runtime.devices import enable_compilation_cache
 from jaxgan.runtime.numerics import fixed_numerics
-from jaxgan.runtime.program import ASSESS_STREAM, held_out_means, stream_key, to_bytes, to_unit_range
 
-LIKELIHOOD_BATCH = 500  # images whose likelihood is estimated together
 IN_ROWS = (
     *("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"),
     *("classifier_score", "class_balance", "largest_share_error", "requested_class_accuracy"),
 )
 
-Images = UInt8[np.ndarray, "count height width channels"]
-Drawn = tuple[Images, np.ndarray | None, dict[str, float]]  # samples, their labels, metrics of the state that drew them
-
-
-def make_sampler(method: Method) -> Callable[[Any, int, int], Images]:
-    """Makes the function that draws samples for evaluation, a batch at a time.
-
-    Args:
-      method: the method.
-
-    Returns:
-      A function from (state, seed, count) to images, of which the i-th depends on the state, the seed and i.
-    """
-
-    @jax.jit
-    def batch(state: Any, seed: jax.Array, number: jax.Array) -> jax.Array:
-        assert method.sample is not None
-        return to_bytes(method.sample(state, batch_key(seed, number), SAMPLE_BATCH))
-
-    def sample(state: Any, seed: int, count: int) -> Images:
-        numbers = range(-(-count // SAMPLE_BATCH))
-        return np.concatenate([batch(state, np.uint32(seed), np.int32(number)) for number in numbers])[:count]
-
-    return sample
-
-
-def requested_labels(method: Method, count: int) -> Int[np.ndarray, " count"] | None:
-    """The labels of the samples of :func:`make_sampler`; None if they are unconditional."""
-    if method.sampled_labels is None:
-        return None
-    return np.resize(np.asarray(method.sampled_labels(SAMPLE_BATCH)), count)  # each batch begins anew
+Drawn = tuple[Images, Labels | None, dict[str, float]]  # samples, their labels, metrics of the state that drew them
 
 
 def during_training(
@@ -110,17 +78,21 @@ def during_training(
     count = min(count, dataset.size)
 
     @functools.cache
-    def real() -> tuple[protocol.Reference, float]:
+    def real() -> tuple[protocol.Reference, float, Labels | None]:
         against = protocol.reference(network, held_out)
         chosen = protocol.floor_choice(dataset.size, count=count)
-        images = dataset.read(chosen)[0] if isinstance(dataset, Stream) else dataset.images[chosen]
-        return against, protocol.measure(images, against, seed=protocol.FLOOR_SEED)["frechet_distance"]
+        if isinstance(dataset, Stream):
+            images, labels = dataset.read(chosen)
+        else:
+            images, labels = dataset.images[chosen], dataset.labels[chosen]
+        floor = protocol.measure(images, against, seed=protocol.FLOOR_SEED)["frechet_distance"]
+        return against, floor, labels if method.classes else None
 
     def evaluate(state: Any, replica: int | None = None) -> dict[str, float]:
-        against, floor = real()
+        against, floor, labels = real()
         sample = shared if replica is None else samplers.get(replica, shared)
-        images = sample(jax.device_get(state), 0, count)
-        found = protocol.measure(images, against, seed=0, requested=requested_labels(method, count))
+        images = sample(jax.device_get(state), 0, count, labels)
+        found = protocol.measure(images, against, seed=0, requested=labels)
         kept = {name: found[name] for name in IN_ROWS if name in found} | {"floor_frechet_distance": floor}
         return {name: float(f"{value:.6g}") for name, value in kept.items()}  # beyond that, threads may differ
 
@@ -191,11 +163,13 @@ def evaluate_run(
     protocol.check_count(count, most=train.size)
     averaged = averaged and run.state.averaged is not None
 
+    labels = train.labels[protocol.floor_choice(train.size, count=count)] if run.method.classes else None
+
     def drawn(run: LoadedRun) -> list[Drawn]:
-        state = run.state if averaged else run.state.replace(averaged=None)
-        sample, requested = make_sampler(run.method), requested_labels(run.method, count)
+        state, sample = run.state if averaged else run.state.replace(averaged=None), make_sampler(run.method)
         return [
-            (sample(state, seed, count), requested, _held_out_metrics(run, state, test, seed=seed)) for seed in seeds
+            (sample(state, seed, count, labels), labels, held_out_metrics(run.method, state, test, seed=seed))
+            for seed in seeds
         ]
 
     return _evaluation(
@@ -224,6 +198,7 @@ def evaluate_run(
             if config.run.several and replica is None
         ],
         importance_samples=run.method.likelihood.samples if run.method.likelihood else None,
+        floor_labels=labels is not None,
     )
 
 
@@ -267,46 +242,6 @@ def evaluate_file(
     return _evaluation(subject, drawn, network=network, train=train, test=test, seeds=(seed,), count=count)
 
 
-def _held_out_metrics(run: LoadedRun, state: Any, test: Dataset, *, seed: int) -> dict[str, float]:
-    """The metrics of the method's ``evaluate`` on all test images, and their negative log-likelihood if it has one."""
-    found = {}
-    if run.method.evaluate:
-        means = jax.jit(held_out_means(run.method))(state, jnp.asarray(test.images), jnp.asarray(test.labels), seed)
-        found |= {f"test_{name}": float(value) for name, value in means.items()}
-    if run.method.likelihood:
-        found["test_importance_weighted_nll"] = negative_log_likelihood(run.method, state, test, seed=seed)
-    return found
-
-
-@fixed_numerics()
-def negative_log_likelihood(
-    method: Method, state: Any, test: Dataset, *, seed: int, samples: int | None = None
-) -> float:
-    """Estimates the negative log-likelihood of test images, with pixels as the run was trained on them.
-
-    Args:
-      method: one with a likelihood.
-      state: its state.
-      test: the images. Where the method binarizes, each is drawn once, by the seed and its place among them.
-      seed: of that draw and of the latents.
-      samples: latents per image; None for the method's own number.
-
-    Returns:
-      Nats per image; for soft pixels those of a bound's, which is no likelihood.
-    """
-    assert method.likelihood is not None
-    estimate, key = method.likelihood.estimate, stream_key(seed, ASSESS_STREAM)
-    samples = method.likelihood.samples if samples is None else samples
-
-    @jax.jit
-    def total(state: Any, images: jax.Array, labels: jax.Array, index: jax.Array) -> jax.Array:
-        return jnp.sum(estimate(state, Batch(to_unit_range(images), labels, index), key, samples))
-
-    count = len(test.images)
-    parts = [np.arange(start, min(start + LIKELIHOOD_BATCH, count)) for start in range(0, count, LIKELIHOOD_BATCH)]
-    return -sum(float(total(state, test.images[part], test.labels[part], part)) for part in parts) / count
-
-
 def _evaluation(
     subject: dict[str, Any],
     drawn: Iterable[Sequence[Drawn]],
@@ -318,6 +253,7 @@ def _evaluation(
     count: int,
     replicas: Sequence[Mapping[str, Any]] = (),
     importance_samples: int | None = None,
+    floor_labels: bool = False,
 ) -> Evaluation:
     """Measures the images of each seed, drawn by a run or by each of its replicas, beside the floor."""
     against = protocol.reference(network, test)
@@ -343,6 +279,7 @@ def _evaluation(
             seeds=tuple(seeds),
             floor=f"{count:,} training images, chosen by seed {protocol.FLOOR_SEED}, in the place of samples",
             importance_samples=importance_samples,
+            floor_labels=floor_labels,
         ),
         protocol.summarize(means if replicas else found[0], floors),
         {"python": platform.python_version()}

@@ -5,36 +5,33 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array
 
-from jaxgan import methods
+from jaxgan import data, methods
 from jaxgan.config import Config, replica_configs
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
+from jaxgan.evaluation import protocol
 from jaxgan.methods import Method, OwnMethod
-from jaxgan.methods.method import Generator
 from jaxgan.nn import noise
 from jaxgan.runs import fingerprint, pictures, pretrained
 from jaxgan.runs.digests import structure
 from jaxgan.runs.fingerprint import Fingerprint
 from jaxgan.runs.mirror import local_copy
+from jaxgan.runs.sampler import SAMPLE_BATCH, Images, Labels, batch_key, draw_latents
 from jaxgan.runs.workdir import Workdir, load_config, require_readable
 from jaxgan.runtime.devices import replicated, select_devices
 from jaxgan.runtime.nans import not_finite
 from jaxgan.runtime.numerics import fixed_numerics
-from jaxgan.runtime.program import ASSESS_STREAM, initial_carry, stream_key, to_bytes
+from jaxgan.runtime.program import initial_carry, to_bytes
 from jaxgan.runtime.replicas import entry
 
-SAMPLE_BATCH = 500  # samples drawn together
 MOST = 1_000_000  # samples: beyond it a number is a slip of the keyboard
-
-Images = UInt8[np.ndarray, "count height width channels"]
-Labels = Int[np.ndarray, " count"]
 
 
 class LoadedRun(NamedTuple):
@@ -192,18 +189,19 @@ def draw(
     *,
     count: int,
     seed: int = 0,
-    labels: int | Sequence[int] | None = None,
+    labels: int | Sequence[int] | Literal["data"] | None = None,
     truncation: float | None = None,
     averaged: bool = True,
     way: int = 0,
 ) -> tuple[Images, Labels | None]:
-    """Draws samples: without further options those that ``jaxgan evaluate`` measures for the same seed.
+    """Draws samples: with labels ``"data"``, or unconditional, those that ``jaxgan evaluate`` measures for the seed.
 
     Args:
       run: whose.
       count: how many.
-      seed: what they follow from; sample i depends on the seed and i alone.
-      labels: the class to draw, or several in turn; None for all of them. For conditional runs.
+      seed: what they follow from; sample i depends on the seed, i and its label alone.
+      labels: the class to draw, or several in turn; None for all of them; ``"data"`` for those of as many training
+        images. For conditional runs.
       truncation: factor on the latents, in [0, 1]; None for that of the run.
       averaged: whether to take the averaged parameters, where the run keeps any.
       way: if not 0, as many images from each sample to the next, and from the last to the first, take its place.
@@ -223,7 +221,7 @@ def draw(
     if truncation is not None and not 0 <= truncation <= 1:
         raise UserError(f"--truncation: {truncation:g} is not allowed, it must be at least 0 and at most 1")
     generator = run.method.generator(run.state if averaged else run.state.replace(averaged=None))
-    in_turn = _labels(labels, generator.classes, run)
+    in_turn = _labels(labels, generator.classes, run, count=count)
     factor = generator.truncation if truncation is None else truncation
 
     if way and count > SAMPLE_BATCH:
@@ -244,37 +242,30 @@ def draw(
         latents = noise.interpolate(starts, jnp.roll(starts, -1, axis=0), share, generator.prior)
         return to_bytes(generator.images(latents, *classes))
 
-    given = None if in_turn is None else np.resize(in_turn, size)  # each batch begins anew
-    classes = () if given is None else (given,)
+    numbers = range(-(-count // size))
+    given = () if in_turn is None else (np.resize(in_turn, (len(numbers), size)),)
+    of_each = np.concatenate(given[0])[:count] if given else None
     if way:
-        parts = [on_the_way(np.float32(step / way), classes) for step in range(way)]
+        parts = [on_the_way(np.float32(step / way), tuple(each[0] for each in given)) for step in range(way)]
         images = np.stack(parts, axis=1).reshape(count * way, *run.image_shape)
-        return images, None if given is None else np.repeat(given, way)
-    numbers = range(-(-count // SAMPLE_BATCH))
-    images = np.concatenate([batch(np.int32(n), classes) for n in numbers])[:count]
-    return images, None if given is None else np.tile(given, len(numbers))[:count]
+        return images, None if of_each is None else np.repeat(of_each, way)
+    images = np.concatenate([batch(np.int32(n), tuple(each[n] for each in given)) for n in numbers])[:count]
+    return images, of_each
 
 
-def draw_latents(
-    generator: Generator, key: Key[Array, ""], index: Int[Array, " n"], truncation: float
-) -> Float[Array, "n latent"]:
-    """Draws the latents of some samples of a batch; each depends on the key and its own index."""
-    bits = noise.random_bits(key, index, count=generator.latent_size)
-    return noise.truncate(generator.prior.draw(bits), generator.prior, truncation)
-
-
-def batch_key(seed: int | Array, number: Array) -> Key[Array, ""]:
-    """The key of a batch of samples, whether they are evaluated or written."""
-    return jax.random.fold_in(stream_key(seed, ASSESS_STREAM), number)
-
-
-def _labels(chosen: int | Sequence[int] | None, classes: int, run: LoadedRun) -> Labels | None:
+def _labels(
+    chosen: int | Sequence[int] | Literal["data"] | None, classes: int, run: LoadedRun, *, count: int
+) -> Labels | None:
     if not classes:
         if chosen is not None:
             raise UserError("--labels: this run is unconditional, it draws any class; train one with --conditional")
         return None
     if chosen is None:
         return np.arange(classes, dtype=np.int32)
+    if isinstance(chosen, str) and chosen == "data":
+        about = run.config.run
+        labels = data.load(about.data, data_dir=about.data_dir, image_size=about.image_size).labels
+        return labels[protocol.floor_choice(len(labels), count=min(count, len(labels)))]
     numbers = np.atleast_1d(np.asarray(chosen))
     if numbers.ndim > 1 or not numbers.size or not np.issubdtype(numbers.dtype, np.integer):
         raise UserError(f"--labels: {chosen!r} is not allowed, give numbers of classes, from 0 to {classes - 1}")

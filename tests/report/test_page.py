@@ -273,7 +273,7 @@ def test_a_plane_has_four_samples_in_its_corners_and_means_between():
 
 
 def _key():
-    from jaxgan.runs.load import batch_key
+    from jaxgan.runs.sampler import batch_key
 
     return batch_key(0, jnp.int32(0))
 

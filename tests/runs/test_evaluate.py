@@ -18,7 +18,7 @@ from jaxgan.methods.classifier import Classifier
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.methods.vae import IMPORTANCE_SAMPLES, VAE
 from jaxgan.methods.vanilla_gan import VanillaGAN
-from jaxgan.runs import evaluate, tracking
+from jaxgan.runs import evaluate, sampler, tracking
 from jaxgan.runs.workdir import Workdir
 from tests.random_states import fresh_state
 from tests.training import train_config
@@ -99,18 +99,18 @@ def test_a_sample_depends_on_the_seed_and_its_place_alone(conditional):
     norms = {"generator_norm": "none", "discriminator_norm": "none"}  # the fewest operations to compile
     config = DCGAN(latent_size=3, width=1, conditional=True, **norms) if conditional else VanillaGAN(hidden_units=8)
     method = build(config, image_shape=(28, 28, 1))
-    state, sample = fresh_state(method), evaluate.make_sampler(method)
-    few, many = sample(state, 0, 130), sample(state, 0, evaluate.SAMPLE_BATCH + 130)
+    state, sample = fresh_state(method), sampler.make_sampler(method)
+    few, many = sample(state, 0, 130), sample(state, 0, sampler.SAMPLE_BATCH + 130)
     assert few.dtype == np.uint8
-    assert (len(few), len(many)) == (130, evaluate.SAMPLE_BATCH + 130)
+    assert (len(few), len(many)) == (130, sampler.SAMPLE_BATCH + 130)
     np.testing.assert_array_equal(few, many[:130])
     assert len(np.unique(many.reshape(len(many), -1), axis=0)) == len(many)
     assert not np.any(np.all(sample(state, 1, 130) == few, axis=(1, 2, 3)))
-    requested = evaluate.requested_labels(method, len(many))
     if conditional:
-        np.testing.assert_array_equal(requested, np.arange(len(many)) % 10)
-    else:
-        assert requested is None
+        labels = np.arange(len(many)) % 10
+        np.testing.assert_array_equal(sample(state, 0, len(many), labels), many)
+        sevens = sample(state, 0, len(many), np.where(labels == 3, 7, labels))
+        np.testing.assert_array_equal(np.any(sevens != many, axis=(1, 2, 3)), labels == 3)
 
 
 @pytest.mark.slow
@@ -148,6 +148,7 @@ def test_every_number_stands_with_all_that_it_depends_on(folder, capsys):
         "seeds": [5, 6],
         "floor": "120 training images, chosen by seed 0, in the place of samples",
         "importance_samples": None,
+        "floor_labels": False,
     }
     assert found["subject"] == {
         "workdir": str(folder),

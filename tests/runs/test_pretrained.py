@@ -10,9 +10,9 @@ import pytest
 import jaxgan
 from jaxgan.cli import main
 from jaxgan.config import Config, Run
-from jaxgan.evaluation import feature_network
+from jaxgan.evaluation import feature_network, report
 from jaxgan.methods import METHODS, build
-from jaxgan.runs import load, pretrained
+from jaxgan.runs import evaluate, load, pretrained
 from tests.random_states import fresh_state
 
 TINY = {"width": 4, "latent_size": 8}
@@ -39,6 +39,15 @@ def test_trained_generator_draws_the_digit_that_is_asked_for():
     images = run.sample(60, labels=[7, 3])
     _, probabilities = feature_network.load("mnist").extract(images)
     assert np.mean(np.argmax(probabilities, axis=1) == np.resize([7, 3], 60)) > 0.97
+
+
+@pytest.mark.slow
+def test_samples_are_evaluated_with_the_labels_of_the_floors_images():
+    found = evaluate.evaluate_run("r3gan", count=500)
+    shares = [found.metrics[f"share_{digit}"] for digit in range(10)]
+    assert "the labels of the floor's images" in report.table(found).caption
+    assert max(abs(share.mean - share.floor) for share in shares) < 0.012
+    assert max(abs(share.floor - 0.1) for share in shares) > 0.02  # all classes in turn would differ
 
 
 def test_trained_state_draws_by_the_functions_of_its_method():

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgan import cli
+from jaxgan import cli, data
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
-from jaxgan.evaluation import sample_files
+from jaxgan.evaluation import protocol, sample_files
 from jaxgan.methods import METHODS, build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import noise
 from jaxgan.runs import launch
-from jaxgan.runs.evaluate import make_sampler, requested_labels
-from jaxgan.runs.load import batch_key, draw, load_run
+from jaxgan.runs.load import draw, load_run
 from jaxgan.runs.sample import sample_run, write
+from jaxgan.runs.sampler import batch_key, make_sampler
 from tests.random_states import random_like
 from tests.test_every_method import QUICK, a_run, tiny
 from tests.training import save_run
@@ -70,13 +70,21 @@ def test_a_batch_of_samples_has_the_key_that_published_numbers_have():
 def test_labels_are_drawn_in_turn(kind):
     run = conditional(kind)
     images, labels = draw(run, count=12)
-    np.testing.assert_array_equal(labels, requested_labels(run.method, 12))
+    np.testing.assert_array_equal(labels, np.arange(12) % 10)
     assert np.max(np.abs(images.astype(int) - make_sampler(run.method)(run.state, 0, 12))) <= 1
     assert draw(run, count=2, labels=7)[1].tolist() == [7, 7]
     sevens, chosen = draw(run, count=12, labels=[7, 3])
     assert chosen.tolist() == [7, 3] * 6
     np.testing.assert_array_equal(sevens[3], images[3])  # the same latents, and the same class
     assert np.any(sevens[0] != images[0])
+
+
+def test_labels_of_the_data_give_the_samples_that_evaluation_measures():
+    run = conditional("dcgan")
+    images, labels = draw(run, count=600, labels="data")
+    expected = data.load("mnist").labels[protocol.floor_choice(60_000, count=600)]
+    np.testing.assert_array_equal(labels, expected)
+    assert np.max(np.abs(images.astype(int) - make_sampler(run.method)(run.state, 0, 600, expected))) <= 1
 
 
 def test_truncation_shrinks_the_latents_until_samples_are_alike():
