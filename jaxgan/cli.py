@@ -170,7 +170,7 @@ def sample(
     animate: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     count: int | None = None,
     seed: int = 0,
-    labels: tuple[str, ...] = ("all",),
+    labels: tuple[str, ...] = (),
     truncation: float | None = None,
     interpolate: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     walk: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
@@ -190,7 +190,7 @@ def sample(
         count: Number of samples; default: 64, or 8 with ways between them.
         seed: What they follow from; the seed of `jaxgan evaluate` gives the samples that it measures.
         labels: The classes to draw, in turn, of a conditional run; all: each of them; data: as often as among the
-            training images, which is what `jaxgan evaluate` measures.
+            training images, as `jaxgan evaluate` does; default: data in arrays and folders, all in pictures.
         truncation: Factor on the latents, from 0 to 1: fewer bad samples, and less variety; default: that of the run.
         interpolate: Draw a row of ten images from each sample to the next, and from the last to the first.
         walk: The same in steps small enough for an animation.
@@ -203,8 +203,7 @@ def sample(
     from jaxgan.runs.mirror import local_copy
     from jaxgan.runs.sample import sample_run
 
-    named = {"all": None, "data": "data"}
-    by_name = len(labels) == 1 and labels[0] in named
+    by_name = labels in (("all",), ("data",))
     if not by_name and (wrong := [label for label in labels if not label.isdecimal()]):
         raise UserError(f"--labels: {wrong[0]!r} is not allowed, give numbers of classes, or all, or data alone")
     if (interpolate and walk) or (best and step is not None):
@@ -213,7 +212,7 @@ def sample(
     way = 10 if interpolate else 24 if walk else 0
     if animate is not None and out is None and not way and (best or step is not None):
         raise UserError("--animate: pictures through training are of no one checkpoint, leave out --best and --step")
-    chosen = named[labels[0]] if by_name else [int(label) for label in labels]
+    chosen = (labels[0] if by_name else [int(label) for label in labels]) if labels else None
     count = (8 if way else 64) if count is None else count
     how = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last, "way": way}
     for path in sample_run(local_copy(workdir), out=out, animate=animate, best=best, step=step, replica=replica, **how):

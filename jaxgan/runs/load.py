@@ -264,7 +264,10 @@ def _labels(
         return np.arange(classes, dtype=np.int32)
     if isinstance(chosen, str) and chosen == "data":
         about = run.config.run
-        labels = data.load(about.data, data_dir=about.data_dir, image_size=about.image_size).labels
+        try:
+            labels = data.load(about.data, data_dir=about.data_dir, image_size=about.image_size).labels
+        except UserError as error:
+            raise UserError(f"--labels: data takes the images of the run; give all, or numbers ({error})") from error
         return labels[protocol.floor_choice(len(labels), count=min(count, len(labels)))]
     numbers = np.atleast_1d(np.asarray(chosen))
     if numbers.ndim > 1 or not numbers.size or not np.issubdtype(numbers.dtype, np.integer):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import jaxgan
+from jaxgan import data
 from jaxgan.cli import main
 from jaxgan.config import Config, Run
-from jaxgan.evaluation import feature_network, report
+from jaxgan.evaluation import feature_network, protocol, report
 from jaxgan.methods import METHODS, build
 from jaxgan.runs import evaluate, load, pretrained
 from tests.random_states import fresh_state
@@ -85,6 +86,15 @@ def test_sample_writes_a_picture_here_named_by_the_generator(tmp_path, monkeypat
     main(["sample", "r3gan", "--labels", "7", "--count", "4"])
     assert capsys.readouterr().out == "r3gan.png\n"
     assert [path.name for path in tmp_path.iterdir()] == ["r3gan.png"]
+
+
+def test_arrays_have_the_classes_of_the_data_unless_others_are_asked_for(tmp_path):
+    drawn = {}
+    for flags in ((), ("--labels", "data"), ("--labels", "all"), ("--labels", "3", "5")):
+        main(["sample", "r3gan", "--count", "40", "--out", str(tmp_path / "drawn.npz"), *flags])
+        drawn[flags] = np.load(tmp_path / "drawn.npz")["labels"].tolist()
+    of_data = data.load("mnist").labels[protocol.floor_choice(60_000, count=40)].tolist()
+    assert list(drawn.values()) == [of_data, of_data, [*range(10)] * 4, [3, 5] * 20]
 
 
 @pytest.mark.parametrize("flags", [["--step", "3"], ["--best"], ["--replica", "1"]])

@@ -85,6 +85,9 @@ def test_labels_of_the_data_give_the_samples_that_evaluation_measures():
     expected = data.load("mnist").labels[protocol.floor_choice(60_000, count=600)]
     np.testing.assert_array_equal(labels, expected)
     assert np.max(np.abs(images.astype(int) - make_sampler(run.method)(run.state, 0, 600, expected))) <= 1
+    elsewhere = Run(data="/nowhere")
+    with pytest.raises(UserError, match="--labels: data takes the images of the run; give all, or numbers"):
+        draw(run._replace(config=Config(run.config.method, elsewhere)), count=6, labels="data")
 
 
 def test_truncation_shrinks_the_latents_until_samples_are_alike():
@@ -172,7 +175,7 @@ def test_without_out_a_picture_is_drawn_beside_the_run(folder, tmp_path, capsys)
         (["--out", "there"], "'there' exists already; give another name"),
         (["--out", "some.gif"], "has the suffix '.gif', choose from .png, .npy, .npz, or a folder"),
         (["--out", "nowhere/a.png"], "'nowhere' is not a folder"),
-        (["--labels", "seven"], "--labels: 'seven' is not allowed, give numbers of classes, or all"),
+        (["--labels", "seven"], "--labels: 'seven' is not allowed, give numbers of classes, or all, or data"),
         (["--labels", "7"], "--labels: this run is unconditional"),
         (["--best"], "kept no best checkpoint"),
     ],
