@@ -79,8 +79,20 @@ class Replicas(NamedTuple):
 
 
 def entry(tree: PyTree, replica: int | None) -> PyTree:
-    """What a tree with a leading axis of replicas has of one of them; of a single run, None, all of it."""
-    return tree if replica is None else jax.tree.map(lambda x: x[replica], tree)
+    """What a tree with a leading axis of replicas has of one of them; of a single run, None, all of it.
+
+    An array that is spread over the devices of this process gives the entry on the device that has it. Indexing would
+    be a collective for each array, and on CPU many of them with other work in between wait for one another for ever.
+    """
+
+    def take(x: Any) -> Any:
+        for shard in x.addressable_shards if isinstance(x, Array) and x.is_fully_addressable else ():
+            start, stop, _ = shard.index[0].indices(len(x))
+            if start <= replica < stop:
+                return shard.data[replica - start]
+        return x[replica]
+
+    return tree if replica is None else jax.tree.map(take, tree)
 
 
 def is_numeric(

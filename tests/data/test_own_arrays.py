@@ -46,6 +46,7 @@ def test_arrays_of_every_type_are_the_images_that_they_look(tmp_path, array):
         ({"images": STACK[..., None].repeat(4, -1)}, "with 1 or 3 channels"),
         ({"images": STACK.astype(float)}, "clearly neither in"),
         ({"images": STACK[0]}, r"it must be \(n, height, width\)"),
+        ({"images": STACK[0, :, :, None].repeat(3, -1)}, "which is one picture; give several"),
         ({"images": STACK[:1]}, "n from 2"),
         ({"images": STACK.astype(">u2")}, "numbers of 16 bits up to .*, black to the eye"),
         ({"images": STACK[:, :0]}, "holds no image"),

@@ -13,7 +13,7 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.methods.wgan import WGAN
 from jaxgan.runtime.devices import mapped_axis, replicate
 from jaxgan.runtime.program import Inputs
-from jaxgan.runtime.replicas import Replicas, compile_replicas, is_numeric
+from jaxgan.runtime.replicas import Replicas, compile_replicas, entry, is_numeric
 from tests.programs import stepper, training_data
 from tests.random_states import fresh_state
 
@@ -86,6 +86,16 @@ def test_replicas_are_the_same_on_a_grid_of_devices(devices, form, copies, singl
     found = train(VANILLA, seeds=SEEDS[:2] * copies, fields=fields, form=form, devices=devices)
     for copy in range(copies):
         assert_same_run(found, 2 * copy + 1, single)
+
+
+def test_an_entry_stays_on_the_device_that_has_it():
+    two = jax.devices()[:2]
+    place = Replicas(lambda values: None, SEEDS[:2] * 2).sharding(two)
+    spread = replicate(np.arange(8.0).reshape(4, 2), place)
+    for number in range(4):
+        found = entry({"x": spread}, number)["x"]
+        assert found.devices() == {two[number // 2]}
+        np.testing.assert_array_equal(found, [2 * number, 2 * number + 1])
 
 
 @pytest.mark.slow
