@@ -79,8 +79,8 @@ def compare_runs(
     """Compare two runs: the fields in which they differ, their last metrics, and a picture of curves and samples.
 
     Args:
-        first: A run's folder.
-        second: The folder of another run.
+        first: A run's folder, or the name of a trained generator, such as r3gan.
+        second: Another one.
         out: The picture to write, as .png, .pdf, .eps or .ps; default: compare.png here.
     """
     # JAX is slow to import, and the data commands do not need it.

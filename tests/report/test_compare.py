@@ -1,7 +1,9 @@
 """Two runs beside each other: tables of what differs, and one picture of curves and samples."""
 
 import shutil
+from pathlib import Path
 
+import matplotlib.figure
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +21,7 @@ def drawn(monkeypatch):
 
     def comparison(panels, samples, *, title, caption):
         found.update(panels=panels, samples=samples, title=title, caption=caption)
-        return figures.single_panel(*panels[0])
+        return figures.single_panel(*panels[0]) if panels else matplotlib.figure.Figure()
 
     monkeypatch.setattr("jaxgan.report.compare.figures.comparison", comparison)
     return found
@@ -51,6 +53,13 @@ def test_samples_of_runs_that_draw_from_the_same_are_of_the_same_latents(
     assert caption in drawn["caption"]
     if latents == 3:
         assert drawn["samples"] == dict.fromkeys(("third", "second"), tiny("vanilla_gan", latent_size=3))
+
+
+def test_trained_generators_are_compared_by_quality_and_samples(tmp_path, drawn):
+    fields, metrics = compare(Path("vae"), Path("dcgan"), tmp_path / "both.png")
+    assert ("method", "vae", "dcgan") in cells(fields)
+    assert cells(metrics)[0] == ("frechet_distance", "6.694", "2.958")
+    assert (drawn["panels"], list(drawn["samples"])) == ([], ["vae", "dcgan"])
 
 
 def test_runs_of_other_methods_share_some_metrics(runs, tmp_path, drawn):
