@@ -82,8 +82,8 @@ RECIPES = {
         Config(
             DCGAN(
                 latent_size=32,
-                prior="mixture",
-                truncation=0.95,
+                prior="uniform",
+                conditional=True,
                 bias=True,
                 generator_norm="none",
                 discriminator_norm="none",

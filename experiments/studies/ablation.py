@@ -50,7 +50,10 @@ ROWS = {
     "latent_64": Row("twice the latents", {"latent_size": 64}),
     "constant": Row("constant learning rates", {"decay_steps": 0}),
     "width_16": Row("half the width", {"width": 16}),
-    "normal": Row("normal prior, not ten clusters", {"prior": "normal"}),
+    "normal": Row("normal prior", {"prior": "normal"}),
+    "no_labels": Row("without labels", {"conditional": False}),
+    "clusters": Row("ten clusters of latents, not labels", {"conditional": False, "prior": "mixture"}),
+    "truncated": Row("latents of samples scaled", {"truncation": 0.95}),
     "batch_64": Row("batch size 64", run={"batch_size": 64}),
 }
 
@@ -79,7 +82,8 @@ def config(row: str, options: Options) -> Config:
 
 def flags(row: Row) -> str:
     """Writes the change as flags of the recipe."""
-    return " ".join(f"`--{name.replace('_', '-')} {value}`" for name, value in {**row.method, **row.run}.items())
+    flags = [(name.replace("_", "-"), value) for name, value in {**row.method, **row.run}.items()]
+    return " ".join(f"`--no-{name}`" if value is False else f"`--{name} {value}`" for name, value in flags)
 
 
 def report(found: Results, *, epochs: int, samples: int = COUNT, data: str = "mnist") -> str:

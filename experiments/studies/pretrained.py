@@ -33,7 +33,7 @@ from jaxgan.runs.flags import read_flags
 from jaxgan.runs.workdir import write_atomically
 
 RECIPES = {  # with the flags that each is trained by
-    "r3gan": "--conditional",
+    "r3gan": "",
     "dcgan": "",
     "vae": "",
     "flow_matching": "--conditional --guidance 2 --epochs 4 --decay-steps 7500",

@@ -37,7 +37,7 @@ RECIPES: Mapping[str, Config] = {module.__name__: module.CONFIG for module in (*
 SEEDS = {"autoencoder": 5, "vae": 5, "vanilla_gan": 5}  # of fully connected networks; of the others
 OTHERS = 3
 REFERENCE = "dcgan"
-EVALUATIONS = 8  # in training, about
+EVALUATIONS = 4  # in training, about
 
 
 @dataclass(frozen=True)

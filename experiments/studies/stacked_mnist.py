@@ -39,12 +39,12 @@ from jaxgan.runs.load import load_run
 from jaxgan.runs.sampler import make_sampler
 from jaxgan.runs.workdir import write_atomically
 
-# Three digits are more than ten clusters tell apart, and take three times as many latents.
-LATENTS = {"latent_size": 3 * r3gan.CONFIG.method.latent_size, "prior": "uniform", "truncation": 1.0}
+# Three digits take three times as many latents. Labels would name the modes that are counted.
+CHANGES = {"latent_size": 3 * r3gan.CONFIG.method.latent_size, "conditional": False}
 RECIPES: Mapping[str, Config] = {
     "dcgan": dcgan.CONFIG,
     "wgan": wgan.CONFIG,
-    "r3gan": dataclasses.replace(r3gan.CONFIG, method=dataclasses.replace(r3gan.CONFIG.method, **LATENTS)),
+    "r3gan": dataclasses.replace(r3gan.CONFIG, method=dataclasses.replace(r3gan.CONFIG.method, **CHANGES)),
 }
 CLASSES = 10  # of a channel
 

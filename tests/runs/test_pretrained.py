@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 
 import jax
 import numpy as np
@@ -13,7 +14,9 @@ from jaxgan.cli import main
 from jaxgan.config import Config, Run
 from jaxgan.evaluation import feature_network, protocol, report
 from jaxgan.methods import METHODS, build
+from jaxgan.recipes import RECIPES
 from jaxgan.runs import evaluate, load, pretrained
+from jaxgan.runs.flags import read_flags
 from tests.random_states import fresh_state
 
 TINY = {"width": 4, "latent_size": 8}
@@ -30,7 +33,7 @@ def test_manifest_has_command_and_quality_of_a_trained_generator(name):
     config, step, _ = pretrained.read(name)
     about = pretrained.manifest()[name]
     assert about["command"].startswith(f"python experiments/{name}.py")
-    assert ("--conditional" in about["command"]) == getattr(config.method, "conditional", False)
+    assert config.method == read_flags(RECIPES[name].config, shlex.split(about["command"])[2:]).method
     assert step == about["epochs"] * (60_000 // config.run.batch_size)
     assert 0 < about["quality"]["precision"] < 1
 
