@@ -66,6 +66,12 @@ def config(name: str, options: Options) -> Config:
     return made
 
 
+def title(name: str) -> str:
+    """The name of a recipe's method, and that it sees labels if it does."""
+    method = RECIPES[name].method
+    return f"{method.title} (on labels)" if getattr(method, "conditional", False) else method.title
+
+
 def relative(own: Points, other: Points, *, floor: float) -> tuple[str, str]:
     """Divides another run's distance above the floor by a run's: at the end of each, and after equal seconds."""
 
@@ -88,9 +94,8 @@ def report(found: Results, *, samples: int = COUNT, data: str = "mnist") -> str:
             measured = each.measured
             if isinstance(other, Result) and name != REFERENCE:
                 against = relative(each.curve, other.curve, floor=other.metrics["frechet_distance"]["floor"])
-        title = RECIPES[name].method.title
-        main.append([title, *cost, *training.cells(each, MAIN), *against])
-        more.append([title, *training.cells(each, MORE), measured])
+        main.append([title(name), *cost, *training.cells(each, MAIN), *against])
+        more.append([title(name), *training.cells(each, MORE), measured])
     main.append(["floor: training images", *[""] * 4, *training.floor_cells(found, MAIN), *[""] * 2])
     more.append(["floor: training images", *training.floor_cells(found, MORE), ""])
     cost, against = ["seeds", "epochs", "seconds", "parameters"], ["ratio to DCGAN", "at equal seconds"]
@@ -115,7 +120,7 @@ def study(options: Options) -> Path:
     how = {"path": options.out / "results.json", "program": "quality", "samples": options.samples}
     for found in training.results(configs, options.methods, **how):
         write_atomically(options.out / "report.md", report(found, samples=options.samples, data=options.data))
-        done = {RECIPES[name].method.title: each for name, each in found.items() if isinstance(each, Result)}
+        done = {title(name): each for name, each in found.items() if isinstance(each, Result)}
         if done:
             floor = next(iter(done.values())).metrics["frechet_distance"]["floor"]
             curves = {title: each.curve for title, each in done.items()}
