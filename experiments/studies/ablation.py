@@ -53,7 +53,6 @@ ROWS = {
     "normal": Row("normal prior", {"prior": "normal"}),
     "no_labels": Row("without labels", {"conditional": False}),
     "clusters": Row("ten clusters of latents, not labels", {"conditional": False, "prior": "mixture"}),
-    "truncated": Row("latents of samples scaled", {"truncation": 0.95}),
     "batch_64": Row("batch size 64", run={"batch_size": 64}),
 }
 
