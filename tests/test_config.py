@@ -57,14 +57,6 @@ def test_a_field_out_of_bounds_is_named_with_what_is_allowed(fields, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_every_default_config_is_valid_and_comes_back_from_json(name):
-    config = Config(METHODS[name].config())
-    validate(config)
-    assert config.kind == name
-    assert from_json(to_json(config), source="here") == config
-
-
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

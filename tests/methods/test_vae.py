@@ -75,7 +75,7 @@ def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images(start):
         assert metrics["negative_elbo"] == pytest.approx(30 * math.log(2) + by_hand, rel=1e-5)
 
 
-@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize("beta", [0.0, 4.0])
 def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta, start):
     method = build(VAE(latent_size=3, hidden_units=16, beta=beta), image_shape=SHAPE)
     metrics = jax.jit(method.step)(start, a_batch(), KEY)[1]
@@ -226,12 +226,6 @@ def test_convolutional_networks_map_to_moments_and_to_logits():
         assert output.shape == shapes[name]
 
 
-def test_the_first_update_has_the_learning_rate_of_the_config(start):
-    method = build(VAE(latent_size=3, hidden_units=16, learning_rate=0.125), image_shape=SHAPE)
-    after, _ = jax.jit(method.step)(start, a_batch(), KEY)
-    assert first_update(start.network, after.network) == pytest.approx(0.125, rel=1e-3)
-
-
 CONDITIONAL = VAE(latent_size=3, hidden_units=16, conditional=True, importance_samples=2, targets="binarized")
 
 
@@ -297,13 +291,12 @@ def test_hidden_layers_have_the_activation_of_the_config():
         np.testing.assert_allclose(found, 1 + np.tanh(1 + given.sum()), rtol=1e-6)
 
 
-@pytest.mark.slow
-def test_the_learning_rate_falls_to_0_over_its_decay(start):
-    method = build(dataclasses.replace(SMALL, decay_steps=2), image_shape=SHAPE)
+def test_the_learning_rate_is_that_of_the_config_and_falls_to_0():
+    method = build(dataclasses.replace(SMALL, learning_rate=2e-3, decay_steps=2), image_shape=SHAPE)
     step, states = jax.jit(method.step), [fresh_state(method)]
     for _ in range(3):
         states.append(step(states[-1], a_batch(), KEY)[0])
     moves = [first_update(a.network, b.network) for a, b in itertools.pairwise(states)]
-    assert moves[0] == pytest.approx(1e-3, rel=1e-3)
+    assert moves[0] == pytest.approx(2e-3, rel=1e-3)
     assert 0 < moves[1] < moves[0]
     assert moves[2] == 0
