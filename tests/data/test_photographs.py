@@ -84,9 +84,11 @@ def test_a_data_set_without_images_is_told_so(photographs, monkeypatch):
         data.stream("cifar10", data_dir=photographs)
 
 
-def test_the_catalog_s_size_gives_way_to_the_one_asked_for(photographs):
+def test_the_catalog_s_size_gives_way_to_one_asked_for_of_a_stream(photographs):
     stream = data.stream("cifar10", data_dir=photographs, image_size=8)
     assert stream.everything(most=2).images.shape == (2, 8, 8, 3)
+    with pytest.raises(UserError, match="--image-size: 8 is not allowed with images in memory, add --input stream"):
+        data.load("cifar10", data_dir=photographs, image_size=8)
 
 
 def prepare_other(folder, features, rows, *, config=None):
