@@ -24,7 +24,7 @@ from jaxgan.report.page import write_report
 from jaxgan.runs import fingerprint, launch
 from jaxgan.runs.task import described, digests_of, prepare
 from jaxgan.runs.workdir import Workdir, begin
-from tests.training import content
+from tests.training import content, files_below
 
 SHAPE = (6, 5, 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (130, 6, 5), dtype=np.uint8)
@@ -69,10 +69,6 @@ def a_run(folder, method=None, **fields):
     small = {"epochs": 1, "batch_size": 20, "checkpoint_every": 1, "sample_epochs": (), "devices": 1}
     run = Run(workdir=folder, **{**small, **fields})
     return Config(run=run) if method is None else Config(method, run)
-
-
-def every_file(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +130,10 @@ def test_a_page_shows_what_a_method_that_is_code_left_and_says_what_is_missing(t
     ],
 )
 def test_a_run_goes_on_with_nothing_but_its_own(trained, method, images, words):
-    before = every_file(trained)
+    before = files_below(trained)
     with pytest.raises(UserError, match=f"^{words}"):
         launch.run(a_run(trained, epochs=2), dataset=images, method=method)
-    assert every_file(trained) == before
+    assert files_below(trained) == before
 
 
 def test_under_another_version_a_changed_program_is_a_warning(trained, caplog):
