@@ -156,16 +156,12 @@ def test_suspects_are_the_nearest_of_each_class_first():
 
 
 @pytest.mark.parametrize("study", [judges, memorisation, flow_beside_gans])
-def test_what_is_no_generator_of_digits_costs_one_line(study, small, tmp_path, capsys):
+def test_what_is_no_generator_of_digits_costs_one_line(study, small, tmp_path, refused):
     for runs, words in (
         (["classifier"], "--runs: 'classifier' is a run of digit_classifier"),
         (["kana/gan"], "'kana/gan' is a run of vanilla_gan on 'kmnist', it must draw images like those of 'mnist'"),
         (["gan", "gan"], "--runs: 'gan' is not allowed, there is Vanilla GAN (2 epochs) already"),
         ([], "--runs: none given, choose from r3gan, dcgan"),
     ):
-        with pytest.raises(SystemExit, match="2"):
-            study.main(flags(tmp_path, *runs))
-        error = capsys.readouterr().err
-        assert words in error
-        assert error.count("\n") == 1
+        assert words in refused(study.main, *flags(tmp_path, *runs))
     assert list(tmp_path.iterdir()) == []
