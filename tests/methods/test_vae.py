@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,22 +22,19 @@ from jaxgan.nn import noise
 from jaxgan.nn.conditional import Conditional
 from jaxgan.nn.mlp import Decoder, Encoder
 from jaxgan.runtime.program import to_unit_range
+from tests.methods.steps import a_batch as uniform_batch
 from tests.methods.steps import first_update
 from tests.random_states import fresh_state
 
 SHAPE, KEY = (6, 5, 1), jax.random.key(0)
 SMALL = VAE(latent_size=3, hidden_units=16)
+a_batch = partial(uniform_batch, classes=10)
 
 
 @pytest.fixture(scope="module")
 def start():
     """The state in which the small method starts, whatever its beta and its rates."""
     return fresh_state(build(SMALL, image_shape=SHAPE))
-
-
-def a_batch(size=16, seed=0):
-    images = np.random.default_rng(seed).uniform(-1, 1, (size, *SHAPE)).astype(np.float32)
-    return Batch(jnp.asarray(images), jnp.arange(size) % 10, jnp.arange(size))
 
 
 def with_zeros(state, **biases):
@@ -182,7 +180,7 @@ def test_visualizations_show_reconstructions_paths_and_the_plane():
 
 def test_images_of_one_class_have_no_interpolation_to_show(start):
     method = build(SMALL, image_shape=SHAPE)
-    alike = a_batch()._replace(labels=jnp.zeros(16, jnp.int32))
+    alike = a_batch(classes=1)
     assert set(method.visualize(start, alike, KEY)) == {"reconstructions"}
 
 
