@@ -11,7 +11,7 @@ from PIL import Image
 from jaxgan import cli, figures
 from jaxgan.report.compare import compare
 from tests.report.conftest import ROWS, make_run
-from tests.test_every_method import a_run, tiny
+from tests.tiny import a_run, tiny
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from jaxgan.report.page import MOST_POINTS, _curve, _panels, write_report
 from jaxgan.runs import pretrained
 from jaxgan.tiles import tile
 from tests.report.conftest import EPOCHS, ROWS, SHAPE, make_run
-from tests.test_every_method import tiny
+from tests.tiny import tiny
 
 VOID = {"br", "hr", "img", "input", "link", "meta"}
 

@@ -23,7 +23,7 @@ from jaxgan.runs.load import draw, load_run
 from jaxgan.runs.sample import sample_run, write
 from jaxgan.runs.sampler import batch_key, make_sampler
 from tests.random_states import random_like
-from tests.test_every_method import QUICK, a_run, tiny
+from tests.tiny import QUICK, a_run, tiny
 from tests.training import save_run
 
 GENERATIVE = [kind for kind in METHODS if kind != "digit_classifier"]
