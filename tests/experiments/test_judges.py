@@ -10,7 +10,6 @@ from studies.memorisation import STEPS
 
 from jaxgan import data
 from jaxgan.config import Config, Run
-from jaxgan.data import Dataset
 from jaxgan.evaluation import feature_network
 from jaxgan.evaluation.feature_network import FeatureNetwork
 from jaxgan.methods import build
@@ -19,6 +18,7 @@ from jaxgan.methods.flow_matching import FlowMatching
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.load import LoadedRun
 from tests.random_states import fresh_state
+from tests.runs.test_evaluate import split_of
 
 COUNT = 120
 SHAPE = (28, 28, 1)
@@ -27,11 +27,6 @@ METHODS = {
     "flow": FlowMatching(width=2, levels=1, sample_steps=1, conditional=True, guidance=2.0),
     "classifier": Classifier(width=2),
 }
-
-
-def split_of(name):
-    images = np.random.default_rng(len(name)).integers(0, 256, (200 if name == "test" else 240, *SHAPE), dtype=np.uint8)
-    return Dataset("mnist", images, (np.arange(len(images)) % 10).astype(np.int32), tuple("0123456789"))
 
 
 def network(version, *, scale):
