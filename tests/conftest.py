@@ -43,6 +43,7 @@ from jaxgan.data import Dataset
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import launch, tracking
 from jaxgan.runs.workdir import Workdir
+from tests.training import snapshot
 
 # Under nohup and in the background of a script signals are ignored, and then by the commands that tests start too.
 for name, usual in {"SIGHUP": signal.SIG_DFL, "SIGINT": signal.default_int_handler}.items():
@@ -103,6 +104,36 @@ def toy_data(monkeypatch, toy_dataset):
     """Puts the toy data in the place of every data set that is loaded."""
     monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
     return toy_dataset
+
+
+@pytest.fixture
+def start(toy_config, toy_data):
+    """Runs the command on the toy data, on one device unless told otherwise, and returns its exit code."""
+
+    def start(*flags, default=toy_config):
+        try:
+            launch.main(default, [*map(str, flags), "--devices", "1"] if "--devices" not in flags else flags)
+        except SystemExit as stopped:
+            return stopped.code
+        return 0
+
+    return start
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that ends with one line, which it returns, prints nothing else and leaves a folder as it was."""
+
+    def refused(command, *argv, root=None, code=2):
+        before = root and snapshot(root)
+        with pytest.raises(SystemExit) as ended:
+            command([str(each) for each in argv])
+        shown = capsys.readouterr()
+        assert (ended.value.code, shown.out, shown.err.count("\n")) == (code, "", 1)
+        assert (root and snapshot(root)) == before
+        return shown.err
+
+    return refused
 
 
 @pytest.fixture(scope="session")

@@ -37,27 +37,25 @@ def encoded(pixels: np.ndarray, kind: str) -> io.BytesIO:
     return file
 
 
-def other(folder: Path) -> Path:
-    """Has a data set of the name ``other`` prepared in two versions, of which the newer has images of several sizes."""
-    for version, sizes in (("1.9.0", (8,)), ("1.10.0", (8, 30, 50))):
+def prepare_other(folder: Path, images: list[np.ndarray], *, version="1.0.0", config=None) -> None:
+    """Has TFDS prepare a data set ``other`` of grey images of any sizes."""
 
-        class Other(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-            VERSION = tfds.core.Version(version)
-            shapes = sizes
+    class Other(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version(version)
+        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)] if config else []
 
-            def _info(self):
-                features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(None, None, 1))})
-                return tfds.core.DatasetInfo(builder=self, features=features)
+        def _info(self):
+            kind = tfds.features.Image(shape=(None, None, 1), dtype=images[0].dtype.type, encoding_format="png")
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({"image": kind}))
 
-            def _split_generators(self, dl_manager):
-                return {"train": self._generate_examples()}
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
 
-            def _generate_examples(self):
-                for size in self.shapes:
-                    yield str(size), {"image": encoded(np.full((size, size + 4), 3 * size, np.uint8), "png")}
+        def _generate_examples(self):
+            return ((str(number), {"image": encoded(image, "png")}) for number, image in enumerate(images))
 
-        Other(data_dir=folder, file_format="array_record").download_and_prepare()
-    return folder
+    tfds.disable_progress_bar()
+    Other(data_dir=folder, file_format="array_record").download_and_prepare()
 
 
 def prepare(folder: Path) -> Path:

@@ -1,16 +1,10 @@
 """What every method keeps: one contract over METHODS, checked for each of them at a tiny size."""
 
 import contextlib
-import dataclasses
 import functools
 import importlib.util
-import inspect
-import itertools
 import json
 import math
-import re
-import types
-import typing
 from typing import Any, NamedTuple
 
 import jax
@@ -21,32 +15,27 @@ import optax
 import pytest
 from jax import export as jax_export
 
-from jaxgan import config as configs
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
 from jaxgan.export import FORMATS
 from jaxgan.figures import training_curves
 from jaxgan.interop import weights, with_weights
-from jaxgan.methods import METHODS, Batch, Method, build
+from jaxgan.methods import METHODS, Batch, Method
 from jaxgan.runs import checkpoints, launch, tracking
-from jaxgan.runs.flags import read_flags
-from jaxgan.runs.load import LoadedRun
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime.devices import replicated
 from jaxgan.runtime.program import INIT_STREAM, STEP_STREAM, initial_carry, stream_key, to_unit_range
 from tests.programs import stepper, training_data
 from tests.random_states import assert_same, random_like
+from tests.tiny import KEY, QUICK, SHAPE, a_batch, a_run, images, made, tiny, variants
 
-SHAPE, CLASSES, BATCH, STEPS, SEED = (8, 8, 1), 10, 4, 3, 3
-MOST = 2  # of anything that a config counts
+BATCH, STEPS, SEED = 4, 3, 3
 SGD = optax.sgd(1e-3)  # Adam would hide a wrong scale of the gradient
-KEY = jax.random.key(0)
 DEAR = ("residual_gan",)  # a deep network twice differentiated takes seconds to trace and to compile
 STEPPED = [pytest.param(kind, marks=[pytest.mark.slow] if kind in DEAR else []) for kind in METHODS]
 EVERY = pytest.mark.parametrize("kind", METHODS)
 EVERY_STEPPED = pytest.mark.parametrize("kind", STEPPED)
-# Dear or the same for all: in the fast tests one with two networks and one that draws nothing stand for the others.
-QUICK = ("vanilla_gan", "digit_classifier")
+# Dear or the same for all: in the fast tests QUICK ones stand for the others.
 EVERY_SLOWLY = pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in METHODS]
 )
@@ -54,42 +43,6 @@ EVERY_SLOWLY = pytest.mark.parametrize(
 ONE_QUICKLY = pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind == QUICK[0] else pytest.mark.slow) for kind in METHODS]
 )
-
-
-def options(kind):
-    """The fields of a method's config, each with the types that it accepts."""
-    config = METHODS[kind].config
-    for field in dataclasses.fields(config):
-        hint = typing.get_type_hints(config)[field.name]
-        hints = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        yield field, hints
-
-
-def tiny(kind, **fields):
-    """A method's config with every count as low as its bounds and MOST allow."""
-    counts = {
-        field.name: max(field.metadata["low"], min(field.default, MOST))
-        for field, hints in options(kind)
-        if int in hints and field.default is not None
-    }
-    return METHODS[kind].config(**{**counts, **fields})
-
-
-def variants(kind):
-    """The tiny config, another in bfloat16 with all that it leaves out, and one for each further choice of a field."""
-    yield tiny(kind)
-    left_out = {
-        field.name: min(0.5, field.metadata["high"] / 2)
-        for field, hints in options(kind)
-        if float in hints and field.default == 0
-    }
-    left_out |= {field.name: True for field, hints in options(kind) if bool in hints}
-    yield tiny(kind, compute_dtype="bfloat16", **left_out)
-    for field, (hint, *_) in options(kind):
-        # These have the same choices in all methods, and change no metric's name.
-        common = ("initialization", "compute_dtype", "prior")
-        if typing.get_origin(hint) is typing.Literal and field.name not in common and not field.name.endswith("norm"):
-            yield from (tiny(kind, **{field.name: choice}) for choice in typing.get_args(hint)[1:])
 
 
 class Trace(NamedTuple):
@@ -118,27 +71,6 @@ def every_trace(kind):
         with contextlib.suppress(UserError):
             traces.append(trace(config))
     return traces
-
-
-def made(config, *, classes=CLASSES, **how):
-    return build(config, image_shape=SHAPE, classes=classes, **how)
-
-
-def images(count, seed=1):
-    return np.random.default_rng(seed).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
-
-
-def a_batch(count, *, classes=CLASSES):
-    index = jnp.arange(count)
-    return Batch(to_unit_range(jnp.asarray(images(count))), index % classes, index)
-
-
-def a_run(config, *, classes=CLASSES):
-    """A run that was never trained, with random numbers for a state."""
-    config = Config(config, Run())
-    method = made(config.method, classes=classes)
-    state = random_like(jax.eval_shape(method.init, KEY), dtype=np.float32, seed=0)
-    return LoadedRun(config, method, state, 7, SHAPE, classes)
 
 
 class Fold(NamedTuple):
@@ -319,46 +251,6 @@ def test_every_metric_is_a_line_of_the_training_curves(kind):
     assert all(panel.get_title() and panel.get_legend() for panel in axes)
 
 
-@EVERY
-def test_every_field_is_explained_beside_it_and_in_the_help(kind, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "300")
-    classes = filter(dataclasses.is_dataclass, METHODS[kind].config.__mro__)
-    source = "\n".join(inspect.getsource(each) for each in classes)
-    with pytest.raises(SystemExit, match="0"):
-        read_flags(Config(METHODS[kind].config()), ["--help"])
-    shown = " ".join(re.sub(r"\x1b\[[0-9;]*m|[\u2500-\u257f]", " ", capsys.readouterr().out).split())
-    for field in dataclasses.fields(METHODS[kind].config):
-        found = re.search(rf"^    {field.name}: .*  # (.+)$", source, re.MULTILINE)
-        assert found, f"{field.name} has no comment"
-        assert f"--{field.name.replace('_', '-')}" in shown or f"--no-{field.name.replace('_', '-')}" in shown
-        assert found[1] in shown, field.name
-    assert METHODS[kind].config.__doc__
-
-
-@EVERY
-def test_every_number_of_a_config_is_bounded(kind):
-    default = METHODS[kind].config()
-    configs.validate(Config(default))
-    for field, hints in options(kind):
-        flag = f"--{field.name.replace('_', '-')}"
-        if float in hints or int in hints:
-            low, high, is_open = (field.metadata[bound] for bound in ("low", "high", "open_high"))
-            beyond = high if is_open or high == math.inf else high + 1
-            wrong = [low - 1, beyond, "1", True] + [math.nan] * (float in hints) + [0.5] * (float not in hints)
-        else:
-            wrong = ["no such choice", 0.5]
-        for value in wrong:
-            with pytest.raises(UserError, match=f"^{re.escape(flag)}: "):
-                configs.validate(Config(dataclasses.replace(default, **{field.name: value})))
-
-
-@EVERY
-def test_every_field_survives_json(kind):
-    for config in itertools.chain(variants(kind), [METHODS[kind].config()]):
-        whole = Config(config, Run(epochs=3))
-        assert configs.from_json(configs.to_json(whole), source="config.json") == whole
-
-
 @ONE_QUICKLY
 def test_visualizations_are_drawn(kind, tmp_path):
     _, whole, *_ = variants(kind)  # conditional, where it can be
@@ -382,16 +274,3 @@ def test_a_dry_run_describes_and_writes_nothing(kind, tmp_path, capsys, toy_data
     assert "One step of the whole batch" in shown
     for name in made(config.method).networks:
         assert name.capitalize() in shown
-
-
-@EVERY
-def test_an_unknown_kind_in_a_config_is_a_one_line_error(kind, tmp_path, capsys, toy_data):
-    config = Config(tiny(kind), Run(workdir=tmp_path, batch_size=20, devices=1))
-    text = configs.to_json(config).replace(f'"{kind}"', f'"{kind}s"')
-    (tmp_path / "config.json").write_text(text)
-    with pytest.raises(SystemExit, match="2"):
-        launch.main(config, [])
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"'{kind}s' is not known" in line
-    assert f"did you mean {kind!r}?" in line
-    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

@@ -22,7 +22,7 @@ from jaxgan.methods.classifier import Classifier
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.load import load_run
 from tests.random_states import random_like
-from tests.training import save_run
+from tests.training import save_run, snapshot
 
 UNITS, LATENT, STEPS = 4, 3, 4
 
@@ -46,11 +46,6 @@ def folder(run, tmp_path):
     return shutil.copytree(run[0].run.workdir, tmp_path / "moved")
 
 
-def content(root):
-    """All there is below a folder: names, times of change, bytes."""
-    return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else None) for p in (root, *root.rglob("*"))}
-
-
 def export(capsys, *argv):
     cli.main(["export", *map(str, argv), "--format", "torch"])
     out = capsys.readouterr().out
@@ -58,24 +53,17 @@ def export(capsys, *argv):
     return out.strip()
 
 
-def refused(capsys, root, *argv):
-    """The one line with which a command is refused that leaves everything as it was."""
-    before = content(root)
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["export", *map(str, argv), "--format", "torch"])
-    output = capsys.readouterr()
-    assert caught.value.code == 2
-    assert output.out == ""
-    assert output.err.count("\n") == 1
-    assert content(root) == before
-    return output.err
+@pytest.fixture
+def not_exported(refused):
+    """The one line with which the command is refused, which leaves everything below a folder as it was."""
+    return lambda root, *argv: refused(cli.main, "export", *argv, "--format", "torch", root=root)
 
 
 def test_a_run_comes_back_from_its_folder_which_stays_as_it_was(run, folder):
     (folder / "checkpoints" / "9.orbax-checkpoint-tmp").mkdir()  # what another run at work there would leave
-    before = content(folder)
+    before = snapshot(folder)
     found = load_run(folder)
-    assert content(folder) == before
+    assert snapshot(folder) == before
     assert (found.config, found.step, found.image_shape, found.classes) == (run[0], STEPS, (28, 28, 1), 10)
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(found.state), run[1])
     draw = lambda state, key: found.method.sample(state, key, 2)
@@ -137,36 +125,36 @@ def test_the_command_offers_every_format(capsys):
     assert f"--format {{{','.join(FORMATS)}}}" in capsys.readouterr().out
 
 
-def test_a_classifier_s_run_is_refused_since_it_draws_nothing(tmp_path, capsys):
+def test_a_classifier_s_run_is_refused_since_it_draws_nothing(tmp_path, not_exported):
     config = Config(Classifier(width=2), Run(workdir=tmp_path / "run"))
     method = build(config.method, image_shape=(28, 28, 1))
     abstract = jax.eval_shape(method.init, jax.random.key(0))
     save_run(config, method, states={3: random_like(abstract, dtype=np.float32, seed=0)})
-    line = refused(capsys, tmp_path, tmp_path / "run")
+    line = not_exported(tmp_path, tmp_path / "run")
     assert "a run of digit_classifier draws no images, so there is nothing to export" in line
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
-    assert "absent': no such folder" in refused(capsys, tmp_path, tmp_path / "absent")
-    assert "holds no run, it has no config.json" in refused(capsys, tmp_path, tmp_path)
+def test_a_folder_without_a_run_is_refused(tmp_path, not_exported):
+    assert "absent': no such folder" in not_exported(tmp_path, tmp_path / "absent")
+    assert "holds no run, it has no config.json" in not_exported(tmp_path, tmp_path)
     (tmp_path / "file").touch()
-    assert "file' is a file, it must be a folder" in refused(capsys, tmp_path, tmp_path / "file")
+    assert "file' is a file, it must be a folder" in not_exported(tmp_path, tmp_path / "file")
 
 
-def test_a_run_without_a_checkpoint_or_with_a_damaged_one_is_refused(folder, capsys):
+def test_a_run_without_a_checkpoint_or_with_a_damaged_one_is_refused(folder, not_exported):
     for path in (folder / "checkpoints" / str(STEPS)).rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    line = refused(capsys, folder, folder)
+    line = not_exported(folder, folder)
     assert line.startswith(f"jaxgan: error: the checkpoint '{folder / 'checkpoints' / str(STEPS)}' is damaged")
     assert f"from step {STEPS // 2}" in line
     shutil.rmtree(folder / "checkpoints")
-    assert "this run of vanilla_gan has no checkpoint yet" in refused(capsys, folder, folder)
+    assert "this run of vanilla_gan has no checkpoint yet" in not_exported(folder, folder)
 
 
-def test_a_damaged_config_is_refused(folder, capsys):
+def test_a_damaged_config_is_refused(folder, not_exported):
     (folder / "config.json").write_text((folder / "config.json").read_text().replace("vanilla_gan", "vanilla_gam"))
-    assert "did you mean 'vanilla_gan'?" in refused(capsys, folder, folder)
+    assert "did you mean 'vanilla_gan'?" in not_exported(folder, folder)
     tree = json.loads((folder / "config.json").read_text().replace("vanilla_gam", "vanilla_gan"))
     tree["run"]["data"] = "minst"
     (folder / "config.json").write_text(json.dumps(tree))
@@ -182,15 +170,15 @@ def test_a_damaged_config_is_refused(folder, capsys):
         ("absent/weights.safetensors", "absent' is not a folder"),
     ],
 )
-def test_an_impossible_file_is_refused_before_the_run_is_read(name, words, tmp_path, capsys):
-    line = refused(capsys, tmp_path, tmp_path / "absent", "--out", f"{tmp_path}/{name}")
+def test_an_impossible_file_is_refused_before_the_run_is_read(name, words, tmp_path, not_exported):
+    line = not_exported(tmp_path, tmp_path / "absent", "--out", f"{tmp_path}/{name}")
     assert line.startswith("jaxgan: error: --out: ")
     assert words in line
 
 
-def test_a_folder_for_the_file_that_cannot_be_made_is_named(folder, capsys):
+def test_a_folder_for_the_file_that_cannot_be_made_is_named(folder, not_exported):
     (folder / "export").touch()
-    assert "weights.safetensors' cannot be written (File exists)" in refused(capsys, folder, folder)
+    assert "weights.safetensors' cannot be written (File exists)" in not_exported(folder, folder)
 
 
 def test_a_full_disk_leaves_the_former_file_and_its_manifest(folder, capsys, monkeypatch):

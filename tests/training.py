@@ -88,6 +88,16 @@ def save_run(config, method, *, states, image_shape=(28, 28, 1)):
             save(manager, carry.replace(state=state), step=step)
 
 
+def files_below(root):
+    """The bytes of every file below a folder."""
+    return {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def snapshot(root):
+    """All there is below a folder: names, times of change, bytes."""
+    return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else None) for p in (root, *root.rglob("*"))}
+
+
 def content(folder):
     """What a run leaves behind and no interruption may change: metrics and samples as bytes, and the last state."""
     paths = Workdir(folder)

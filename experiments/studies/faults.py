@@ -32,7 +32,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
 from studies import machine, markdown, training
 
 from jaxgan.config import Config
-from jaxgan.errors import unknown_choice
 from jaxgan.fields import number
 from jaxgan.methods import build
 from jaxgan.runs import checkpoints, digests
@@ -43,6 +42,7 @@ from jaxgan.runtime.program import Carry
 EXPERIMENTS = Path(__file__).resolve().parents[1]
 SAVES = 20  # of which the costs are medians
 EPOCHS, BATCH = 4, 6000  # ten steps per epoch
+STEPS = f"{EPOCHS * 60_000 // BATCH}"
 COMMON = (
     *("--epochs", f"{EPOCHS}", "--batch-size", f"{BATCH}", "--log-every", "3", "--checkpoint-every", "1"),
     *("--sample-epochs", *map(str, range(1, EPOCHS + 1))),
@@ -53,16 +53,10 @@ SMALL = {
     "vanilla_gan": ("--hidden-units", "8"),
     "dcgan": ("--width", "2"),
     "wgan": ("--width", "2"),
-    "r3gan": ("--width", "2", "--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
-    "flow_matching": (
-        *("--width", "2", "--sample-steps", "1", "--warmup-steps", "2"),
-        *("--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
-    ),
-    "cifar10": (
-        *("--data", "mnist", "--width", "2", "--max-width", "2", "--blocks", "1"),
-        *("--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
-    ),
-    "digit_classifier": ("--width", "2", "--decay-steps", f"{EPOCHS * 60_000 // BATCH}"),
+    "r3gan": ("--width", "2", "--decay-steps", STEPS),
+    "flow_matching": ("--width", "2", "--sample-steps", "1", "--warmup-steps", "2", "--decay-steps", STEPS),
+    "cifar10": ("--data", "mnist", "--width", "2", "--max-width", "2", "--blocks", "1", "--decay-steps", STEPS),
+    "digit_classifier": ("--width", "2", "--decay-steps", STEPS),
 }
 
 
@@ -88,9 +82,7 @@ class Drill(NamedTuple):
 
 def study(options: Options) -> Path:
     """Drills the recipes, and writes the report anew after each."""
-    for name in options.recipes:
-        if name not in SMALL:
-            raise unknown_choice("--recipes", name, SMALL)
+    training.check("--recipes", options.recipes, SMALL)
     options.out.mkdir(parents=True, exist_ok=True)
     if not options.kills:
         costs = [cost(name, importlib.import_module(name).CONFIG) for name in options.recipes]
@@ -107,13 +99,7 @@ def study(options: Options) -> Path:
 def drill(recipe: str, *, kills: int, chance: random.Random) -> Drill:
     """Trains a recipe in small without a break, then again and again with kills, and compares.
 
-    Args:
-      recipe: its name.
-      kills: how many to make at least; the last run comes to its end.
-      chance: draws the moments.
-
-    Returns:
-      What became of the runs.
+    It makes at least so many kills, at moments drawn by ``chance``; the last run comes to its end.
     """
     moments, differences, runs = Counter(), [], 0
     with tempfile.TemporaryDirectory() as name:

@@ -69,13 +69,7 @@ def _load(path: Path) -> Trained:
 def samples(run: LoadedRun, *, count: int, cache: Path) -> Images:
     """Draws the samples that `jaxgan evaluate` measures for seed 0, or takes them from a file.
 
-    Args:
-      run: whose.
-      count: how many.
-      cache: the folder for the file, whose name has a digest of config and state.
-
-    Returns:
-      The samples.
+    Its name has a digest of config and state.
     """
     digest = hashlib.sha256(to_json(run.config).encode())
     for leaf in jax.tree.leaves(run.state):

@@ -65,15 +65,7 @@ def study(options: Options) -> Path:
 
 
 def watched(steps: int, folder: Workdir) -> tuple[list[Look], list[tracking.Row]]:
-    """Trains the vanilla GAN with a checkpoint every epoch; looks at the process every second (Linux).
-
-    Args:
-      steps: how many.
-      folder: where to train.
-
-    Returns:
-      What was seen, and the rows of metrics.
-    """
+    """Trains the vanilla GAN with a checkpoint every epoch; looks at the process every second (Linux)."""
     flags = ("--batch-size", BATCH, "--epochs", steps // EPOCH, "--checkpoint-every", 1, "--workdir", folder.root)
     looks = []
     with (folder.root.parent / "log.txt").open("w") as log:

@@ -33,15 +33,7 @@ def _line(row: Sequence[object], columns: int) -> str:
 
 
 def details(summary: str, body: str) -> str:
-    """Folds a block: a reader sees the summary and opens the body with a click.
-
-    Args:
-      summary: one line of plain text.
-      body: Markdown.
-
-    Returns:
-      The folded block.
-    """
+    """Folds a block of Markdown: a reader sees the summary, plain text, and opens the body with a click."""
     return f"<details>\n<summary>{html.escape(summary, quote=False)}</summary>\n\n{body.strip()}\n\n</details>"
 
 
@@ -57,14 +49,7 @@ def bullets(items: Iterable[str]) -> str:
 
 
 def document(*blocks: str) -> str:
-    """Joins blocks by empty lines, leaving out empty blocks.
-
-    Args:
-      *blocks: headings, paragraphs, tables.
-
-    Returns:
-      The report, with one line break at its end.
-    """
+    """Joins blocks by empty lines into a report that ends with a line break, leaving out empty blocks."""
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
 

@@ -240,13 +240,7 @@ def study(options: Options) -> Path:
 
 
 def noticed_by(mutation: Mutation) -> str | None:
-    """Applies a change to a copy of the project and runs its tests.
-
-    Args:
-      mutation: the change.
-
-    Returns:
-      The first test that failed; None if all passed.
+    """Applies a change to a copy of the project, and returns the first of its tests that fails; None if all pass.
 
     Raises:
       ValueError: if the text to replace does not stand in the file, or if no test ran.

@@ -17,15 +17,16 @@ def small_catalog(small, monkeypatch):
     monkeypatch.setattr(catalog, "CATALOG", {"mnist": small.spec})
 
 
-def fails_with(capsys, *argv, code=2):
-    with pytest.raises(SystemExit) as caught:
-        cli.main(argv)
-    assert caught.value.code == code
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.startswith("jaxgan: error: ")
-    assert output.err.count("\n") == 1
-    return output.err
+@pytest.fixture
+def fails(refused):
+    """The error of a command of data sets that is refused."""
+
+    def fails(*argv, code=2):
+        error = refused(cli.main, "data", *argv, code=code)
+        assert error.startswith("jaxgan: error: ")
+        return error
+
+    return fails
 
 
 def test_list_tells_what_is_prepared_without_preparing(tmp_path, capsys):
@@ -62,9 +63,9 @@ def test_prepare_from_a_folder_prints_the_directory(small, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("small_catalog")
-def test_a_source_that_does_not_exist_is_refused_even_where_none_is_needed(prepared_dir, capsys):
+def test_a_source_that_does_not_exist_is_refused_even_where_none_is_needed(prepared_dir, fails):
     nowhere = ("--from", "/nonexistent")
-    error = fails_with(capsys, "data", "prepare", "mnist", *nowhere, "--data-dir", str(prepared_dir))
+    error = fails("prepare", "mnist", *nowhere, "--data-dir", str(prepared_dir))
     assert "--from: '/nonexistent' is not a folder" in error
 
 
@@ -108,48 +109,46 @@ def test_show_draws_the_first_samples_of_every_class(prepared_dir, tmp_path, mon
         np.testing.assert_array_equal(row, samples.images[samples.labels == label][:3])
 
 
-def test_more_classes_than_rows_are_refused(tmp_path, capsys, monkeypatch):
+def test_more_classes_than_rows_are_refused(tmp_path, fails, monkeypatch):
     monkeypatch.setattr(data_commands, "MOST_ROWS", 2)
     images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), dtype=np.uint8)
     np.savez(tmp_path / "set.npz", images=images, labels=np.arange(30) % 3)
-    error = fails_with(capsys, "data", "show", str(tmp_path / "set.npz"), "--data-dir", str(tmp_path))
+    error = fails("show", str(tmp_path / "set.npz"), "--data-dir", str(tmp_path))
     assert "set.npz' has 3 classes, too many for a row each" in error
 
 
 @pytest.mark.usefixtures("small_catalog")
 @pytest.mark.parametrize("columns", ["0", "6"])
-def test_more_columns_than_samples_are_refused_by_name(prepared_dir, capsys, columns):
-    error = fails_with(capsys, "data", "show", "mnist", "--columns", columns, "--data-dir", str(prepared_dir))
+def test_more_columns_than_samples_are_refused_by_name(prepared_dir, fails, columns):
+    error = fails("show", "mnist", "--columns", columns, "--data-dir", str(prepared_dir))
     assert f"--columns: {columns} is out of range, every class of mnist allows 1 to 5" in error
 
 
 @pytest.mark.parametrize("command", ["show", "prepare"])
-def test_an_unknown_data_set_is_refused_with_the_nearest_name(capsys, command):
-    assert "--data: 'fashion-mnist' is not known" in fails_with(capsys, "data", command, "fashion-mnist")
+def test_an_unknown_data_set_is_refused_with_the_nearest_name(fails, command):
+    assert "--data: 'fashion-mnist' is not known" in fails(command, "fashion-mnist")
 
 
-def test_a_missing_folder_is_refused_in_one_line(tmp_path, capsys):
+def test_a_missing_folder_is_refused_in_one_line(tmp_path, fails):
     nowhere = str(tmp_path / "nowhere")
-    error = fails_with(capsys, "data", "prepare", "kmnist", "--from", nowhere, "--data-dir", str(tmp_path / "data"))
+    error = fails("prepare", "kmnist", "--from", nowhere, "--data-dir", str(tmp_path / "data"))
     assert nowhere in error
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("flag", ["--data-dir", "--from"])
-def test_a_home_folder_that_does_not_exist_is_refused_by_flag(capsys, flag):
-    assert f"{flag}: '~nouser/x'" in fails_with(capsys, "data", "prepare", "mnist", flag, "~nouser/x")
+def test_a_home_folder_that_does_not_exist_is_refused_by_flag(fails, flag):
+    assert f"{flag}: '~nouser/x'" in fails("prepare", "mnist", flag, "~nouser/x")
 
 
 @pytest.mark.parametrize("command", [("list",), ("prepare", "mnist"), ("show", "mnist")], ids=lambda words: words[0])
 @pytest.mark.parametrize("fault", ["too long", "may not be entered", "within one that may not"])
-def test_a_data_dir_out_of_reach_is_refused_in_one_line(tmp_path, capsys, forbid_entering, command, fault):
+def test_a_data_dir_out_of_reach_is_refused_in_one_line(tmp_path, fails, forbid_entering, command, fault):
     data_dir = {"too long": tmp_path / ("x" * 300), "within one that may not": tmp_path / "closed" / "data"}.get(
         fault, tmp_path / "closed"
     )
     forbid_entering(tmp_path / "closed")
-    assert f"--data-dir: {str(data_dir)!r} cannot be entered" in fails_with(
-        capsys, "data", *command, "--data-dir", str(data_dir)
-    )
+    assert f"--data-dir: {str(data_dir)!r} cannot be entered" in fails(*command, "--data-dir", str(data_dir))
     assert os.listdir(tmp_path) == []
 
 
@@ -162,23 +161,23 @@ def test_a_data_dir_out_of_reach_is_refused_in_one_line(tmp_path, capsys, forbid
         (".", "is a folder, name a file in it, such as 'samples.png'"),
     ],
 )
-def test_an_impossible_picture_is_refused_before_anything_is_prepared(tmp_path, monkeypatch, capsys, out, message):
+def test_an_impossible_picture_is_refused_before_anything_is_prepared(tmp_path, monkeypatch, fails, out, message):
     monkeypatch.chdir(tmp_path)
-    error = fails_with(capsys, "data", "show", "mnist", "--out", out, "--data-dir", str(tmp_path / "data"))
+    error = fails("show", "mnist", "--out", out, "--data-dir", str(tmp_path / "data"))
     assert f"--out: {out!r}" in error
     assert message in error
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.usefixtures("small_catalog")
-def test_a_picture_whose_writing_fails_is_told_in_one_line(prepared_dir, tmp_path, capsys):
+def test_a_picture_whose_writing_fails_is_told_in_one_line(prepared_dir, tmp_path, fails):
     out = str(tmp_path / f"{'x' * 300}.png")
     flags = ("--columns", "2", "--out", out, "--data-dir", str(prepared_dir))
-    assert f"--out: {out!r} cannot be written (" in fails_with(capsys, "data", "show", "mnist", *flags)
+    assert f"--out: {out!r} cannot be written (" in fails("show", "mnist", *flags)
 
 
 @pytest.mark.usefixtures("small_catalog")
-def test_a_full_disk_leaves_the_former_picture(prepared_dir, tmp_path, capsys, monkeypatch):
+def test_a_full_disk_leaves_the_former_picture(prepared_dir, tmp_path, fails, monkeypatch):
     def full(figure, path, **options):
         Path(path).write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -187,7 +186,7 @@ def test_a_full_disk_leaves_the_former_picture(prepared_dir, tmp_path, capsys, m
     out.write_bytes(b"former")
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
     flags = ("--columns", "2", "--out", str(out), "--data-dir", str(prepared_dir))
-    error = fails_with(capsys, "data", "show", "mnist", *flags, code=1)
+    error = fails("show", "mnist", *flags, code=1)
     assert f"--out: {str(out)!r} cannot be written (No space left on device)" in error
     assert [path.read_bytes() for path in tmp_path.glob("*png*")] == [b"former"]
 

@@ -11,7 +11,7 @@ from PIL import Image
 from jaxgan import data
 from jaxgan.data import catalog, tfds_directory
 from jaxgan.errors import UserError
-from tests.photographs import COUNTS, SMALL, cifar10, encoded, other
+from tests.photographs import COUNTS, SMALL, cifar10, prepare_other
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,9 @@ def test_a_format_that_needs_tensorflow_says_how_to_prepare_it_again(tmp_path):
 
 
 def test_the_newest_version_of_any_images_is_streamed_at_a_given_size(tmp_path):
-    stream = data.stream("other", data_dir=other(tmp_path), image_size=16)
+    for version, sizes in (("1.9.0", (8,)), ("1.10.0", (8, 30, 50))):
+        prepare_other(tmp_path, [np.full((size, size + 4), 3 * size, np.uint8) for size in sizes], version=version)
+    stream = data.stream("other", data_dir=tmp_path, image_size=16)
     images, labels = stream.read(range(stream.size))
     assert images.shape == (3, 16, 16, 3)
     assert sorted(images.reshape(3, -1).min(axis=1)) == sorted(images.reshape(3, -1).max(axis=1)) == [24, 90, 150]
@@ -84,38 +86,16 @@ def test_a_data_set_without_images_is_told_so(photographs, monkeypatch):
         data.stream("cifar10", data_dir=photographs)
 
 
-def test_the_catalog_s_size_gives_way_to_the_one_asked_for(photographs):
+def test_the_catalog_s_size_gives_way_to_one_asked_for_of_a_stream(photographs):
     stream = data.stream("cifar10", data_dir=photographs, image_size=8)
     assert stream.everything(most=2).images.shape == (2, 8, 8, 3)
-
-
-def prepare_other(folder, features, rows, *, config=None):
-    """Has TFDS prepare a data set ``other`` of these features and rows."""
-
-    class Other(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = tfds.core.Version("1.0.0")
-        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)] if config else []
-
-        def _info(self):
-            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features(tfds.features)))
-
-        def _split_generators(self, dl_manager):
-            return {"train": self._generate_examples()}
-
-        def _generate_examples(self):
-            return ((str(number), row) for number, row in enumerate(rows))
-
-    tfds.disable_progress_bar()
-    Other(data_dir=folder, file_format="array_record").download_and_prepare()
-
-
-def grey_of_16_bits(features):
-    return {"image": features.Image(shape=(None, None, 1), dtype=np.uint16, encoding_format="png")}
+    with pytest.raises(UserError, match="--image-size: 8 is not allowed with images in memory, add --input stream"):
+        data.load("cifar10", data_dir=photographs, image_size=8)
 
 
 def test_images_of_16_bits_are_scaled_and_a_config_is_named(tmp_path):
     ramp = np.linspace(0, 65_535, 64).reshape(8, 8).astype(np.uint16)
-    prepare_other(tmp_path, grey_of_16_bits, [{"image": encoded(ramp, "png")}], config="deep")
+    prepare_other(tmp_path, [ramp], config="deep")
     with pytest.raises(UserError, match="--data: 'other' is not known, choose from other/deep"):
         data.stream("other", data_dir=tmp_path, image_size=8)
     images, _ = data.stream("other/deep", data_dir=tmp_path, image_size=8).read([0])

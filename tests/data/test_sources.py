@@ -28,11 +28,6 @@ def test_an_archive_gives_its_files(small, tmp_path):
     assert sources.read_archive(pack(small.files, tmp_path / "a.tar.xz"), spec=small.spec) == small.files
 
 
-def test_a_missing_folder_is_named(small, tmp_path):
-    with pytest.raises(UserError, match=r"--from: '.*nowhere' is not a folder"):
-        sources.read_folder(tmp_path / "nowhere", spec=small.spec)
-
-
 def test_a_missing_file_is_named(small, tmp_path):
     (small.write(tmp_path) / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(UserError, match="lacks t10k-labels-idx1-ubyte"):

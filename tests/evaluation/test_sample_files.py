@@ -10,6 +10,7 @@ BYTES[0, 0, 0] = 0
 BYTES[0, 0, 1] = 255
 UNIT = BYTES / 255
 SIGNED = BYTES / 127.5 - 1
+NO_SCALE = [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64, np.bool_, np.complex64, "M8[s]"]
 
 
 def saved(folder, array):
@@ -21,7 +22,7 @@ def saved(folder, array):
 @pytest.mark.parametrize(
     "array",
     [
-        *(BYTES, UNIT, UNIT.astype(np.float32), SIGNED, SIGNED.astype(np.float16)),
+        *(BYTES, UNIT, UNIT.astype(np.float32), UNIT.astype(np.longdouble), SIGNED, SIGNED.astype(np.float16)),
         *(BYTES[..., 0], np.moveaxis(SIGNED, -1, 1), np.asfortranarray(UNIT), SIGNED * (1 + 1e-6), UNIT - 1e-6),
     ],
 )
@@ -29,6 +30,11 @@ def test_the_same_images_are_read_from_every_form_they_come_in(tmp_path, array):
     found = sample_files.read(saved(tmp_path, array), image_shape=SHAPE)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, BYTES)
+
+
+def test_floats_that_fall_short_of_a_scale_are_read_on_it(tmp_path):
+    found = sample_files.read(saved(tmp_path, 0.9 * SIGNED), image_shape=SHAPE)
+    np.testing.assert_array_equal(found, np.round(255 * (0.9 * SIGNED + 1) / 2))
 
 
 def test_channels_may_come_first(tmp_path):
@@ -53,14 +59,15 @@ def test_an_archive_has_one_array_or_one_of_a_usual_name(tmp_path, names):
         (np.uint8(3), "is of shape"),
         (BYTES.reshape(20, 30), "is of shape"),
         (BYTES[:0], "holds no image"),
-        (BYTES.astype(np.int64), "is of type int64, it must be uint8, or floats"),
-        (BYTES > 100, "is of type bool"),
+        *((BYTES.astype(kind), "is of type .*, it must be uint8, or floats") for kind in NO_SCALE),
         ((BYTES > 100).astype(np.uint8), "bytes of at most 1"),
         (np.where(BYTES == 3, np.nan, UNIT), "not finite"),
         (np.where(BYTES == 3, np.inf, UNIT), "not finite"),
         (BYTES.astype(np.float32), "floats from 0 to 255"),
         (1.2 * SIGNED, "floats from -1.2 to 1.2"),
         (UNIT - 0.1, "floats from -0.1 to 0.9"),
+        (UNIT - 0.5, "floats from -0.5 to 0.5"),
+        (UNIT / 2, "floats from 0 to 0.5"),
         (UNIT / 2 + 0.5, "floats from 0.5 to 1"),
         (0 * UNIT, "floats from 0 to 0"),
         (UNIT / 255, "floats from 0 to 0.003922"),

@@ -12,33 +12,6 @@ from studies.aot import compilation, compile_for
 from jaxgan.errors import UserError
 from jaxgan.runtime import targets
 
-SHAPES = "v5e takes chips in a shape, such as v5e:2x2"
-
-
-@pytest.mark.parametrize(
-    ("argv", "words"),
-    [
-        (
-            ["--target", "v5:2x2"],
-            "--target: 'v5' is not known, choose from tpu7x, v4, v5e, v5p, v6e; did you mean 'v5p'?",
-        ),
-        (["--target", "v5e"], f"--target: 'v5e' is not known, {SHAPES}"),
-        (["--target", "v5e:2x2x2"], f"{SHAPES}"),
-        (["--target", "v4:2x2"], "--target: 'v4:2x2' is not known, v4 takes chips in a shape, such as v4:2x2x1"),
-        (["--recipes", "dcgna"], "did you mean 'dcgan'?"),
-        (["--replicas", "1"], "--replicas: 1 is not allowed, it must be at least 2"),
-        (["--effort", "2"], "--effort: 2.0 is not allowed, it must be between -1 and 1"),
-    ],
-)
-def test_a_mistake_costs_one_line_and_nothing_on_disk(argv, words, capsys, tmp_path):
-    with pytest.raises(SystemExit) as stopped:
-        compile_for.main([*argv, "--out", str(tmp_path / "out")])
-    error = capsys.readouterr().err
-    assert stopped.value.code == 2
-    assert error.count("\n") == 1
-    assert words in error
-    assert not (tmp_path / "out").exists()
-
 
 def test_a_missing_compiler_is_named_with_what_installs_it():
     with pytest.raises(UserError, match=r"the TPU compiler is not installed; python -m pip install -e '\.\[tpu-aot\]'"):

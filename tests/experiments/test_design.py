@@ -180,25 +180,6 @@ def test_outcomes_stand_under_their_mistake_a_row_per_design():
     assert [axes.get_visible() for axes in grid[2]] == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--methods", "dcgn"], "did you mean 'dcgan'"),
-        (["--parts", "hazard"], "did you mean 'hazards'"),
-        (["--methods"], "--methods: none given"),
-        (["--steps", "0"], "--steps: 0"),
-        (["--wrong"], "wrong"),
-    ],
-)
-def test_a_mistake_of_the_user_is_one_line_and_exit_code_two(flags, words, capsys, tmp_path):
-    with pytest.raises(SystemExit) as ended:
-        compare.main([*flags, "--out", str(tmp_path / "new")])
-    message = capsys.readouterr().err
-    assert (ended.value.code, len(message.strip().splitlines())) == (2, 1)
-    assert words in message
-    assert not (tmp_path / "new").exists()
-
-
 def test_without_torch_the_command_says_in_one_line_what_to_install():
     script = str(EXPERIMENTS / "studies" / "design" / "compare.py")
     program = f"import runpy, sys; sys.modules['torch'] = None; runpy.run_path({script!r}, run_name='__main__')"

@@ -7,7 +7,6 @@ import pytest
 from studies import faults, quality
 
 from jaxgan.config import Config, validate
-from jaxgan.errors import UserError
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.flags import read_flags
 
@@ -41,11 +40,6 @@ def test_the_cost_of_digests_is_their_share_of_a_save():
     assert "| vanilla_gan | 2.5 | 50 | 0.50 | 1.0 % |" in faults.report_costs(
         [faults.Cost("vanilla_gan", 2.5, 0.05, 5e-4)]
     )
-
-
-def test_an_unknown_recipe_is_refused():
-    with pytest.raises(UserError, match=r"--recipes: 'dcgam' is not known, .* did you mean 'dcgan'"):
-        faults.study(faults.Options(recipes=("dcgam",)))
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ from studies.memorisation import STEPS
 
 from jaxgan import data
 from jaxgan.config import Config, Run
-from jaxgan.data import Dataset
 from jaxgan.evaluation import feature_network
 from jaxgan.evaluation.feature_network import FeatureNetwork
 from jaxgan.methods import build
@@ -19,6 +18,7 @@ from jaxgan.methods.flow_matching import FlowMatching
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.load import LoadedRun
 from tests.random_states import fresh_state
+from tests.runs.test_evaluate import split_of
 
 COUNT = 120
 SHAPE = (28, 28, 1)
@@ -27,11 +27,6 @@ METHODS = {
     "flow": FlowMatching(width=2, levels=1, sample_steps=1, conditional=True, guidance=2.0),
     "classifier": Classifier(width=2),
 }
-
-
-def split_of(name):
-    images = np.random.default_rng(len(name)).integers(0, 256, (200 if name == "test" else 240, *SHAPE), dtype=np.uint8)
-    return Dataset("mnist", images, (np.arange(len(images)) % 10).astype(np.int32), tuple("0123456789"))
 
 
 def network(version, *, scale):
@@ -156,16 +151,12 @@ def test_suspects_are_the_nearest_of_each_class_first():
 
 
 @pytest.mark.parametrize("study", [judges, memorisation, flow_beside_gans])
-def test_what_is_no_generator_of_digits_costs_one_line(study, small, tmp_path, capsys):
+def test_what_is_no_generator_of_digits_costs_one_line(study, small, tmp_path, refused):
     for runs, words in (
         (["classifier"], "--runs: 'classifier' is a run of digit_classifier"),
         (["kana/gan"], "'kana/gan' is a run of vanilla_gan on 'kmnist', it must draw images like those of 'mnist'"),
         (["gan", "gan"], "--runs: 'gan' is not allowed, there is Vanilla GAN (2 epochs) already"),
         ([], "--runs: none given, choose from r3gan, dcgan"),
     ):
-        with pytest.raises(SystemExit, match="2"):
-            study.main(flags(tmp_path, *runs))
-        error = capsys.readouterr().err
-        assert words in error
-        assert error.count("\n") == 1
+        assert words in refused(study.main, *flags(tmp_path, *runs))
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,6 @@ from studies import likelihood
 
 from jaxgan import data
 from jaxgan.data import Dataset
-from jaxgan.errors import UserError
 from jaxgan.runs import tracking
 
 
@@ -54,8 +53,3 @@ def test_the_models_have_the_networks_of_the_paper():
         assert (method.hidden_layers, method.hidden_units, method.latent_size) == (2, 200, 50)
         assert (method.activation, method.targets, method.importance_samples) == ("tanh", "binarized", samples)
         assert method.decay_steps == config.run.epochs * 600
-
-
-def test_an_unknown_model_is_refused():
-    with pytest.raises(UserError, match="--models: 'vea' is not known"):
-        likelihood.study(likelihood.Options(models=("vea",)))

@@ -6,8 +6,6 @@ import pytest
 from studies import long_run
 from studies.long_run import EPOCH, Look
 
-from jaxgan.errors import UserError
-
 LEVEL = [Look(step, 500.0, 40) for step in range(0, 20_000, 500)]
 
 
@@ -33,11 +31,6 @@ def test_a_process_is_looked_at_while_it_lives():
     with open(os.devnull):
         assert long_run.look(os.getpid(), 7)[0].files == seen.files + 1
     assert long_run.look(2**22 + 1, 7) == []
-
-
-def test_steps_that_are_no_whole_epochs_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"--steps: 2500 is not allowed, it must be a multiple of 1000"):
-        long_run.study(long_run.Options(steps=2500, out=tmp_path))
 
 
 @pytest.mark.slow

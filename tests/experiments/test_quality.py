@@ -207,22 +207,3 @@ def test_the_figure_has_a_line_for_each_method_and_one_for_the_floor():
         np.testing.assert_array_equal(np.stack(lines[name].get_data(), axis=1), points)
     assert any(set(line.get_ydata()) == {0.04} for line in axes.lines)
     assert axes.get_yscale() == axes.get_xscale() == "log"
-
-
-@pytest.mark.parametrize(
-    ("study", "mistake", "words"),
-    [
-        (quality, ["--methods", "dcgam"], "--methods: 'dcgam' is not known"),
-        (quality, ["--samples", "5"], "--samples: 5 images are not allowed"),
-        (ablation, ["--rows", "ful"], "did you mean 'full'?"),
-        (ablation, ["--epochs", "0"], "--epochs: 0 is not allowed"),
-    ],
-)
-def test_a_mistake_costs_one_line_and_nothing_on_disk(study, mistake, words, tmp_path, capsys):
-    with pytest.raises(SystemExit) as caught:
-        study.main([*flags(tmp_path)[2:], *mistake])
-    assert caught.value.code == 2
-    error = capsys.readouterr().err
-    assert words in error
-    assert error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []

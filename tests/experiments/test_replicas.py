@@ -20,23 +20,6 @@ def test_speeds_are_relative_to_as_many_runs_one_after_another():
     assert "| DCGAN | 2 | 1.11 | 0.500 | 1.00 | 2.00 |" in lines
 
 
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--methods", "gan"], "--methods: 'gan' is not known"),
-        (["--counts", "1"], "--counts: 1 is not allowed, give numbers from 2 on"),
-        (["--counts"], "--counts: none is not allowed"),
-        (["--threads", "999"], "--threads: 999 is not allowed"),
-    ],
-)
-def test_a_mistake_is_one_line_with_exit_code_2(flags, words, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        replicas.main(flags)
-    error = capsys.readouterr().err
-    assert words in error
-    assert error.count("\n") == 1
-
-
 @pytest.mark.slow
 def test_the_study_times_every_form(monkeypatch, tmp_path):
     rng = np.random.default_rng(0)

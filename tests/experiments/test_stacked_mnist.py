@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,21 +83,6 @@ def test_the_decay_of_learning_rates_ends_with_the_last_step():
         assert (made.run.data, made.run.epochs, made.run.batch_size) == ("stacked_mnist", 7, recipe.run.batch_size)
         steps = {"decay_steps": 7 * (60_000 // made.run.batch_size)} if name == "r3gan" else {}
         assert made.method == dataclasses.replace(recipe.method, **steps)
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [(["--samples", "0"], "--samples: 0 images are not allowed"), (["--epochs", "0"], "--epochs: 0 is not allowed")],
-)
-def test_a_mistake_costs_one_line_and_nothing_on_disk(flags, words, tmp_path, capsys):
-    folder = str(tmp_path / "runs")
-    with pytest.raises(SystemExit) as caught:
-        stacked_mnist.main([*flags, "--runs", folder, "--out", folder])
-    assert caught.value.code == 2
-    error = capsys.readouterr().err
-    assert words in error
-    assert error.count("\n") == 1
-    assert not Path(folder).exists()
 
 
 def test_without_the_classifier_nothing_is_trained(monkeypatch, tmp_path):

@@ -83,20 +83,3 @@ def test_a_twin_is_trained_as_its_recipe_is_and_its_samples_become_bytes(made, t
     images = np.load(folder / "pytorch_2" / "drawn.npz")["images"]
     assert images.shape == (256, 28, 28, 1)
     np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(256))
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--methods", "wgan"], "--methods: 'wgan' is not known"),
-        (["--seeds", "0"], "--seeds: 0 is not allowed"),
-    ],
-)
-def test_a_mistake_costs_one_line_and_nothing_on_disk(flags, words, tmp_path, capsys):
-    with pytest.raises(SystemExit) as caught:
-        run(tmp_path, *flags)
-    assert caught.value.code == 2
-    error = capsys.readouterr().err
-    assert words in error
-    assert error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []

@@ -13,11 +13,11 @@ KEY = jax.random.key(0)
 SHAPE = (6, 5, 1)
 
 
-def a_batch(size=8, *, labels=None, shape=SHAPE):
-    """Uniform noise for images; labels of class 0 unless given."""
+def a_batch(size=8, *, labels=None, classes=1, shape=SHAPE):
+    """Uniform noise for images; labels are the classes in turn unless given."""
     size = size if labels is None else len(labels)
     images = jax.random.uniform(jax.random.key(5), (size, *shape), minval=-1, maxval=1)
-    labels = jnp.zeros(size, jnp.int32) if labels is None else jnp.array(labels)
+    labels = jnp.arange(size) % classes if labels is None else jnp.array(labels)
     return Batch(images, labels, jnp.arange(size))
 
 

@@ -1,6 +1,7 @@
 """Autoencoders: their errors, the baseline of principal components, and what their codes are not."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +15,12 @@ from jaxgan.methods.autoencoder import Autoencoder, autoencoder, match_moments, 
 from jaxgan.methods.method import Plane, Rows
 from jaxgan.nn.mlp import Decoder, Encoder
 from jaxgan.runtime.program import to_unit_range
+from tests.methods.steps import a_batch as uniform_batch
 from tests.methods.steps import first_update
 from tests.random_states import fresh_state
 
 SHAPE, KEY = (6, 5, 1), jax.random.key(0)
-SMALL = Autoencoder(latent_size=3, hidden_units=16)
-
-
-def a_batch(size=16, seed=0):
-    images = np.random.default_rng(seed).uniform(-1, 1, (size, *SHAPE)).astype(np.float32)
-    return Batch(jnp.asarray(images), jnp.arange(size) % 10, jnp.arange(size))
+a_batch = partial(uniform_batch, classes=10)
 
 
 def bytes_of(count, seed=0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgan.methods import METHODS, Batch
-from tests.test_every_method import SHAPE, made, tiny
+from tests.tiny import SHAPE, made, tiny
 
 
 @pytest.mark.slow  # four black images are a batch of every method in the fast tests

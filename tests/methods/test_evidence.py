@@ -160,21 +160,3 @@ def test_the_binarized_test_images_follow_from_seed_and_place(monkeypatch):
     monkeypatch.setattr(evaluate, "LIKELIHOOD_BATCH", 10)
     assert ones(seed=0, samples=3) == pytest.approx(drawn, abs=1e-3)
     assert ones(seed=1, samples=1) != pytest.approx(drawn, abs=0.5)
-
-
-@pytest.mark.slow
-def test_importance_weighting_rises_from_the_elbo_with_samples():
-    encoder, decoder, params = a_tiny_vae()
-    repeats = 5000
-    images = jnp.broadcast_to(every_binary_image()[5], (repeats, 2, 2, 1))
-    index = jnp.arange(repeats)
-    counts = (1, 2, 5, 50)
-    estimates = [estimator(encoder, decoder, samples=k)(params, images, index) for k in counts]
-    method = vae(encoder, decoder, image_shape=SHAPE, latent_size=1, optimizer=optax.sgd(0.0))
-    state = fresh_state(method)
-    state = state.replace(network=state.network.replace(params=params))
-    elbo = -jax.jit(method.evaluate)(state, Batch(2 * images - 1, index, index), jax.random.key(1))["negative_elbo"]
-    error = np.std(estimates[0]) / math.sqrt(repeats)
-    assert np.mean(estimates[0]) == pytest.approx(float(elbo), abs=float(5 * error))
-    assert np.all(np.diff([np.mean(e) for e in estimates]) > 0)
-    assert np.mean(estimates[-1]) - np.mean(estimates[0]) > 20 * error

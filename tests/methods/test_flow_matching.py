@@ -38,6 +38,21 @@ def constant(**options):
     return method._replace(init=jax.jit(method.init), step=jax.jit(method.step), sample=sample)
 
 
+def seen_by_the_network(**options):
+    """What the network is given for a batch: images on their way, times and labels."""
+    seen = []
+
+    class Spy(nn.Module):
+        @nn.compact
+        def __call__(self, x, t=None, labels=None):
+            seen.append((x, t, labels))
+            return x * self.param("level", nn.initializers.ones, ())
+
+    method = flow_matching(Spy(), image_shape=SHAPE, optimizer=optax.sgd(0.1), integrate=None, **options)
+    method.evaluate(method.init(KEY), BATCH, KEY)
+    return seen[-1]
+
+
 def test_the_path_is_straight_from_noise_to_the_image():
     x_0, x_1, t = -jnp.ones((3, *SHAPE)), jnp.ones((3, *SHAPE)), jnp.array([0.0, 0.25, 1.0])
     np.testing.assert_allclose(path(x_0, x_1, t)[:, 0, 0, 0], [-1, -0.5, 1])
@@ -45,11 +60,13 @@ def test_the_path_is_straight_from_noise_to_the_image():
 
 def test_the_loss_is_the_squared_error_of_the_velocity_per_pixel():
     method = constant()
-    _, metrics = method.step(method.init(KEY), BATCH, KEY)
+    state, metrics = method.step(method.init(KEY), BATCH, KEY)
     bits = noise.random_bits(KEY, BATCH.index, count=18)
     x_0 = np.asarray(noise.normal(bits[:, :16])).reshape(-1, *SHAPE)
-    expected = np.mean((0.5 - (np.asarray(BATCH.images) - x_0)) ** 2)
-    assert float(metrics["velocity_error"]) == pytest.approx(expected, rel=1e-5)
+    error = 0.5 - (np.asarray(BATCH.images) - x_0)
+    assert float(metrics["velocity_error"]) == pytest.approx(np.mean(error**2), rel=1e-5)
+    moved = 0.5 - 0.1 * 2 * np.mean(error)  # by descent
+    assert float(state.network.params["velocity"]["level"]) == pytest.approx(moved, rel=1e-5)
 
 
 def test_the_error_of_an_image_is_that_of_its_velocity_until_late():
@@ -67,15 +84,6 @@ def test_the_flow_of_one_predicted_image_ends_in_it(solver):
     np.testing.assert_allclose(method.sample(method.init(KEY), KEY, 5), np.tanh(0.5), rtol=1e-5)
 
 
-def test_a_step_moves_a_constant_velocity_to_the_mean_one():
-    method = constant()
-    state, _ = method.step(method.init(KEY), BATCH, KEY)
-    bits = noise.random_bits(KEY, BATCH.index, count=18)
-    x_0 = np.asarray(noise.normal(bits[:, :16])).reshape(-1, *SHAPE)
-    gradient = 2 * (0.5 - np.mean(np.asarray(BATCH.images) - x_0))
-    assert float(state.network.params["velocity"]["level"]) == pytest.approx(0.5 - 0.1 * gradient, rel=1e-5)
-
-
 @pytest.mark.parametrize(("solver", "order"), [(euler, 1), (heun, 2)])
 def test_solvers_have_their_order_on_exponential_growth(solver, order):
     x = jnp.ones((1, *SHAPE))
@@ -91,17 +99,7 @@ def test_solvers_pass_the_times_of_their_evaluations(solver, reached):
 
 
 def test_the_network_sees_the_image_where_its_time_has_brought_it():
-    seen = []
-
-    class Spy(Constant):
-        @nn.compact
-        def __call__(self, x, t=None, labels=None):
-            seen.append((x, t))
-            return x * self.param("level", nn.initializers.ones, ())
-
-    method = flow_matching(Spy(), image_shape=SHAPE, optimizer=optax.sgd(0.1), integrate=None)
-    method.evaluate(method.init(KEY), BATCH, KEY)
-    x, t = seen[-1]
+    x, t, _ = seen_by_the_network()
     x_0 = noise.normal(noise.random_bits(KEY, BATCH.index, count=18)[:, :16]).reshape(-1, *SHAPE)
     np.testing.assert_allclose(x, path(x_0, BATCH.images, t), rtol=1e-5, atol=1e-6)
 
@@ -123,36 +121,15 @@ def test_guidance_extrapolates_from_the_velocity_of_no_class():
 
 
 def test_labels_are_hidden_with_their_probability():
-    seen = []
-
-    class Spy(Constant):
-        @nn.compact
-        def __call__(self, x, t=None, labels=None):
-            seen.append(labels)
-            return x * self.param("level", nn.initializers.ones, ())
-
-    method = flow_matching(
-        Spy(), image_shape=SHAPE, optimizer=optax.sgd(0.1), integrate=None, classes=3, label_dropout=0.25
-    )
-    method.evaluate(method.init(KEY), BATCH, KEY)
-    hidden = np.asarray(seen[-1]) == 3
+    labels = np.asarray(seen_by_the_network(classes=3, label_dropout=0.25)[2])
+    hidden = labels == 3
     assert 0.18 < hidden.mean() < 0.32
-    np.testing.assert_array_equal(np.asarray(seen[-1])[~hidden], np.asarray(BATCH.labels)[~hidden])
+    np.testing.assert_array_equal(labels[~hidden], np.asarray(BATCH.labels)[~hidden])
 
 
 @pytest.mark.parametrize(("time", "middle"), [("uniform", 0.5), ("logit-normal", 0.683)])
 def test_training_times_follow_their_distribution(time, middle):
-    seen = []
-
-    class Spy(Constant):
-        @nn.compact
-        def __call__(self, x, t=None, labels=None):
-            seen.append(t)
-            return x * self.param("level", nn.initializers.ones, ())
-
-    method = flow_matching(Spy(), image_shape=SHAPE, optimizer=optax.sgd(0.1), integrate=None, time=time)
-    method.evaluate(method.init(KEY), BATCH, KEY)
-    t = np.asarray(seen[-1])
+    t = np.asarray(seen_by_the_network(time=time)[1])
     low, high = (0.25, 0.75) if time == "uniform" else (1 / (1 + math.e), math.e / (1 + math.e))
     assert np.mean((t > low) & (t < high)) == pytest.approx(middle, abs=0.07)
 

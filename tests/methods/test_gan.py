@@ -10,13 +10,13 @@ import pytest
 from flax import linen as nn
 
 from jaxgan.errors import UserError
-from jaxgan.methods import GANState, build
+from jaxgan.methods import build
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.methods.gan import gan
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import mlp, noise
 from jaxgan.nn.layers import BatchNorm
-from tests.methods.steps import KEY, SHAPE, a_batch, assert_close, changed, compiled_step, initial, one_step
+from tests.methods.steps import KEY, SHAPE, a_batch, assert_close, changed, one_step
 from tests.random_states import fresh_state
 
 CONFIG = VanillaGAN(hidden_units=12, latent_size=5, ema_decay=0.75)
@@ -71,31 +71,6 @@ def test_a_step_updates_the_discriminator_and_then_the_generator(stepped):
     assert metrics["discriminator_loss"] == pytest.approx(float(d_loss), rel=1e-5)
     assert_close(after.discriminator.params, d_params)
     assert_close(after.generator.params, g_params)
-
-
-def test_the_state_is_one_pytree_with_both_optimizers_and_no_key(stepped):
-    _, state, _ = stepped
-    assert isinstance(state, GANState)
-    assert int(state.step) == 1
-    assert not any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(state))
-    _, adams, _ = one_step(CONFIG)
-    assert [int(network.opt_state[0].count) for network in (adams.generator, adams.discriminator)] == [1, 1]
-
-
-def test_a_step_is_a_pure_function_of_state_batch_and_key():
-    step, state = compiled_step(CONFIG), initial(CONFIG)
-    first, again, other = (step(state, a_batch(), jax.random.key(seed)) for seed in (0, 0, 1))
-    jax.tree.map(np.testing.assert_array_equal, first, again)
-    assert first[1]["generator_loss"] != other[1]["generator_loss"]
-
-
-def test_samples_of_one_key_begin_with_the_same_images(stepped):
-    method, (_, state, _) = build(CONFIG, image_shape=SHAPE), stepped
-    sample = jax.jit(method.sample, static_argnums=2)
-    few, many = sample(state, KEY, 5), sample(state, KEY, 9)
-    np.testing.assert_allclose(few, many[:5], rtol=1e-5, atol=1e-6)
-    assert few.shape == (5, *SHAPE)
-    assert np.abs(few).max() <= 1
 
 
 def test_samples_use_the_exponential_average_of_the_generator(stepped):

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,22 +22,19 @@ from jaxgan.nn import noise
 from jaxgan.nn.conditional import Conditional
 from jaxgan.nn.mlp import Decoder, Encoder
 from jaxgan.runtime.program import to_unit_range
+from tests.methods.steps import a_batch as uniform_batch
 from tests.methods.steps import first_update
 from tests.random_states import fresh_state
 
 SHAPE, KEY = (6, 5, 1), jax.random.key(0)
 SMALL = VAE(latent_size=3, hidden_units=16)
+a_batch = partial(uniform_batch, classes=10)
 
 
 @pytest.fixture(scope="module")
 def start():
     """The state in which the small method starts, whatever its beta and its rates."""
     return fresh_state(build(SMALL, image_shape=SHAPE))
-
-
-def a_batch(size=16, seed=0):
-    images = np.random.default_rng(seed).uniform(-1, 1, (size, *SHAPE)).astype(np.float32)
-    return Batch(jnp.asarray(images), jnp.arange(size) % 10, jnp.arange(size))
 
 
 def with_zeros(state, **biases):
@@ -75,7 +73,7 @@ def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images(start):
         assert metrics["negative_elbo"] == pytest.approx(30 * math.log(2) + by_hand, rel=1e-5)
 
 
-@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize("beta", [0.0, 4.0])
 def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta, start):
     method = build(VAE(latent_size=3, hidden_units=16, beta=beta), image_shape=SHAPE)
     metrics = jax.jit(method.step)(start, a_batch(), KEY)[1]
@@ -182,7 +180,7 @@ def test_visualizations_show_reconstructions_paths_and_the_plane():
 
 def test_images_of_one_class_have_no_interpolation_to_show(start):
     method = build(SMALL, image_shape=SHAPE)
-    alike = a_batch()._replace(labels=jnp.zeros(16, jnp.int32))
+    alike = a_batch(classes=1)
     assert set(method.visualize(start, alike, KEY)) == {"reconstructions"}
 
 
@@ -224,12 +222,6 @@ def test_convolutional_networks_map_to_moments_and_to_logits():
     for name, (module, input_shape) in method.networks.items():
         output, _ = jax.eval_shape(module.init_with_output, KEY, jnp.zeros((2, *input_shape)))
         assert output.shape == shapes[name]
-
-
-def test_the_first_update_has_the_learning_rate_of_the_config(start):
-    method = build(VAE(latent_size=3, hidden_units=16, learning_rate=0.125), image_shape=SHAPE)
-    after, _ = jax.jit(method.step)(start, a_batch(), KEY)
-    assert first_update(start.network, after.network) == pytest.approx(0.125, rel=1e-3)
 
 
 CONDITIONAL = VAE(latent_size=3, hidden_units=16, conditional=True, importance_samples=2, targets="binarized")
@@ -297,13 +289,12 @@ def test_hidden_layers_have_the_activation_of_the_config():
         np.testing.assert_allclose(found, 1 + np.tanh(1 + given.sum()), rtol=1e-6)
 
 
-@pytest.mark.slow
-def test_the_learning_rate_falls_to_0_over_its_decay(start):
-    method = build(dataclasses.replace(SMALL, decay_steps=2), image_shape=SHAPE)
+def test_the_learning_rate_is_that_of_the_config_and_falls_to_0():
+    method = build(dataclasses.replace(SMALL, learning_rate=2e-3, decay_steps=2), image_shape=SHAPE)
     step, states = jax.jit(method.step), [fresh_state(method)]
     for _ in range(3):
         states.append(step(states[-1], a_batch(), KEY)[0])
     moves = [first_update(a.network, b.network) for a, b in itertools.pairwise(states)]
-    assert moves[0] == pytest.approx(1e-3, rel=1e-3)
+    assert moves[0] == pytest.approx(2e-3, rel=1e-3)
     assert 0 < moves[1] < moves[0]
     assert moves[2] == 0

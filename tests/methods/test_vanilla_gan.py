@@ -40,9 +40,8 @@ def test_depth_and_width_are_config_fields():
     assert {name for name, p in state.discriminator.params.items() if "bias" in p} == {"output"}
 
 
-@pytest.mark.parametrize("prior", ["uniform", "normal"])
-def test_an_untrained_gan_has_losses_near_ln_2_and_2_ln_2(prior):
-    config = VanillaGAN(prior=prior)
+def test_an_untrained_gan_has_losses_near_ln_2_and_2_ln_2():
+    config = VanillaGAN()
     state = jax.jit(build(config, image_shape=DIGITS).init)(KEY)
     _, _, metrics = one_step(config, state, batch=a_batch(64, shape=DIGITS), shape=DIGITS)
     assert metrics["generator_loss"] == pytest.approx(math.log(2), abs=0.25)
@@ -64,13 +63,6 @@ def test_each_network_has_adam_with_the_rates_and_decays_of_the_config():
         moments = network.opt_state[0]  # (1 - b1) g and (1 - b2) g^2
         expected = jax.tree.map(lambda mean: np.square(mean / (1 - 0.5)) * (1 - 0.75), moments.mu)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), moments.nu, expected)
-
-
-def test_a_learning_rate_of_zero_freezes_one_network_alone():
-    config = VanillaGAN(hidden_units=8, generator_learning_rate=0.0, discriminator_learning_rate=0.25)
-    before, after, _ = one_step(config)
-    assert first_update(before.generator, after.generator) == 0
-    assert first_update(before.discriminator, after.discriminator) > 0
 
 
 def test_two_keys_give_two_initial_states():

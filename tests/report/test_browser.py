@@ -8,7 +8,7 @@ import pytest
 from jaxgan import data
 from jaxgan.report.page import write_report
 from tests.report.conftest import make_run
-from tests.test_every_method import tiny
+from tests.tiny import tiny
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -1,5 +1,3 @@
-import shutil
-
 import jax
 import numpy as np
 import pytest
@@ -12,9 +10,11 @@ from jaxgan.runs.best import keep_best
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime import distributed
 from jaxgan.runtime.devices import replicated
+from jaxgan.runtime.program import Carry
 from tests.programs import stepper
 
 SHAPE = (6, 5, 1)
+SMALL = Carry({"x": np.arange(3, dtype=np.float32)}, {}, np.int32(0))
 
 
 def program_on(count, *, hidden_units=8):
@@ -25,17 +25,6 @@ def program_on(count, *, hidden_units=8):
 def restored(folder, made, sharding, *, step):
     with checkpoints.checkpoint_manager(folder) as manager:
         return checkpoints.restore(manager, jax.eval_shape(made.start), step=step, sharding=sharding)
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A folder with checkpoints of two steps."""
-    folder = tmp_path_factory.mktemp("saved")
-    made, _ = program_on(1)
-    with checkpoints.checkpoint_manager(folder) as manager:
-        for step in (3, 6):
-            checkpoints.save(manager, made.start(), step=step)
-    return folder
 
 
 def test_a_checkpoint_holds_what_was_saved_though_training_goes_on(tmp_path):
@@ -61,51 +50,27 @@ def test_a_checkpoint_is_restored_to_the_bit_on_other_devices(tmp_path, before, 
 
 
 def test_the_latest_two_are_kept_and_found_without_opening_anything(tmp_path):
-    made, _ = program_on(1)
     assert checkpoints.latest_step(tmp_path / "none") is None
     with checkpoints.checkpoint_manager(tmp_path) as manager:
         for step in (3, 6, 9, 9):
-            checkpoints.save(manager, made.start(), step=step)
+            checkpoints.save(manager, SMALL, step=step)
     assert sorted(int(p.name) for p in tmp_path.iterdir() if p.name.isdigit()) == [6, 9]
     assert checkpoints.latest_step(tmp_path) == 9
 
 
-def halve(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-@pytest.mark.parametrize("damage", ["truncated", "one file truncated", "removed", "other shapes"])
-def test_a_damaged_checkpoint_is_refused_in_one_line_that_names_it(saved, tmp_path, damage, capfd):
-    folder = shutil.copytree(saved, tmp_path / "damaged")
-    files = [p for p in (folder / "6").rglob("*") if p.is_file()]
-    for path in files:
-        if damage == "truncated" or (damage == "one file truncated" and path.parent.name == "d"):
-            halve(path)
-        elif damage == "removed":
-            path.unlink()
-    made, sharding = program_on(1, hidden_units=9 if damage == "other shapes" else 8)
-    with pytest.raises(UserError) as error:
-        restored(folder, made, sharding, step=6)
-    assert str(folder / "6") in str(error.value)
-    if damage == "other shapes":
-        assert "is of another version" in str(error.value)
-    else:
-        assert "move it elsewhere to go on from step 3" in str(error.value)
-    assert "\n" not in str(error.value)
-    assert capfd.readouterr().err == ""  # nor do reads that were under way complain
-
-
-def test_a_checkpoint_of_other_shapes_names_the_first_array(saved):
-    with pytest.raises(UserError, match=r"\(state/averaged/hidden_0/bias is float32\(8,\), not float32\(9,\)\)"):
-        restored(saved, *program_on(1, hidden_units=9), step=6)
+def test_a_checkpoint_of_other_shapes_names_the_first_array(tmp_path):
+    with checkpoints.checkpoint_manager(tmp_path) as manager:
+        checkpoints.save(manager, program_on(1)[0].start(), step=6)
+    words = r"6' is of another version \(state/averaged/hidden_0/bias is float32\(8,\), not float32\(9,\)\)"
+    with pytest.raises(UserError, match=words):
+        restored(tmp_path, *program_on(1, hidden_units=9), step=6)
 
 
 def test_a_best_checkpoint_is_saved_where_process_0_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "broadcast_from_main", lambda number: 1)  # this process has measured nothing
-    made, _ = program_on(1)
     run = Run(keep_best="recall", evaluate_every=1)
     with keep_best(Workdir(tmp_path), run) as offer:
-        offer({}, made.start(), 3)
+        offer({}, SMALL, 3)
     assert checkpoints.latest_step(Workdir(tmp_path).best) == 3
 
 
@@ -118,9 +83,8 @@ def test_a_best_checkpoint_is_saved_where_process_0_says_so(tmp_path, monkeypatc
     ],
 )
 def test_the_best_checkpoint_is_that_of_the_best_row(tmp_path, metric, best):
-    made, _ = program_on(1)
     distances = {3: 5.0, 6: 2.0, 9: 4.0, 12: 1.0, 15: 3.0}
     with keep_best(Workdir(tmp_path), Run(keep_best=metric, evaluate_every=1)) as offer:
         for step, distance in distances.items():
-            offer({"frechet_distance": distance, "precision": -distance}, made.start(), step)
+            offer({"frechet_distance": distance, "precision": -distance}, SMALL, step)
     assert checkpoints.latest_step(Workdir(tmp_path).best) == best

@@ -21,7 +21,7 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import evaluate, sampler, tracking
 from jaxgan.runs.workdir import Workdir
 from tests.random_states import fresh_state
-from tests.training import train_config
+from tests.training import snapshot, train_config
 
 COUNT = 120
 FLAGS = ["--count", str(COUNT)]
@@ -77,21 +77,6 @@ def command(*argv):
 
 def written(path):
     return json.loads(path.read_text())
-
-
-def content(root):
-    return {p: (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else None) for p in (root, *root.rglob("*"))}
-
-
-def refused(capsys, root, *argv):
-    """The one line with which a command is refused that leaves everything as it was."""
-    before = content(root)
-    with pytest.raises(SystemExit) as caught:
-        command(*argv)
-    output = capsys.readouterr()
-    assert (caught.value.code, output.out, output.err.count("\n")) == (2, "", 1)
-    assert content(root) == before
-    return output.err
 
 
 @pytest.mark.parametrize("conditional", [False, True])
@@ -200,10 +185,10 @@ def test_another_judge_is_named_and_leaves_the_evaluation_of_the_run_alone(folde
 
     monkeypatch.setattr(feature_network, "load_judge", load_judge)
     command(folder, *FLAGS)
-    before = content(folder)
+    before = snapshot(folder)
     judge, out = ["--judge", tmp_path / "other.safetensors"], tmp_path / "found.json"
     command(folder, *FLAGS, *judge)
-    assert content(folder) == before
+    assert snapshot(folder) == before
     command(folder, *FLAGS, *judge, "--out", out)
     assert written(out)["protocol"]["features"] == "other of mnist"
     assert "other of mnist" in " ".join(capsys.readouterr().out.split())
@@ -224,7 +209,7 @@ def test_averaged_parameters_are_evaluated_unless_the_last_are_asked_for(folder,
 def test_real_images_in_a_file_reach_the_floor_and_change_nothing(tmp_path, capsys):
     chosen = protocol.floor_choice(240, count=COUNT)
     np.savez(tmp_path / "real.npz", images=split_of("train").images[chosen] / 255)
-    before = content(tmp_path)
+    before = snapshot(tmp_path)
     found = evaluate.evaluate_file(tmp_path / "real.npz", data_name="mnist")
     assert found.protocol.n_fake == COUNT
     for name, number in found.metrics.items():
@@ -234,7 +219,7 @@ def test_real_images_in_a_file_reach_the_floor_and_change_nothing(tmp_path, caps
             assert number.mean == pytest.approx(number.floor), name
     command("--samples", tmp_path / "real.npz")
     assert str(tmp_path / "real.npz") in capsys.readouterr().out.replace("\n", "")
-    assert content(tmp_path) == before
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.slow
@@ -263,7 +248,7 @@ def test_seeds_that_draw_nothing_are_refused_before_any_work(tmp_path, seeds):
         evaluate.evaluate_run(tmp_path, seeds=seeds)
 
 
-def test_a_mistake_is_one_line_and_changes_nothing(folder, tmp_path, capsys):
+def test_a_mistake_is_one_line_and_changes_nothing(folder, tmp_path, refused):
     np.save(tmp_path / "few.npy", split_of("test").images[:7])
     np.save(tmp_path / "real.npy", split_of("test").images)
     for argv, words in (
@@ -281,6 +266,7 @@ def test_a_mistake_is_one_line_and_changes_nothing(folder, tmp_path, capsys):
         (["--samples", tmp_path / "real.npy", "--seeds", 2], "a file holds one set of samples"),
         (["--samples", tmp_path / "real.npy", "--data", "minst"], "did you mean 'mnist'?"),
     ):
-        assert words in refused(capsys, tmp_path, *argv)
+        assert words in refused(cli.main, "evaluate", *argv, root=tmp_path)
     shutil.rmtree(folder / "best")
-    assert "kept no best checkpoint, train it with --keep-best" in refused(capsys, tmp_path, folder, *FLAGS, "--best")
+    line = refused(cli.main, "evaluate", folder, *FLAGS, "--best", root=tmp_path)
+    assert "kept no best checkpoint, train it with --keep-best" in line

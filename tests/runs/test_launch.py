@@ -19,7 +19,7 @@ from jaxgan.runs.flags import read_flags
 from jaxgan.runs.task import prepare
 from jaxgan.runs.workdir import Workdir
 from tests.random_states import fresh_state
-from tests.training import with_run
+from tests.training import files_below, with_run
 
 ADDRESS = "memory://bucket/run"
 
@@ -70,8 +70,6 @@ def test_a_dry_run_shows_config_networks_and_cost_and_writes_nothing(start, toy_
         (("--platform", "tpu"), "--platform: no 'tpu' device here, JAX finds cpu"),
         (("--profile", "5:10"), "--profile: '5:10' is not allowed, the run ends with step 9"),
         (("--resume", "must"), "--resume: 'must' needs a checkpoint"),
-        (("--workdir", "/dev/null/run"), "--workdir: '/dev/null/run"),
-        (("--workdir", __file__), "is a file, it must be a folder"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_changes_nothing(start, toy_config, capsys, flags, words):
@@ -95,17 +93,17 @@ def test_a_flag_is_known_by_its_earlier_name_too(toy_config, flags):
     assert read_flags(toy_config, flags).method.prior == "normal"
 
 
-def test_a_run_without_an_intact_checkpoint_is_refused_and_stays(start, finished, capfd, snapshot):
+def test_a_run_without_an_intact_checkpoint_is_refused_and_stays(start, finished, capfd):
     for path in finished.checkpoints.rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
-    before = snapshot(finished.root)
+    before = files_below(finished.root)
     assert start("--epochs", 4) == 2
     error = capfd.readouterr().err
     assert f"no checkpoint in {str(finished.checkpoints)!r} is intact" in error
     assert "give another --workdir" in error
     assert error.count("\n") == 1
-    assert snapshot(finished.root) == before
+    assert files_below(finished.root) == before
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_unsaved(start, toy_config, capsys):
@@ -119,7 +117,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_unsaved(start, toy_config, caps
     assert not list(Workdir(config.run.workdir).checkpoints.glob("[0-9]*"))
 
 
-def test_the_public_api_trains(toy_config, toy_loaded, undrawn):
+def test_the_public_api_trains(toy_config, toy_data, undrawn):
     import jaxgan
 
     one_device = dataclasses.replace(toy_config.run, devices=1, epochs=1)
@@ -177,7 +175,7 @@ def test_images_without_classes_cannot_be_conditioned_on(conditional, toy_datase
     assert not conditional.run.workdir.exists()
 
 
-def test_a_run_at_an_address_goes_on_where_nothing_of_it_is(finished, toy_config, toy_loaded, undrawn, bucket):
+def test_a_run_at_an_address_goes_on_where_nothing_of_it_is(finished, toy_config, toy_data, undrawn, bucket):
     with address.opened(ADDRESS) as store:
         address.give(store, finished.root, address.claim(store, finished.root, resume=True))
     flags = ["--workdir", ADDRESS, "--epochs", "4", "--devices", "1"]

@@ -20,21 +20,11 @@ from imperative import requirements  # noqa: F401, says what to install where Py
 from studies import figures, machine, markdown
 from studies.design import mistakes, resuming, trajectories
 from studies.design.hazards import FUNCTIONAL, IMPERATIVE
+from studies.speed.programs import RECIPES
 from studies.training import check, command
 
-from jaxgan.config import Config, Run
 from jaxgan.figures import save
-from jaxgan.methods.dcgan import DCGAN
-from jaxgan.methods.vae import VAE
-from jaxgan.methods.vanilla_gan import VanillaGAN
-from jaxgan.methods.wgan import WGAN
 
-RECIPES = {
-    "vanilla_gan": Config(VanillaGAN()),
-    "dcgan": Config(DCGAN()),
-    "wgan": Config(WGAN()),
-    "vae": Config(VAE(), Run(batch_size=128)),
-}
 PARTS = ("trajectories", "resuming", "hazards")
 
 DEVICES = """On 2026-11-23 we made the twins train on two devices, by the patches in
@@ -58,17 +48,7 @@ class Options:
 
 
 def study(options: Options) -> Path:
-    """Measures, and writes the report and its figures.
-
-    Args:
-      options: the command's flags.
-
-    Returns:
-      The report's path.
-
-    Raises:
-      UserError: if an option is out of bounds.
-    """
+    """Measures, and writes the report and its figures."""
     check("--methods", options.methods, RECIPES)
     check("--parts", options.parts, dict.fromkeys(PARTS), steps=options.steps)
     configs = {method: RECIPES[method] for method in options.methods}
@@ -97,14 +77,7 @@ def study(options: Options) -> Path:
 
 
 def report(found: Mapping[str, Any]) -> str:
-    """Writes the report.
-
-    Args:
-      found: what was measured, by part.
-
-    Returns:
-      Markdown: a table and two figures first, then a section per part with its details folded.
-    """
+    """Writes the report in Markdown: a table and two figures, then a section per part with its details folded."""
     sections = {"trajectories": _trajectories, "resuming": _resuming, "hazards": mistakes.section}
     pictures = {"trajectories": "Losses of both designs, and their difference", "hazards": "Eight mistakes, by design"}
     return markdown.document(

@@ -28,14 +28,7 @@ def measure() -> Found:
 
 
 def section(found: Found) -> str:
-    """Writes the table of all hazards, and folds the wrong lines of each.
-
-    Args:
-      found: what :func:`measure` observed.
-
-    Returns:
-      Markdown.
-    """
+    """Writes the table of all hazards, and folds the wrong lines of each."""
     rows, blocks = [], []
     for module, outcomes in found:
         cells = {outcome.design: in_words(outcome) for outcome in outcomes}

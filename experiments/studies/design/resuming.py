@@ -120,15 +120,7 @@ DESIGNS = {FUNCTIONAL: functional, IMPERATIVE: pytorch, NNX: nnx}
 
 
 def measure(configs: Mapping[str, Config], *, data_dir: Path | None) -> dict[str, dict[str, Measured]]:
-    """Stops and resumes every method in every design that it is written in.
-
-    Args:
-      configs: the recipes, by method.
-      data_dir: where the data set is prepared.
-
-    Returns:
-      By method and design, what :func:`compare` found.
-    """
+    """Stops and resumes every method in every design that it has; returns what :func:`compare` found."""
     torch.set_num_threads(1)
     found: dict[str, dict[str, Measured]] = {}
     for method, config in configs.items():
@@ -140,9 +132,6 @@ def measure(configs: Mapping[str, Config], *, data_dir: Path | None) -> dict[str
 
 def compare(advance: Advance) -> Measured:
     """Compares trainings that resumed with one that did not stop.
-
-    Args:
-      advance: the training.
 
     Returns:
       ``bytes`` by item of the state in the middle; ``resumed``, what is not the same to the byte after resuming with

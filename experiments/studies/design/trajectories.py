@@ -26,16 +26,7 @@ Measured = dict[str, Any]
 
 
 def measure(configs: Mapping[str, Config], *, steps: int, data_dir: Path | None) -> dict[str, dict[str, Measured]]:
-    """Trains every method beside its PyTorch twin, in double and in single precision.
-
-    Args:
-      configs: the recipes, by method.
-      steps: how long.
-      data_dir: where the data set is prepared.
-
-    Returns:
-      By method and precision, what :func:`side_by_side` measured.
-    """
+    """Trains every method beside its PyTorch twin in each precision; returns what :func:`side_by_side` measured."""
     torch.set_num_threads(1)
     found = {}
     for method, config in configs.items():
@@ -46,12 +37,6 @@ def measure(configs: Mapping[str, Config], *, steps: int, data_dir: Path | None)
 
 def side_by_side(config: Config, images: np.ndarray, precision: str, *, steps: int) -> Measured:
     """Trains one method in both designs.
-
-    Args:
-      config: the recipe.
-      images: the training images.
-      precision: of all numbers.
-      steps: how long.
 
     Returns:
       ``losses`` (of the functional and of the imperative design at each step, by metric), ``apart`` (the largest
@@ -97,15 +82,7 @@ def largest(found: Mapping[str, Mapping[str, Measured]], precision: str) -> floa
 
 
 def pairs(found: Mapping[str, Mapping[str, Measured]], titles: Mapping[str, str]) -> dict[str, figures.Pair]:
-    """Chooses what the figure shows: losses in single precision, differences in both.
-
-    Args:
-      found: what was measured.
-      titles: of the methods.
-
-    Returns:
-      The columns of :func:`studies.figures.trajectories`.
-    """
+    """Chooses what :func:`studies.figures.trajectories` shows: losses in single precision, differences in both."""
     return {
         titles[method]: figures.Pair(
             {

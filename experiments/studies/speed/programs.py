@@ -73,17 +73,7 @@ def programs(
 
 
 def jaxgan(config: Config, dataset: Dataset, devices: Sequence[jax.Device], *, method: Method | None = None) -> Train:
-    """Compiles the program that every run of this package drives.
-
-    Args:
-      config: the recipe.
-      dataset: the training images.
-      devices: where it runs; shard_map takes several.
-      method: replaces the method that the config describes.
-
-    Returns:
-      The program.
-    """
+    """Compiles the program that every run of this package drives; ``method`` replaces the one of the config."""
     return training(config, dataset, devices, method=method).train
 
 

@@ -17,16 +17,7 @@ T = TypeVar("T")
 
 
 def interleaved(programs: Mapping[str, Train], *, repeats: int, seconds: float) -> Rates:
-    """Times warm programs one after the other, again and again.
-
-    Args:
-      programs: the programs by name.
-      repeats: turns of each.
-      seconds: length of a turn, or of one step if that is longer.
-
-    Returns:
-      Steps per second.
-    """
+    """Times warm programs one after the other, again and again, for so many seconds a turn or for one step."""
     steps = {name: steps_in(train, seconds) for name, train in programs.items()}
     rates: Rates = {name: [] for name in programs}
     for _ in range(repeats):

@@ -109,12 +109,7 @@ def _effect(right: np.ndarray, wrong: np.ndarray) -> str:
 
 
 def show(module: str, pairs: tuple[Pair, ...]) -> None:
-    """Runs a hazard's pairs and prints its docstring, both outcomes and their effects.
-
-    Args:
-      module: the docstring of the file.
-      pairs: its pairs.
-    """
+    """Runs a hazard's pairs and prints the docstring of its file, both outcomes and their effects."""
     print(module.strip())
     for pair in pairs:
         outcome = observe(pair)
