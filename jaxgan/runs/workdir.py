@@ -20,70 +20,33 @@ from jaxgan.runtime import distributed
 PATTERNS = "[*?"  # Orbax takes a path with these for a pattern, and finds none or others' files
 
 
+class _Inside:
+    """A path in a run's folder, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, workdir: "Workdir", _: type) -> Path:
+        return workdir.root / self._name
+
+
 class Workdir(NamedTuple):
     """The paths of a run's folder."""
 
     root: Path
 
-    @property
-    def config(self) -> Path:
-        """What the run is: enough to rebuild its method."""
-        return self.root / "config.json"
-
-    @property
-    def metrics(self) -> Path:
-        """One JSON object a line, the same bytes however often the run was interrupted."""
-        return self.root / "metrics.jsonl"
-
-    @property
-    def timings(self) -> Path:
-        """Seconds of training at each row of the metrics; an earlier attempt counts up to its last row."""
-        return self.root / "timings.jsonl"
-
-    @property
-    def tensorboard(self) -> Path:
-        """TensorBoard's event files."""
-        return self.root / "tensorboard"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Orbax checkpoints, one folder a step."""
-        return self.root / "checkpoints"
-
-    @property
-    def best(self) -> Path:
-        """The checkpoint that was best by the metric of ``keep_best``, in the same form."""
-        return self.root / "best"
-
-    @property
-    def figures(self) -> Path:
-        """Pictures, drawn from the metrics and the samples."""
-        return self.root / "figures"
-
-    @property
-    def samples(self) -> Path:
-        """Arrays of generated images, one file for each epoch that was sampled."""
-        return self.root / "samples"
-
-    @property
-    def profile(self) -> Path:
-        """Traces of some steps, for TensorBoard and Perfetto."""
-        return self.root / "profile"
-
-    @property
-    def data(self) -> Path:
-        """Shape, classes and fingerprint of one's own pictures that the run trains on."""
-        return self.root / "data.json"
-
-    @property
-    def method(self) -> Path:
-        """The fingerprint of a method that is code."""
-        return self.root / "method.json"
-
-    @property
-    def environment(self) -> Path:
-        """Versions, system and devices that the run was trained with."""
-        return self.root / "environment.json"
+    config = _Inside("config.json")  # what the run is: enough to rebuild its method
+    metrics = _Inside("metrics.jsonl")  # one JSON object a line, the same bytes however often the run was interrupted
+    timings = _Inside("timings.jsonl")  # seconds of training at each row; an earlier attempt counts up to its last row
+    tensorboard = _Inside("tensorboard")  # event files
+    checkpoints = _Inside("checkpoints")  # of Orbax, one folder a step
+    best = _Inside("best")  # the checkpoint that was best by the metric of ``keep_best``, in the same form
+    figures = _Inside("figures")  # pictures, drawn from the metrics and the samples
+    samples = _Inside("samples")  # arrays of generated images, one file for each epoch that was sampled
+    profile = _Inside("profile")  # traces of some steps, for TensorBoard and Perfetto
+    data = _Inside("data.json")  # shape, classes and fingerprint of one's own pictures that the run trains on
+    method = _Inside("method.json")  # the fingerprint of a method that is code
+    environment = _Inside("environment.json")  # versions, system and devices that the run was trained with
 
     def written(self) -> list[Path]:
         """What a run writes besides its config."""
