@@ -26,6 +26,7 @@ from jaxgan.methods.method import (
     Plane,
     Rows,
     Visualization,
+    samples_of,
 )
 from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
 from jaxgan.nn import noise
@@ -157,15 +158,9 @@ def autoencoder(
     def draw(state: ModelState, z: Latents) -> Images:
         return to_images(pixels_of(decode(state.network.params, z)))
 
-    def standard_normal(key: Key[Array, ""], count: int) -> Latents:
-        return noise.normal(noise.random_bits(key, jnp.arange(count), count=latent_size))
-
-    def sample(state: ModelState, key: Key[Array, ""], count: int) -> Images:
-        return draw(state, standard_normal(key, count))
-
     def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
         codes, shown = encode(state.network.params, batch.images), batch.images[:COLUMNS]
-        z = standard_normal(key, COLUMNS)
+        z = noise.standard_normal(key, COLUMNS, latent_size)
         restored = {"input": shown, "reconstruction": draw(state, codes[:COLUMNS])}
         decoded = {
             "z from N(0, I)": draw(state, z),
@@ -191,7 +186,7 @@ def autoencoder(
     return Method(
         init=initialize(networks, optimizer),
         step=minimize(objective, optimizer, axis_name=axis_name, accumulate=accumulate),
-        sample=sample,
+        sample=samples_of(generator),
         evaluate=evaluate_objective(objective),
         baseline=baseline,
         visualize=visualize,

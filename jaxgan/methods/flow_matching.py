@@ -31,6 +31,7 @@ from jaxgan.methods.method import (
     conditioned,
     labels_asked,
     rows_by_class,
+    samples_of,
 )
 from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
 from jaxgan.nn import noise
@@ -95,7 +96,6 @@ def build(
         )
     if config.guidance != 1 and not config.conditional:
         raise UserError(f"--guidance: {config.guidance:g} needs --conditional")
-    classes = classes if config.conditional else 0
     unet = UNet(
         image_shape,
         config.width,
@@ -203,9 +203,6 @@ def flow_matching(
 
         return guided if classes and guidance != 1 else lambda x, t: field(x, t, *labels)
 
-    def noise_of(key: Key[Array, ""], count: int) -> Float[Array, "count pixels"]:
-        return noise.normal(noise.random_bits(key, jnp.arange(count), count=pixels))
-
     def generator(state: ModelState) -> Generator:
         def images(latents: Float[Array, "batch pixels"], *labels: Int[Array, " batch"]) -> Images:
             x_0 = latents.reshape(-1, *image_shape)
@@ -213,13 +210,8 @@ def flow_matching(
 
         return Generator("velocity", pixels, noise.PRIORS["normal"], 1.0, classes, images)
 
-    def sample(
-        state: ModelState, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None
-    ) -> Images:
-        return generator(state).images(noise_of(key, count), *labels_asked(labels, count, classes=classes))
-
     def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
-        latents, labels = noise_of(key, COLUMNS), labels_asked(None, COLUMNS, classes=classes)
+        latents, labels = noise.standard_normal(key, COLUMNS, pixels), labels_asked(None, COLUMNS, classes=classes)
         field, draw = velocity(state.eval_params, *labels), jax.jit(generator(state).images)
 
         @jax.jit
@@ -243,7 +235,7 @@ def flow_matching(
     return Method(
         init=initialize(networks, optimizer, ema_decay=ema_decay),
         step=minimize(objective, optimizer, ema_decay=ema_decay, axis_name=axis_name, accumulate=accumulate),
-        sample=sample,
+        sample=samples_of(generator),
         evaluate=evaluate_objective(objective),
         visualize=visualize,
         classes=classes,

@@ -29,8 +29,8 @@ from jaxgan.methods.method import (
     Network,
     NetworkState,
     Visualization,
-    labels_asked,
     rows_by_class,
+    samples_of,
 )
 from jaxgan.methods.optimization import update, value_and_mean_grad
 from jaxgan.methods.penalties import Penalty
@@ -255,7 +255,7 @@ def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
     return Method(
         init=partial(init, spec),
         step=partial(step, spec),
-        sample=partial(sample, spec),
+        sample=samples_of(partial(trained_generator, spec)),
         visualize=partial(visualize, spec) if spec.classes else None,
         classes=spec.classes,
         generator=partial(trained_generator, spec),
@@ -280,17 +280,8 @@ def init(gan: GAN, key: Key[Array, ""]) -> GANState:
     return GANState(jnp.zeros((), jnp.int32), generator, discriminator, averaged)
 
 
-def sample(
-    gan: GAN, state: GANState, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None
-) -> Images:
-    """Samples in evaluation mode, from the averaged parameters where an average is kept."""
-    latents = gan.prior.draw(noise.random_bits(key, jnp.arange(count), count=gan.latent_size))
-    latents = noise.truncate(latents, gan.prior, gan.truncation)
-    return trained_generator(gan, state).images(latents, *labels_asked(labels, count, classes=gan.classes))
-
-
 def trained_generator(gan: GAN, state: GANState) -> Generator:
-    """The generator as a map from latents, and labels if conditional, to images."""
+    """The generator in evaluation mode, with the averaged parameters where an average is kept."""
     variables = state.generator.replace(params=state.eval_params).variables
     images = partial(gan.generator.apply, variables, train=False)
     return Generator("generator", gan.latent_size, gan.prior, gan.truncation, gan.classes, images)
@@ -301,7 +292,8 @@ COLUMNS = 10  # images of a class in its figure
 
 def visualize(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
     """A row of samples for each class, each column from the same latents."""
-    row = jax.jit(lambda label: sample(gan, state, key, COLUMNS, jnp.full(COLUMNS, label)))
+    sample = samples_of(partial(trained_generator, gan))
+    row = jax.jit(lambda label: sample(state, key, COLUMNS, jnp.full(COLUMNS, label)))
     return {"classes": rows_by_class(row, gan.classes)}
 
 

@@ -11,7 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
 from jaxgan.errors import UserError
-from jaxgan.nn.noise import Prior
+from jaxgan.nn import noise
 
 ROWS_BY_CLASS = 10  # at most
 
@@ -118,10 +118,22 @@ class Generator(NamedTuple):
 
     name: str  # of the network
     latent_size: int
-    prior: Prior  # the distribution that samples draw latents from
+    prior: noise.Prior  # the distribution that samples draw latents from
     truncation: float  # factor on the latents of samples, except the first ``prior.fixed``
     classes: int  # classes that a label can name; 0 if unconditional
     images: Callable[..., Images]  # from latents [batch, latent_size] and labels [batch] to [-1, 1], evaluation mode
+
+
+def samples_of(generator: Callable[[State], Generator]) -> Callable[..., Images]:
+    """Makes a method's ``sample`` from its ``generator``: images of latents that follow from the key."""
+
+    def sample(state: State, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None) -> Images:
+        made = generator(state)
+        latents = made.prior.draw(noise.random_bits(key, jnp.arange(count), count=made.latent_size))
+        latents = noise.truncate(latents, made.prior, made.truncation)
+        return made.images(latents, *labels_asked(labels, count, classes=made.classes))
+
+    return sample
 
 
 class Likelihood(NamedTuple):

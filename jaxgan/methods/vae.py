@@ -37,8 +37,8 @@ from jaxgan.methods.method import (
     Sheet,
     Visualization,
     conditioned,
-    labels_asked,
     rows_by_class,
+    samples_of,
 )
 from jaxgan.methods.optimization import adam, cosine_decay, evaluate_objective, initialize, minimize
 from jaxgan.nn import noise
@@ -95,10 +95,7 @@ def build(
     classes = conditioned(config.conditional, classes)
     if config.importance_samples > 1 and config.beta != 1:
         raise UserError(f"--beta: {config.beta:g} is not allowed with --importance-samples above 1, it must be 1")
-    rate, activation = (
-        cosine_decay(config.learning_rate, config.decay_steps),
-        {"relu": nn.relu, "tanh": jnp.tanh}[config.activation],
-    )
+    activation = {"relu": nn.relu, "tanh": jnp.tanh}[config.activation]
     encoder, decoder = encoder_and_decoder(config, image_shape, features=2 * config.latent_size, activation=activation)
     if classes:
         encoder = Conditional(encoder, classes, planes=config.encoder == "conv")
@@ -109,7 +106,7 @@ def build(
         image_shape=image_shape,
         latent_size=config.latent_size,
         classes=classes,
-        optimizer=optimizer or adam(rate, config.beta1, config.beta2),
+        optimizer=optimizer or adam(cosine_decay(config.learning_rate, config.decay_steps), config.beta1, config.beta2),
         beta=config.beta,
         importance_samples=config.importance_samples,
         binarized=config.targets == "binarized",
@@ -188,14 +185,6 @@ def vae(
         logits = decoder.apply({"params": state.eval_params["decoder"]}, z, *labels)
         return to_images(jax.nn.sigmoid(logits))
 
-    def drawn_latents(key: Key[Array, ""], count: int) -> Latents:
-        return noise.normal(noise.random_bits(key, jnp.arange(count), count=latent_size))
-
-    def sample(
-        state: ModelState, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None
-    ) -> Images:
-        return decode(state, drawn_latents(key, count), *labels_asked(labels, count, classes=classes))
-
     def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
         labels = labels_of(batch)
         means, _ = posterior(encoder, state.eval_params, to_pixels(batch.images), *labels)
@@ -206,7 +195,7 @@ def vae(
         if latent_size == 2:
             found["latent_plane"] = Plane("Latent means of held-out images, by class", means, batch.labels)
         if classes:
-            z = drawn_latents(key, COLUMNS)
+            z = noise.standard_normal(key, COLUMNS, latent_size)
             return found | {"classes": rows_by_class(lambda label: decode(state, z, jnp.full(COLUMNS, label)), classes)}
         if rows := interpolations(partial(decode, state), batch, means):
             title = "From one held-out image to another, in equal steps of the latent mean"
@@ -231,7 +220,7 @@ def vae(
     return Method(
         init=initialize(networks, optimizer, ema_decay=ema_decay),
         step=minimize(objective, optimizer, ema_decay=ema_decay, axis_name=axis_name, accumulate=accumulate),
-        sample=sample,
+        sample=samples_of(generator),
         evaluate=evaluate_objective(objective),
         likelihood=Likelihood(log_likelihood, IMPORTANCE_SAMPLES),
         visualize=visualize,

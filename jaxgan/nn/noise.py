@@ -65,6 +65,11 @@ def normal(bits: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
     return math.sqrt(2) * lax.erf_inv(jnp.clip(uniform(bits), -1 + tiny, 1 - tiny))
 
 
+def standard_normal(key: Key[Array, ""], count: int, size: int) -> Float[Array, "{count} {size}"]:
+    """Draws rows of numbers from N(0, 1); row i depends on the key and i."""
+    return normal(random_bits(key, jnp.arange(count), count=size))
+
+
 CLUSTERS = 10  # of the mixture
 
 
