@@ -1,17 +1,26 @@
 """Classification as a method: the feature network of evaluations trains on the same runtime as the generators."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
 from jaxgan.fields import non_negative, number, probability, schedule_steps
-from jaxgan.methods.method import Batch, Method, Metrics, Module, Network, NetworkState, Sheet, Visualization
+from jaxgan.methods.method import (
+    Batch,
+    Method,
+    Metrics,
+    ModelState,
+    Module,
+    Network,
+    NetworkState,
+    Sheet,
+    Visualization,
+)
 from jaxgan.methods.optimization import adam, update, value_and_mean_grad
 from jaxgan.nn import noise
 from jaxgan.nn.classifier import CLASSIFIERS
@@ -42,23 +51,6 @@ class Classifier:
     decay_steps: int = schedule_steps(0)  # steps in which it rises to its peak and falls to 0; 0: it stays
     beta1: float = probability(0.9)  # Adam decay of the gradient's mean
     beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
-
-
-class ClassifierState(struct.PyTreeNode):
-    """Everything a classifier carries from step to step."""
-
-    averaged: ClassVar[None] = None  # it keeps no average
-
-    step: Int[Array, ""]
-    network: NetworkState
-
-    def variables(self, *, averaged: bool) -> tuple[PyTree, PyTree]:
-        """The parameters and the batch statistics."""
-        return self.network.params, self.network.batch_stats
-
-    def with_variables(self, params: PyTree, batch_stats: PyTree) -> "ClassifierState":
-        """Replaces parameters and statistics."""
-        return self.replace(network=self.network.replace(params=params, batch_stats=batch_stats))
 
 
 def build(
@@ -114,17 +106,17 @@ def classifier(
       The method, which has no ``sample``. Its metrics are the ``loss``, cross-entropy in nats, and the ``accuracy``.
     """
 
-    def init(key: Key[Array, ""]) -> ClassifierState:
+    def init(key: Key[Array, ""]) -> ModelState:
         variables = network.init(key, jnp.zeros((1, *image_shape)))
         params, stats = variables["params"], variables.get("batch_stats", {})
-        return ClassifierState(jnp.zeros((), jnp.int32), NetworkState(params, stats, optimizer.init(params)))
+        return ModelState(jnp.zeros((), jnp.int32), NetworkState(params, stats, optimizer.init(params)))
 
     def objective(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]):
         # Labels are not smoothed: that would draw the features of a class together, whose spread is to be measured.
         loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
         return loss, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=1) == labels)}
 
-    def step(state: ClassifierState, batch: Batch, key: Key[Array, ""]) -> tuple[ClassifierState, Metrics]:
+    def step(state: ModelState, batch: Batch, key: Key[Array, ""]) -> tuple[ModelState, Metrics]:
         now = state.network
 
         def loss(params: PyTree, part: Batch):
@@ -139,15 +131,15 @@ def classifier(
         (_, (metrics, stats)), gradients = value_and_mean_grad(
             loss, now.params, batch, axis_name=axis_name, accumulate=accumulate
         )
-        return ClassifierState(state.step + 1, update(now, gradients, stats, optimizer)), metrics
+        return ModelState(state.step + 1, update(now, gradients, stats, optimizer)), metrics
 
-    def predict(state: ClassifierState, images: Float[Array, "batch height width channels"]) -> Array:
+    def predict(state: ModelState, images: Images) -> Array:
         return network.apply(state.network.variables, images)[0]
 
-    def evaluate(state: ClassifierState, batch: Batch, key: Key[Array, ""]) -> Metrics:
+    def evaluate(state: ModelState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         return objective(predict(state, batch.images), batch.labels)[1]
 
-    def visualize(state: ClassifierState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
+    def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
         probabilities = jax.nn.softmax(predict(state, batch.images))
         of_label = jnp.take_along_axis(probabilities, batch.labels[:, None], axis=1)[:, 0]
         hardest = jnp.argsort(of_label)[:SHOWN]
