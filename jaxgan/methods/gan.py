@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -12,10 +12,8 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
-from flax.errors import ModifyScopeVariableError
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt32
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from jaxgan.errors import UserError
 from jaxgan.methods.losses import AdversarialLoss, non_saturating
@@ -33,14 +31,11 @@ from jaxgan.methods.method import (
     samples_of,
 )
 from jaxgan.methods.optimization import update, value_and_mean_grad
+from jaxgan.methods.passes import Bits, Images, Labels, Logits, dropout_words, logits_of, logits_of_pair, unrecorded
 from jaxgan.methods.penalties import Penalty
 from jaxgan.nn import noise
 
-Images = Float[Array, "batch height width channels"]
 Latents = Float[Array, "batch latent"]
-Logits = Float[Array, " batch"]
-Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unconditional
-Bits = Mapping[str, UInt32[Array, "batch words"]]  # random words of each example, by what they are for
 
 
 class Examples(NamedTuple):
@@ -74,7 +69,7 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
     examples = Examples(batch.images, (batch.labels,) if gan.classes else (), bits)
 
     latents = gan.prior.draw(bits["fake_latents"])
-    fake = _unrecorded(gan.generator, state.generator.variables, latents, *examples.labels)
+    fake = unrecorded(gan.generator, state.generator.variables, latents, *examples.labels)
     if fake.shape != batch.images.shape:
         shapes = f"{fake.shape[1:]}, those of the data must be {batch.images.shape[1:]}"
         raise UserError(f"generator: its images are of shape {shapes}")
@@ -96,24 +91,15 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
 def discriminator_loss(
     params: PyTree, gan: "GAN", network: NetworkState, examples: Examples, fake: Images, penalize: Bool[Array, ""]
 ) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
-    """The loss of both batches, plus the penalties in steps that ``penalize``.
+    """The loss of both batches, plus the penalties in steps that ``penalize``: (loss, (metrics, batch statistics)).
 
-    Args:
-      params: the discriminator's.
-      gan: what is trained.
-      network: the discriminator, for its batch statistics.
-      examples: real images, labels and random words.
-      fake: generated images in [-1, 1].
-      penalize: whether penalties are due in this step.
-
-    Returns:
-      (loss, (metrics, batch statistics)).
+    Of ``network`` only the batch statistics count: gradients are with respect to ``params``.
     """
     variables, (real, labels, bits) = network.replace(params=params).variables, examples
-    (real_logits, fake_logits), recorded = _logits_of_pair(gan, variables, real, fake, labels, bits)
+    (real_logits, fake_logits), recorded = logits_of_pair(gan.discriminator, variables, real, fake, labels, bits)
 
     def critic(images: Images) -> Logits:
-        return _logits(gan, variables, images, labels, bits["real_dropout"])
+        return logits_of(gan.discriminator, variables, images, labels, bits["real_dropout"])
 
     def penalty_values() -> Metrics:
         return {p.name: gan.penalty_every * p.value(critic, real, fake, bits[p.name]) for p in gan.penalties}
@@ -135,22 +121,13 @@ def discriminator_loss(
 def generator_loss(
     params: PyTree, gan: "GAN", network: NetworkState, discriminator: NetworkState, examples: Examples, latents: Latents
 ) -> tuple[Float[Array, ""], PyTree]:
-    """The loss of images drawn from latents, against the updated discriminator, which gets no gradient.
+    """The loss of images drawn from latents, against the updated discriminator: (loss, batch statistics).
 
-    Args:
-      params: the generator's.
-      gan: what is trained.
-      network: the generator, for its batch statistics.
-      discriminator: the updated discriminator.
-      examples: real images for paired losses, labels and random words.
-      latents: one vector per image.
-
-    Returns:
-      (loss, batch statistics).
+    Of ``network`` only the batch statistics count. Paired losses compare with the real images.
     """
     variables, (real, labels, bits) = network.replace(params=params).variables, examples
     fake, recorded = gan.generator.apply(variables, latents, *labels, train=True, mutable=["batch_stats"])
-    logits = partial(_logits, gan, discriminator.variables)
+    logits = partial(logits_of, gan.discriminator, discriminator.variables)
     real_logits = logits(real, labels, bits["real_dropout"]) if gan.loss.paired else None
     return gan.loss.generator(real_logits, logits(fake, labels, bits["generator_dropout"])), recorded
 
@@ -226,7 +203,7 @@ class GAN:
     @property
     def bits_per_example(self) -> dict[str, int]:
         """Random words that each example takes in a step, by what they are for."""
-        dropout, pixels = getattr(self.discriminator, "bits_per_example", 0), math.prod(self.image_shape)
+        dropout, pixels = dropout_words(self.discriminator), math.prod(self.image_shape)
         latents = dict.fromkeys(("fake_latents", "generator_latents"), self.latent_size)
         dropouts = dict.fromkeys(("real_dropout", "fake_dropout", "generator_dropout"), dropout)
         return latents | dropouts | {penalty.name: penalty.bits(pixels) for penalty in self.penalties}
@@ -304,41 +281,3 @@ def distributions(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) 
     images = {"real": batch.images, "fake": trained_generator(gan, state).images(latents, *labels)}
     logits = partial(gan.discriminator.apply, state.discriminator.variables, train=False)
     return {f"logits/{name}": logits(of, *labels) for name, of in images.items()}
-
-
-def _logits(gan: GAN, variables: PyTree, images: Images, labels: Labels, bits: UInt32[Array, "batch words"]) -> Logits:
-    """Logits in training mode, without recording batch statistics."""
-    dropout = {"bits": bits} if gan.bits_per_example["real_dropout"] else {}
-    return _unrecorded(gan.discriminator, variables, images, *labels, **dropout)
-
-
-def _logits_of_pair(
-    gan: GAN, variables: PyTree, real: Images, fake: Images, labels: Labels, bits: Bits
-) -> tuple[tuple[Logits, Logits], PyTree]:
-    """Logits of a real and a generated batch in training mode, and the batch statistics of both passes."""
-    names = ("real", "fake") if gan.bits_per_example["real_dropout"] else ()
-    dropout = {f"{name}_bits": bits[f"{name}_dropout"] for name in names}
-    method = getattr(type(gan.discriminator), "logits_of_pair", _two_passes)
-    logits, recorded = gan.discriminator.apply(
-        variables, real, fake, *labels, **dropout, method=method, mutable=["batch_stats"]
-    )
-    if logits[0].shape != (len(real),):
-        shapes = f"of shape {logits[0].shape} for {len(real)} images, they must be {(len(real),)}, one for each"
-        raise UserError(f"discriminator: its logits are {shapes}")
-    return logits, recorded
-
-
-def _unrecorded(module: Module, variables: PyTree, *inputs: Array, **dropout: Array) -> Array:
-    """Applies a network in training mode without recording batch statistics, which Flax's own layers cannot leave."""
-    try:
-        return module.apply(variables, *inputs, train=True, **dropout)
-    except ModifyScopeVariableError:
-        return module.apply(variables, *inputs, train=True, **dropout, mutable=["batch_stats"])[0]
-
-
-def _two_passes(module: nn.Module, real: Images, fake: Images, *labels: Array, **dropout: Array) -> tuple[Logits, ...]:
-    """Passes real and generated images as two batches, so that batch statistics do not mix."""
-    return tuple(
-        module(images, *labels, train=True, **({"bits": dropout[f"{name}_bits"]} if dropout else {}))
-        for name, images in (("real", real), ("fake", fake))
-    )
