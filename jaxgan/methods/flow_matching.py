@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxgan.errors import UserError
 from jaxgan.fields import non_negative, number, probability, rising_steps, schedule_steps
+from jaxgan.methods.losses import flat_rows
 from jaxgan.methods.method import (
     Batch,
     Generator,
@@ -184,11 +185,11 @@ def flow_matching(
         if classes:
             hidden = noise.uniform(bits["dropout"][:, 0]) < 2 * label_dropout - 1
             labels = (jnp.where(hidden, classes, batch.labels),)
-        predicted = _rows(predict(params, path(x_0, batch.images, t), t, *labels))
+        predicted = flat_rows(predict(params, path(x_0, batch.images, t), t, *labels))
         if prediction == "image":
-            difference = (predicted - _rows(batch.images)) / (1 - jnp.minimum(t, LATEST))[:, None]
+            difference = (predicted - flat_rows(batch.images)) / (1 - jnp.minimum(t, LATEST))[:, None]
         else:
-            difference = predicted - _rows(batch.images - x_0)
+            difference = predicted - flat_rows(batch.images - x_0)
         error = jnp.mean(jnp.square(difference))
         return error, {"velocity_error": error}
 
@@ -287,8 +288,3 @@ TIME_PRIORS = {
 def _time(x: Images, t: Float[Array, ""] | float) -> Float[Array, " batch"]:
     """One time for all images, also where the batch size is symbolic."""
     return jnp.full_like(x[:, 0, 0, 0], t)
-
-
-def _rows(images: Images) -> Float[Array, "batch numbers"]:
-    """Flattens each image: with an axis for one channel last, XLA's CPU backend sums several times more slowly."""
-    return images.reshape(images.shape[0], -1)

@@ -178,7 +178,7 @@ def binarize(images: Images, bits: UInt32[Array, "batch pixels"]) -> Images:
 
 def squared_error(restored: Images, pixels: Images) -> Float[Array, " batch"]:
     """Squared error of each image, averaged over its pixels."""
-    return jnp.mean(jnp.square(_rows(restored) - _rows(pixels)), axis=1)
+    return jnp.mean(jnp.square(flat_rows(restored) - flat_rows(pixels)), axis=1)
 
 
 def cross_entropy(logits: Images, pixels: Images) -> Float[Array, " batch"]:
@@ -191,10 +191,10 @@ def cross_entropy(logits: Images, pixels: Images) -> Float[Array, " batch"]:
     Returns:
       The sums of -x log p - (1 - x) log(1 - p) = softplus(l) - x l, which no logit overflows.
     """
-    logits, pixels = _rows(logits), _rows(pixels)
+    logits, pixels = flat_rows(logits), flat_rows(pixels)
     return jnp.sum(jax.nn.softplus(logits) - pixels * logits, axis=1)
 
 
-def _rows(images: Images) -> Float[Array, "batch numbers"]:
+def flat_rows(images: Images) -> Float[Array, "batch numbers"]:
     """Flattens each image: with an axis for one channel last, XLA's CPU backend sums several times more slowly."""
     return images.reshape(len(images), -1)
