@@ -121,15 +121,7 @@ def take(store: Store, root: Path, held: Held | None) -> None:
 
 
 def give(store: Store, root: Path, held: Held) -> Held:
-    """Uploads what differs in a folder from what its run holds at an address.
-
-    Args:
-      store: the address.
-      root: the folder.
-      held: what the run put there last.
-
-    Returns:
-      What is there then.
+    """Uploads what differs in a folder from what its run last put at an address; returns what is there then.
 
     Raises:
       Taken: if another run began there.

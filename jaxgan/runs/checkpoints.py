@@ -164,12 +164,6 @@ def require_saved(manager: ocp.CheckpointManager) -> None:
 def restore(manager: ocp.CheckpointManager, abstract: Carry, *, step: int, sharding: Sharding) -> Carry:
     """Restores a carry as it was saved, to the bit, on whatever devices this run has.
 
-    Args:
-      manager: the run's checkpoints.
-      abstract: shapes and types of the carry.
-      step: which checkpoint.
-      sharding: where each array shall be.
-
     Raises:
       UserError: if the checkpoint is damaged, of another version, or cannot be read.
     """

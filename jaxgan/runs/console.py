@@ -47,10 +47,6 @@ class Layer(NamedTuple):
 def layers(network: Network, *, batch_size: int) -> list[Layer]:
     """Lists a network's layers in the order in which they are applied, without computing anything.
 
-    Args:
-      network: the module, and the shape of an input example.
-      batch_size: examples in the batch whose output shapes are shown.
-
     Returns:
       One entry for each submodule that the network calls, and for parameters beside them.
     """
@@ -81,16 +77,7 @@ class Cost(NamedTuple):
 
 
 def step_cost(method: Method, *, image_shape: tuple[int, int, int], batch_size: int) -> Cost:
-    """Compiles a step without running it and asks XLA for its cost.
-
-    Args:
-      method: the method, built for one device.
-      image_shape: height, width and channels of an image.
-      batch_size: images in the step.
-
-    Returns:
-      Floating-point operations, and the memory that the state and the batch, and the values in between, take.
-    """
+    """Compiles a step on one device without running it and asks XLA for its cost."""
     abstract = jax.ShapeDtypeStruct
     key = jax.eval_shape(jax.random.key, 0)
     state = jax.eval_shape(method.init, key)

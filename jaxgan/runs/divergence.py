@@ -37,9 +37,6 @@ class Divergence:
     def means(self, carry: Carry) -> list[dict[str, float]]:
         """Fetches the means of the metrics since the last row, of each replica; waits for the device.
 
-        Args:
-          carry: after some steps.
-
         Returns:
           The means by name; of a replica that has diverged, ``diverged``, the step at which it did.
 

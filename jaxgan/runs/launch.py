@@ -66,15 +66,7 @@ def main(
 
 @contextmanager
 def stopped_in_words(program: str, config: Config) -> Iterator[None]:
-    """Ends a command in one line when a run inside is interrupted, diverges or finds no memory.
-
-    Args:
-      program: the name of the command.
-      config: the run's.
-
-    Yields:
-      Nothing; the run goes on inside.
-    """
+    """Ends a command in one line when a run inside is interrupted, diverges or finds no memory."""
     try:
         yield
     except Interrupted as stopped:
@@ -206,13 +198,7 @@ def run(
 
 @fixed_numerics()
 def redraw(root: Path) -> list[Path]:
-    """Draws the figures of a run again, from its rows, its samples and its newest checkpoint.
-
-    Args:
-      root: the run's folder.
-
-    Returns:
-      The files written.
+    """Draws the figures of a run again, from its rows, its samples and its newest checkpoint; returns their files.
 
     Raises:
       UserError: if there is no such run, or the folder cannot be written.
@@ -230,17 +216,7 @@ def redraw(root: Path) -> list[Path]:
 
 
 def visualizations(method: Method, state: Any, held_out: data.Dataset, *, seed: int) -> dict[str, Visualization]:
-    """Asks a method for the visualizations of a state.
-
-    Args:
-      method: which may have none.
-      state: the method's.
-      held_out: images that it was not trained on; the first 10,000 are used.
-      seed: the run's.
-
-    Returns:
-      Visualizations by name.
-    """
+    """Asks a method for its visualizations of a state, by name; it is shown the first 10,000 held-out images."""
     if method.visualize is None:
         return {}
     batch, key = first_batch(held_out, VISUALIZED), stream_key(seed, VISUALIZE_STREAM)
@@ -248,12 +224,7 @@ def visualizations(method: Method, state: Any, held_out: data.Dataset, *, seed: 
 
 
 def describe(task: Task, *, console: Console) -> None:
-    """Prints the networks and the devices; for a dry run also the config and the cost of a step.
-
-    Args:
-      task: the run.
-      console: where to print.
-    """
+    """Prints the networks and the devices; for a dry run also the config and the cost of a step."""
     run, method = task.config.run, task.method
     for name, network in method.networks.items():
         consoles.show_network(console, name, consoles.layers(network, batch_size=run.batch_size))

@@ -48,12 +48,7 @@ def local_copy(folder: str | Path) -> Path:
 def fetched(config: Config, *, process: int) -> Config:
     """Brings the folder of each process to what is at the address, after what process 0 has beyond that is there.
 
-    Args:
-      config: of a run with a mirror.
-      process: which this is.
-
-    Returns:
-      The config with the folder of this process.
+    Returns the config with the folder of this process.
 
     Raises:
       UserError: as :func:`fetch`, in all processes.

@@ -53,13 +53,7 @@ class Overview(NamedTuple):
 
 
 def find_runs(root: Path) -> list[Overview]:
-    """Finds the runs in a folder and in those in it, in the order of their names.
-
-    Args:
-      root: the folder; that of a run is one itself.
-
-    Returns:
-      The runs; one whose files are damaged says so.
+    """Finds the runs in a folder and in those in it, in the order of their names; that of a run is one itself.
 
     Raises:
       UserError: if there is no such folder.
@@ -91,15 +85,7 @@ def _overview(workdir: Workdir) -> Overview:
 
 
 def table(runs: list[Overview], *, root: Path) -> Table:
-    """Makes a table of runs.
-
-    Args:
-      runs: from :func:`find_runs`.
-      root: the folder that they are in.
-
-    Returns:
-      The table, with a row for each run.
-    """
+    """Makes a table of runs, whose paths are relative to a folder."""
     numbers = [Column(name, justify="right") for name in ("epoch", "size")]
     made = Table(Column("run", overflow="fold"), "method", "data", *numbers, "last metric", "state", box=box.SIMPLE)
     for run in runs:

@@ -180,12 +180,6 @@ def _require_sweepable(build: Callable[[Values], Method], config: Config, *, ima
 def training_images(run: Run) -> data.Dataset | data.Stream:
     """Opens the training images of a run, as its ``input`` asks for.
 
-    Args:
-      run: what says which.
-
-    Returns:
-      The images.
-
     Raises:
       UserError: if there is no such data set, or it is not prepared and cannot be, or it is too large for memory.
     """

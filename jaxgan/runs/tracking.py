@@ -123,10 +123,7 @@ def log_samples(out: Tracker, images: UInt8[np.ndarray, "count height width chan
 def log_result(workdir: Workdir, config: Config, *, shown: Sequence[Path]) -> None:
     """Shows in TensorBoard how a run ended: pictures, and its fields beside the last metrics.
 
-    Args:
-      workdir: the run's folder, with its metrics.
-      config: the run's.
-      shown: files of pictures, of the first replica if there are several.
+    Pictures are files, of the first replica if there are several.
     """
     rows, several = read_rows(workdir.metrics), config.run.several
     for number, member in enumerate(replica_configs(config)):
@@ -165,15 +162,7 @@ def save_samples(
 def draw(
     workdir: Workdir, *, title: str, visualizations: Mapping[str, Visualization] = types.MappingProxyType({})
 ) -> list[Path]:
-    """Draws every figure of a run, from its metrics, its samples and the visualizations of its method.
-
-    Args:
-      workdir: the run's folder.
-      title: the run's name in the figures.
-      visualizations: those of the method's final state, by name.
-
-    Returns:
-      The files written.
+    """Draws every figure of a run, from its metrics, its samples and its method's visualizations; returns the files.
 
     Raises:
       UserError: if a file of samples is damaged.

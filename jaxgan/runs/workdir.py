@@ -94,13 +94,7 @@ def require_writable(root: Path) -> None:
 
 
 def load_config(workdir: Workdir) -> Config | None:
-    """Reads the config of the run in a folder.
-
-    Args:
-      workdir: the folder.
-
-    Returns:
-      The config, or None if the folder holds no run.
+    """Reads the config of the run in a folder; None if the folder holds no run.
 
     Raises:
       UserError: if the config is damaged or the folder is a file.
@@ -147,11 +141,6 @@ def check_resume(config: Config, *, started: Config | None, checkpointed: bool) 
 def begin(workdir: Workdir, config: Config, *, resume: bool) -> None:
     """Writes the config of a run to its folder; without ``resume``, clears away an earlier run's files first.
 
-    Args:
-      workdir: the folder.
-      config: what will run in it.
-      resume: whether the run goes on.
-
     Raises:
       UserError: if the folder cannot be written.
       OSError: if the disk is full or broken.
@@ -187,10 +176,7 @@ def clear(path: Path) -> None:
 
 @contextmanager
 def locked(workdir: Workdir) -> Iterator[Callable[[], None]]:
-    """Locks a folder to one run at a time; the system lifts the lock if the run dies.
-
-    Args:
-      workdir: the folder; made if need be.
+    """Locks a folder, which is made if need be, to one run at a time; the system lifts the lock if the run dies.
 
     Yields:
       A function that raises OSError once the folder is no longer the one that was locked.
