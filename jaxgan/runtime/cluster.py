@@ -24,13 +24,7 @@ class Process(NamedTuple):
 
 
 def find_process(run: Run) -> Process | None:
-    """Finds the place of this process, from flags and the environment.
-
-    Args:
-      run: what the flags say of its processes.
-
-    Returns:
-      The place of this process; None if it is alone.
+    """Finds the place of this process, from flags and the environment; None if it is alone.
 
     Raises:
       UserError: if what is known is incomplete or contradicts itself.

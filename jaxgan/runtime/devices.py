@@ -248,14 +248,8 @@ def _grid(devices: Sequence[Device], groups: int) -> Mesh:
 def compiler_options(devices: Sequence[Device]) -> dict[str, str] | None:
     """Compiler options for training, where XLA knows them: on CPU, convolutions by Eigen.
 
-    XLA's default, YNNPACK, takes a third longer for the gradients of weights.
-
-    Args:
-      devices: where training runs.
-
-    Returns:
-      What ``jax.jit`` takes as ``compiler_options``: :data:`CPU_OPTIONS`, or None on other platforms and where XLA
-      knows no such options.
+    XLA's default, YNNPACK, takes a third longer for the gradients of weights. On other platforms, and where XLA knows
+    no such options, there are none.
     """
     if devices[0].platform != "cpu":
         return None

@@ -43,13 +43,6 @@ def initialize(run: Run, *, program: str) -> Process | None:
     Flags win over the environment, which is that of a Cloud TPU slice, Slurm, Open MPI or Kubernetes, as JAX detects
     them; where ``mpi4py`` is installed, that of any MPI. A single process is left as it is.
 
-    Args:
-      run: what the flags say of its processes.
-      program: the name of the command, for errors.
-
-    Returns:
-      The place of this process; None if it is alone.
-
     Raises:
       UserError: if what is known is incomplete or contradicts itself.
     """
@@ -141,15 +134,7 @@ def broadcast_from_main(number: int) -> int:
 
 
 def all_gather_text(topic: str, text: str = "") -> list[str]:
-    """Gathers a text from all processes; needs no device.
-
-    Args:
-      topic: what it is about, for logs.
-      text: what this process has to say.
-
-    Returns:
-      The texts by process.
-    """
+    """Gathers a text from all processes, by process; needs no device. The topic is for logs."""
     if not jax.distributed.is_initialized():
         return [text]
     count, index, _ = jax_internals.current_process()
@@ -161,14 +146,7 @@ def all_gather_text(topic: str, text: str = "") -> list[str]:
 
 
 def on_all_processes(topic: str, work: Callable[[], T]) -> T:
-    """Runs ``work`` on every process; if it raises UserError on any of them, raises on all.
-
-    Args:
-      topic: what it is about, for logs.
-      work: what to do.
-
-    Returns:
-      What ``work`` returns here.
+    """Runs ``work`` on every process; if it raises UserError on any of them, raises on all. The topic is for logs.
 
     Raises:
       UserError: the mistake, with the number of the process where that is another one.
@@ -191,9 +169,6 @@ def on_all_processes(topic: str, work: Callable[[], T]) -> T:
 
 def require_same_flags(flags: Mapping[str, str]) -> None:
     """Requires that all processes were given the same flags.
-
-    Args:
-      flags: the fields of this process, as text.
 
     Raises:
       UserError: naming the first flag that differs.

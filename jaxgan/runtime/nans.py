@@ -24,12 +24,6 @@ def first_nan(method: Method, carry: Carry, inputs: Inputs, *, batch_size: int) 
     Random numbers follow from seed and step, so the repetition is exact but for rounding. It compiles a far larger
     program, which takes its time.
 
-    Args:
-      method: what is trained, built for one device.
-      carry: as the call was given it.
-      inputs: of the call.
-      batch_size: images per step.
-
     Returns:
       Words that name the operation, where it stands, and which part of the method asked for it.
     """

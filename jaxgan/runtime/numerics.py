@@ -13,9 +13,6 @@ def fixed_numerics() -> Iterator[None]:
     ``JAX_ENABLE_X64``, ``JAX_DEFAULT_PRNG_IMPL``, ``JAX_THREEFRY_PARTITIONABLE``, ``JAX_RANDOM_SEED_OFFSET``,
     ``JAX_NUMPY_DTYPE_PROMOTION``, ``JAX_NUMPY_RANK_PROMOTION`` and ``JAX_TRANSFER_GUARD`` are for the user's own
     programs: here they would change the numbers of a run, or end it.
-
-    Yields:
-      Nothing.
     """
     with (
         _no_seed_offset(),

@@ -175,9 +175,6 @@ def steps(method: Method, **how: Any) -> Callable[[Carry, Inputs], Carry]:
 def held_out_means(method: Method) -> Callable[[Any, Array, Array, UInt32[Array, ""]], Metrics]:
     """Makes the function that measures a state on a whole set of held-out images.
 
-    Args:
-      method: a method that has ``evaluate``, built for one device.
-
     Returns:
       A function from (state, images as bytes, labels, seed) to the metrics' means over all images.
     """

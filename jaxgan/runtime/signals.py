@@ -149,12 +149,6 @@ def exit_on_signals(program: str) -> Iterator[None]:
     """Lets Ctrl-C, SIGTERM and SIGHUP end a command in one line, after cleaning up, with exit code 130, 143 or 129.
 
     A second signal ends it at once, whatever it waits for.
-
-    Args:
-      program: the name of the command.
-
-    Yields:
-      Nothing; the command runs inside.
     """
     end = _EndCommand(program)
     with _handled(SIGNALS, end), end.raised_again():

@@ -193,18 +193,7 @@ def estimate(
     batch_size: int,
     replicas: int = 1,
 ) -> Estimate:
-    """Compiles the function that trains for a target, and says what it takes there.
-
-    Args:
-      method: what is trained, built for the devices that share a batch.
-      target: the target.
-      on: its devices.
-      images: shape of the data.
-      batch_size: images per step, over all devices that share a batch.
-      replicas: how many runs train together.
-
-    Returns:
-      The estimate, of all runs that a device trains.
+    """Compiles the function that trains for a target, and says what it takes there; see :func:`lower_training`.
 
     Raises:
       UserError: if the program does not fit into the memory of the target.
