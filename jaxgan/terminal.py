@@ -55,12 +55,7 @@ def _discard(stream: TextIO) -> None:
 def encodable(text: str, encoding: str | None) -> str:
     """Replaces the characters that an encoding lacks: by plain ones, letters without accents, or escapes.
 
-    Args:
-      text: any text.
-      encoding: the stream's; None if it encodes nothing.
-
-    Returns:
-      The same text where the encoding has all of it.
+    A text that the encoding has stays as it is.
     """
     try:
         text.encode(encoding or "utf-8")

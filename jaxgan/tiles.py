@@ -12,16 +12,7 @@ GAP = 2  # white pixels between images
 def tile(
     images: UInt8[np.ndarray, "count height width channels"], *, columns: int, gap: int = GAP
 ) -> UInt8[np.ndarray, "rows cols channels"]:
-    """Tiles images into one, on white, row by row.
-
-    Args:
-      images: images as bytes.
-      columns: images per row; an incomplete last row is left out.
-      gap: white pixels between images.
-
-    Returns:
-      One image.
-    """
+    """Tiles images into one, on white, row by row; an incomplete last row is left out."""
     rows = len(images) // columns
     _, height, width, channels = images.shape
     grid = np.full((rows, columns, height + gap, width + gap, channels), 255, np.uint8)

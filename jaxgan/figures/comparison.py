@@ -21,17 +21,7 @@ def comparison(
     title: str,
     caption: str,
 ) -> Figure:
-    """Draws the curves of runs over samples of each.
-
-    Args:
-      panels: from :func:`compared_panels`; may be none.
-      samples: images as bytes by the run's name; may be none.
-      title: the figure's title.
-      caption: that of the samples.
-
-    Returns:
-      The figure.
-    """
+    """Draws the curves of runs, from :func:`compared_panels`, over samples of each; either may be none."""
     heights = [grid_height(panels)] * bool(panels) + [0.5 * WIDTH + 0.8] * bool(samples)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.3 + sum(heights)))

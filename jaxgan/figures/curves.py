@@ -100,14 +100,8 @@ PANELS_PER_LINE = 3
 def training_curves(rows: Rows, *, title: str) -> Figure:
     """Draws the metrics of a run over its epochs, with a panel for each unit.
 
-    Of several replicas it draws the mean, in a band from the smallest to the largest.
-
-    Args:
-      rows: rows of metrics, with the finished epochs as ``epoch``.
-      title: the run's name.
-
-    Returns:
-      The figure. A metric that no panel knows has a panel of its own.
+    Of several replicas it draws the mean, in a band from the smallest to the largest. A metric that no panel knows has
+    a panel of its own.
     """
     panels = [(panel, rows) for panel in panels_of(rows)]
     with matplotlib.rc_context(STYLE):
@@ -136,9 +130,6 @@ def draw_grid(figure: FigureBase, panels: Sequence[tuple[Panel, Rows]]) -> None:
 def panels_of(rows: Rows) -> list[Panel]:
     """Chooses the panels for the metrics in rows, the most informative first.
 
-    Args:
-      rows: rows of metrics.
-
     Returns:
       Those of :data:`PANELS` with a metric in the rows, then one for each other metric and its ``test_`` twin.
     """
@@ -165,15 +156,7 @@ def by_epoch(rows: Rows, name: str) -> dict[int | float, list[int | float]]:
 
 
 def compared_panels(runs: Mapping[str, Rows], *, names: Sequence[str]) -> list[tuple[Panel, Rows]]:
-    """Makes a panel for each metric, with a line for each run that has it.
-
-    Args:
-      runs: rows of metrics by the run's name.
-      names: the metrics.
-
-    Returns:
-      Panels and their rows, in the order of :data:`PANELS`.
-    """
+    """Makes a panel for each metric, in the order of :data:`PANELS`, with a line for each run that has it."""
     known = {name: panel for panel in PANELS for name in panel.series}
     found = []
     for name in sorted(names, key=lambda name: list(known).index(name) if name in known else len(known)):

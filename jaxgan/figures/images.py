@@ -15,15 +15,7 @@ from jaxgan.tiles import GAP, tile
 
 
 def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width channels"]], *, title: str) -> Figure:
-    """Draws labelled rows of images.
-
-    Args:
-      rows: images as bytes by label, equally many in each row.
-      title: the figure's title.
-
-    Returns:
-      The figure.
-    """
+    """Draws rows of images, equally many in each, by label."""
     images = np.concatenate(list(rows.values()))
     columns = len(images) // len(rows)
     sheet = tile(images, columns=columns)
@@ -38,15 +30,7 @@ def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width chann
 def progression(
     sections: Mapping[str, Mapping[str, UInt8[np.ndarray, "columns height width channels"]]], *, title: str
 ) -> Figure:
-    """Draws images of several methods, in sections of labelled rows.
-
-    Args:
-      sections: rows of images as bytes by label, by heading; equally many images in every row.
-      title: the figure's title.
-
-    Returns:
-      The figure.
-    """
+    """Draws images of several methods: sections by heading, of rows by label, with equally many images in every row."""
     sheets = {
         heading: tile(np.concatenate(list(rows.values())), columns=len(next(iter(rows.values()))))
         for heading, rows in sections.items()
@@ -65,16 +49,7 @@ def progression(
 def sample_grid(
     images: UInt8[np.ndarray, "count height width channels"], *, title: str, columns: int | None = None
 ) -> Figure:
-    """Draws images as a square grid.
-
-    Args:
-      images: images as bytes.
-      title: the figure's title.
-      columns: images per row; None for a square grid.
-
-    Returns:
-      The figure.
-    """
+    """Draws images as a grid, square unless the columns are given."""
     with matplotlib.rc_context(STYLE):
         sheet = tile(images, columns=columns or math.isqrt(len(images)))
         figure = Figure(figsize=(WIDTH, WIDTH * sheet.shape[0] / sheet.shape[1] + 0.4))
@@ -86,16 +61,7 @@ def sample_grid(
 def class_samples(
     images: UInt8[np.ndarray, "classes columns height width channels"], *, class_names: Sequence[str], title: str
 ) -> Figure:
-    """Draws examples of a data set, with a row for each class.
-
-    Args:
-      images: images as bytes, by class.
-      class_names: the label of each row.
-      title: the figure's title.
-
-    Returns:
-      The figure.
-    """
+    """Draws examples of a data set, with a row for each class."""
     return sample_rows(dict(zip(class_names, images, strict=True)), title=legend(title))
 
 

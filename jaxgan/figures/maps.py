@@ -12,15 +12,7 @@ from jaxgan.figures.style import STYLE, WIDTH, bare
 
 
 def number_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: str) -> Figure:
-    """Draws small maps side by side, with the value of each cell as text.
-
-    Args:
-      maps: maps of whole numbers, by label.
-      title: the figure's title.
-
-    Returns:
-      The figure.
-    """
+    """Draws small maps of whole numbers side by side, with the value of each cell as text."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.9 + WIDTH / len(maps)))
         figure.suptitle(title)
@@ -38,15 +30,7 @@ def number_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title:
 
 
 def heat_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: str) -> Figure:
-    """Draws maps of values in [0, 1] side by side, as shades of grey.
-
-    Args:
-      maps: values by label.
-      title: the figure's title.
-
-    Returns:
-      The figure.
-    """
+    """Draws maps of values in [0, 1] side by side, as shades of grey."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.9 + WIDTH / len(maps)))
         figure.suptitle(title, fontsize=11)
@@ -58,16 +42,7 @@ def heat_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: s
 
 
 def latent_plane(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, " n"], *, title: str) -> Figure:
-    """Draws the codes of images in the plane of two latents, coloured by class.
-
-    Args:
-      points: one point per image.
-      labels: the class of each image.
-      title: the figure's title.
-
-    Returns:
-      The figure.
-    """
+    """Draws the codes of images in the plane of two latents, coloured by class."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.85 * WIDTH))
         axes = figure.subplots()

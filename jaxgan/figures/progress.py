@@ -20,16 +20,7 @@ def progress(
     *,
     title: str,
 ) -> Figure:
-    """Draws the first panel of the training curves beside rows of samples from the same latents.
-
-    Args:
-      rows: rows of metrics, with the finished epochs as ``epoch``.
-      samples: images as bytes by label, equally many in each row.
-      title: the figure's title.
-
-    Returns:
-      The figure.
-    """
+    """Draws the first panel of the training curves beside rows of samples from the same latents."""
     sheet = tile(np.concatenate(list(samples.values())), columns=len(next(iter(samples.values()))))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, max(3.2, 0.8 + 0.55 * WIDTH * sheet.shape[0] / sheet.shape[1])))
