@@ -15,14 +15,9 @@ GROWN = 100.0  # times a metric's size in the first epoch, or 1 if that is more
 
 
 def signs_in_metrics(row: Mapping[str, float], first: Mapping[str, float]) -> dict[str, str]:
-    """Finds what the means of an epoch say of failing training.
+    """Finds what the means of an epoch say of failing training: advice by sign.
 
-    Args:
-      row: the metrics of an epoch.
-      first: those of the first epoch that was seen; a run that goes on has earlier ones.
-
-    Returns:
-      Words with advice, by sign; empty if there is none.
+    They are compared with the first epoch that was seen; a run that goes on has earlier ones.
     """
     found = {}
     real, fake = row.get("real_probability", 0.5), row.get("fake_probability", 0.5)
@@ -53,14 +48,9 @@ def mean_distance(images: Images) -> float:
 
 
 def signs_in_spread(spread: float, highest: float) -> dict[str, str]:
-    """Finds what the distance between samples says of mode collapse.
+    """Finds what the distance between samples says of mode collapse: advice by sign.
 
-    Args:
-      spread: mean distance between samples, as a share of that between real images.
-      highest: the largest so far.
-
-    Returns:
-      Words with advice, by sign; empty if there is none.
+    The spread is their mean distance, as a share of that between real images, and the highest the largest so far.
     """
     if spread >= max(ALIKE, FALLEN * highest):
         return {}

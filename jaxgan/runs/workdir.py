@@ -112,11 +112,6 @@ def load_config(workdir: Workdir) -> Config | None:
 def check_resume(config: Config, *, started: Config | None, checkpointed: bool) -> bool:
     """Decides whether a run goes on from what its folder holds.
 
-    Args:
-      config: the run asked for.
-      started: the config of the run in the folder, if there is one.
-      checkpointed: whether that run has a checkpoint.
-
     Returns:
       True to go on from the newest checkpoint, False to start at step 0.
 
@@ -229,9 +224,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def require_shared(folder: Path, *, seconds: float = 5) -> None:
     """Requires that all processes see one folder, by a file that the main process puts there for a moment.
 
-    Args:
-      folder: the run's.
-      seconds: how long a network's file system may take to show a new file.
+    A network's file system may take some seconds to show a new file.
 
     Raises:
       UserError: if some process does not see the file.

@@ -118,14 +118,7 @@ def on_abstract_devices(
 ) -> Callable[..., Any]:
     """Binds the mapped axis of a function as :func:`parallelize` does, so that ``jax.eval_shape`` can trace it.
 
-    Args:
-      function: of arrays as one device sees them; what it returns is the same on all devices.
-      devices: more than one, of which only the number matters.
-      parallel: the front end, as for :func:`parallelize`.
-      in_axes: as for :func:`parallelize`, for the arguments.
-
-    Returns:
-      The function of arrays of all devices.
+    Only the number of devices matters, which is more than one. What the function returns must be the same on all.
     """
     return jax.shard_map(
         function,

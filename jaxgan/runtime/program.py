@@ -219,13 +219,7 @@ def compile_program(
 ) -> Program:
     """Prepares the functions of a run; each is compiled when first called.
 
-    Args:
-      method: what is trained, built for the axis ``mapped_axis(devices)``.
-      devices: where to run.
-      image_shape: height, width and channels of an image.
-      batch_size: images per step, over all devices; a multiple of their number.
-      parallel: the front end for several devices.
-      own_images: whether each device is given only the images of its own part of each batch.
+    The method is built for the axis ``mapped_axis(devices)``; for ``own_images`` see :func:`one_step`.
 
     Returns:
       The program. With the same seed ``sample`` draws from the same latents.

@@ -100,12 +100,6 @@ def is_numeric(
 ) -> bool:
     """Whether a field of the method only enters its numbers, so that replicas of other values share one program.
 
-    Args:
-      build: from values of fields to the method.
-      name: the field.
-      value: one that is allowed.
-      image_shape: height, width and channels of an image.
-
     Returns:
       False if it decides what is computed, as a penalty does whose weight may be 0.
     """

@@ -126,13 +126,7 @@ def lower_training(
 ) -> tuple[Lowered, Carry]:
     """Traces the function that trains for devices that need not be there.
 
-    Args:
-      method: what is trained, built for the devices that share a batch.
-      devices: where it would run.
-      images: shape of the data.
-      batch_size: images per step, over all devices that share a batch.
-      parallel: the front end for several devices.
-      replicas: how many runs train together; see :func:`jaxgan.runtime.devices.device_groups`.
+    The method is built for the devices that share a batch of ``batch_size``. ``images`` is the shape of the data.
 
     Returns:
       The function, ready to compile, and its first argument as shapes, as one device holds it.
