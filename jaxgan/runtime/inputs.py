@@ -1,6 +1,7 @@
 """The input pipeline: all images on the devices before the first step, or chunk by chunk ahead of the steps."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -75,7 +76,8 @@ def open_inputs(
         return by_device(chunk.images), by_device(chunk.labels)
 
     with chunks(dataset, plan, deliver=deliver) as ahead:
-        yield _chunk_by_chunk(ahead, order, steps=steps)
+        chunk = functools.lru_cache(1)(lambda number: next(ahead))  # each number is asked for after the one before
+        yield lambda step: Images(*chunk(step // steps), order, (step // steps + 1) * steps)
 
 
 def _resident(
@@ -84,34 +86,12 @@ def _resident(
     everywhere = replicated(devices)
     images, labels = (replicate(x, everywhere) for x in (dataset.images, dataset.labels))
     steps = schedule.steps_per_epoch
-    current: int | None = None
-    order: Array | None = None
 
-    def at(step: int) -> Images:
-        nonlocal current, order
-        if (epoch := step // steps) != current:
-            if replicas is None:
-                order = replicate(epoch_order(dataset.size, seed=schedule.run.seed, epoch=epoch), everywhere)
-            else:
-                orders = {seed: epoch_order(dataset.size, seed=seed, epoch=epoch) for seed in set(replicas.seeds)}
-                order = replicate(np.stack([orders[seed] for seed in replicas.seeds]), replicas.sharding(devices))
-            current = epoch
-        assert order is not None
-        return Images(images, labels, order, (epoch + 1) * steps)
+    @functools.lru_cache(1)
+    def order_of(epoch: int) -> Array:
+        if replicas is None:
+            return replicate(epoch_order(dataset.size, seed=schedule.run.seed, epoch=epoch), everywhere)
+        orders = {seed: epoch_order(dataset.size, seed=seed, epoch=epoch) for seed in set(replicas.seeds)}
+        return replicate(np.stack([orders[seed] for seed in replicas.seeds]), replicas.sharding(devices))
 
-    return at
-
-
-def _chunk_by_chunk(ahead: Iterator[tuple[Array, Array]], order: Array, *, steps: int) -> ImagesAt:
-    current: int | None = None
-    found: tuple[Array, Array] | None = None
-
-    def at(step: int) -> Images:
-        nonlocal current, found
-        if (number := step // steps) != current:
-            current, found = number, next(ahead)
-        assert found is not None
-        images, labels = found
-        return Images(images, labels, order, (number + 1) * steps)
-
-    return at
+    return lambda step: Images(images, labels, order_of(step // steps), (step // steps + 1) * steps)
