@@ -2,7 +2,7 @@
 
 A command is a function: its annotations are the flags and its docstring is the help. To add one, write it and name it
 in ``COMMANDS``. Those of data sets are in :mod:`jaxgan.data_commands`, those to look at runs in
-:mod:`jaxgan.view_commands`.
+:mod:`jaxgan.view_commands`. Each imports what it needs when it is called: JAX is slow to import, and not all need it.
 """
 
 import inspect
@@ -97,7 +97,6 @@ def evaluate(
         judge: The classifier.safetensors of another run of digit_classifier, whose features measure in the place of
             the pinned ones.
     """
-    # JAX is slow to import, and the data commands do not need it.
     from jaxgan.evaluation.report import replica_table, table
     from jaxgan.runs import evaluate
     from jaxgan.runs.mirror import local_copy
@@ -157,7 +156,6 @@ def export_run(
         last: Use the parameters of the last step, not the averaged ones.
         replica: Which replica of a run that has several; default: the first.
     """
-    # JAX is slow to import, and the data commands do not need it.
     from jaxgan.export import export
     from jaxgan.runs.mirror import local_copy
 
@@ -199,7 +197,6 @@ def sample(
         last: Use the parameters of the last step, not the averaged ones.
         replica: Which replica of a run that has several; default: the first.
     """
-    # JAX is slow to import, and the data commands do not need it.
     from jaxgan.runs.mirror import local_copy
     from jaxgan.runs.sample import sample_run
 
@@ -227,7 +224,6 @@ def completion(
     Args:
         shell: Which shell: bash, zsh or fish.
     """
-    # JAX is slow to import, and the data commands do not need it.
     from jaxgan.completion import script
 
     print(script(_app(), shell), end="")

@@ -19,7 +19,6 @@ def train(recipe: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(meta
     """
     if recipe is not None:
         return train_recipe(recipe, [])
-    # JAX is slow to import, and the data commands do not need it.
     from jaxgan.recipes import RECIPES
 
     table = Table("recipe", "what it trains", box=box.SIMPLE)

@@ -21,7 +21,6 @@ def draw_figures(workdir: Workdir) -> None:
     Args:
         workdir: The run's folder.
     """
-    # JAX is slow to import, and the data commands do not need it.
     from jaxgan.runs.launch import redraw
     from jaxgan.runs.mirror import local_copy
 
@@ -37,7 +36,6 @@ def list_runs(
     Args:
         folder: Where the runs are, however deep.
     """
-    # JAX is slow to import, and the data commands do not need it.
     from jaxgan.runs import overview
 
     found = overview.find_runs(folder)
@@ -54,7 +52,6 @@ def report_runs(
         workdirs: The runs' folders, or names of trained generators, such as r3gan; several stand side by side.
         out: The file to write; default: report.html in WORKDIR, or NAME.html; report.html here if there are several.
     """
-    # JAX is slow to import, and the data commands do not need it.
     from jaxgan.report.page import write_report
     from jaxgan.runs.load import is_pretrained
     from jaxgan.runs.mirror import local_copy
@@ -83,7 +80,6 @@ def compare_runs(
         second: Another one.
         out: The picture to write, as .png, .pdf, .eps or .ps; default: compare.png here.
     """
-    # JAX is slow to import, and the data commands do not need it.
     from jaxgan.report.compare import compare
     from jaxgan.runs.mirror import local_copy
 
