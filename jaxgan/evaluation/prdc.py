@@ -107,27 +107,13 @@ def map_rows(function: Callable[[slice, Distances], T], a: Features, b: Features
         return list(pool.map(part, range(0, len(a), size)))
 
 
-def nearest_distances(
-    images: UInt8[np.ndarray, "n height width channels"], among: UInt8[np.ndarray, "m height width channels"]
-) -> Float[np.ndarray, " n"]:
-    """Euclidean distance of each image to the nearest of other images, over pixels in [0, 1].
-
-    The search is in single precision, and the distance itself exact: that of a copy is 0.
-
-    Args:
-      images: as bytes.
-      among: as bytes, of the same shape.
-
-    Returns:
-      A distance per image.
-    """
-    return nearest(images, among)[1]
-
-
 def nearest(
     images: UInt8[np.ndarray, "n height width channels"], among: UInt8[np.ndarray, "m height width channels"]
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Finds the nearest of other images, and its distance; see :func:`nearest_distances`."""
+    """Finds the nearest of other images to each, and its Euclidean distance over pixels in [0, 1].
+
+    The search is in single precision, and the distance itself exact: that of a copy is 0.
+    """
     x = images.reshape(len(images), -1).astype(np.float32)
     best, found = np.full(len(x), np.inf, np.float32), np.zeros(len(x), int)
     size = max(1, AT_ONCE // max(len(x), x.shape[1]))

@@ -128,7 +128,7 @@ def memorisation(images: Images, training: Images) -> float:
     Returns:
       The mean Euclidean distance over pixels in [0, 1]; compare it with that of the test images.
     """
-    return float(prdc.nearest_distances(images[:COMPARED_PIXELWISE], training).mean())
+    return float(prdc.nearest(images[:COMPARED_PIXELWISE], training)[1].mean())
 
 
 class Number(NamedTuple):

@@ -124,7 +124,7 @@ def test_the_nearest_image_is_found_among_all_parts(monkeypatch):
     images = np.concatenate([among[[3, 97]], rng.integers(0, 256, (48, 4, 3, 1), dtype=np.uint8)])
     apart = among[None].astype(float) - images[:, None]
     expected = np.sqrt(np.min(np.sum(apart**2, axis=(2, 3, 4)), axis=1)) / 255
-    found = prdc.nearest_distances(images, among)
+    _, found = prdc.nearest(images, among)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert list(found[:2]) == [0, 0]
 
