@@ -25,19 +25,12 @@ PathLike = str | os.PathLike[str]
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """A data set and the state of its directory.
+    """A data set and the state of its directory."""
 
-    Attributes:
-      spec: its entry in the catalog.
-      directory: its prepared directory, which need not exist.
-      state: ``"prepared"``, ``"not prepared"``, or what is wrong with the directory.
-      sources: the sources that it can be prepared from, nearest first.
-    """
-
-    spec: Spec
-    directory: Path
-    state: str
-    sources: tuple[str, ...]
+    spec: Spec  # its entry in the catalog
+    directory: Path  # its prepared directory, which need not exist
+    state: str  # ``"prepared"``, ``"not prepared"``, or what is wrong with the directory
+    sources: tuple[str, ...]  # the sources that it can be prepared from, nearest first
 
 
 def load(

@@ -16,41 +16,25 @@ IDX_FILES: Mapping[str, tuple[str, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """The properties of a data set, which every source of it must have.
+    """The properties of a data set, which every source of it must have."""
 
-    Attributes:
-      name: its TFDS builder.
-      version: the version of that builder, which names the prepared directory.
-      title: the name in figures and tables.
-      licence: the terms of the images, in short.
-      class_names: the name of each label.
-      examples: number of images by split.
-      image_shape: height, width and channels.
-      md5: known checksums of the uncompressed IDX files; any other file is checked by its shape only.
-      archive: a tar.xz of the four IDX files in the package, if there is one.
-      idx: whether it is published as IDX files, which this package prepares; TFDS prepares the others.
-      label: the feature of its records that is the label; None for no labels: then every label is 0.
-      resized: whether images are cropped to the aspect of ``image_shape`` and resized to it.
-      stream_only: whether it is too large to be held as arrays.
-      parts: the data set whose images it stacks as channels or splits anew; None for images of its own.
-      held_out: the last training images of ``parts`` that take the place of its test images; 0 to stack channels.
-    """
-
-    name: str
-    version: str
-    title: str
-    licence: str
-    class_names: tuple[str, ...]
+    name: str  # its TFDS builder
+    version: str  # the version of that builder, which names the prepared directory
+    title: str  # the name in figures and tables
+    licence: str  # the terms of the images, in short
+    class_names: tuple[str, ...]  # the name of each label
+    # Number of images by split.
     examples: Mapping[str, int] = dataclasses.field(default_factory=lambda: {"train": 60_000, "test": 10_000})
-    image_shape: tuple[int, int, int] = (28, 28, 1)
+    image_shape: tuple[int, int, int] = (28, 28, 1)  # height, width and channels
+    # Known checksums of the uncompressed IDX files; any other file is checked by its shape only.
     md5: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    archive: Traversable | None = None
-    idx: bool = True
-    label: str | None = "label"
-    resized: bool = False
-    stream_only: bool = False
-    parts: str | None = None
-    held_out: int = 0
+    archive: Traversable | None = None  # a tar.xz of the four IDX files in the package, if there is one
+    idx: bool = True  # whether it is published as IDX files, which this package prepares; TFDS prepares the others
+    label: str | None = "label"  # the feature of its records that is the label; None for none: then every label is 0
+    resized: bool = False  # whether images are cropped to the aspect of ``image_shape`` and resized to it
+    stream_only: bool = False  # whether it is too large to be held as arrays
+    parts: str | None = None  # the data set whose images it stacks or splits anew; None for images of its own
+    held_out: int = 0  # the last training images of ``parts`` that become test images; 0 to stack channels
 
 
 MNIST = Spec(

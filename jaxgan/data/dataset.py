@@ -39,23 +39,15 @@ class Dataset(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """One split of a labelled set of images that stays on disk, to be read in any order.
+    """One split of a labelled set of images that stays on disk, to be read in any order."""
 
-    Attributes:
-      name: name in the catalog, ``"celeb_a"``.
-      size: number of images.
-      image_shape: height, width and channels of an image.
-      class_names: what each label stands for.
-      read: maps the numbers of records to their images and labels, as in a :class:`Dataset`.
-      fingerprint: as in a :class:`Dataset`.
-    """
-
-    name: str
-    size: int
-    image_shape: tuple[int, int, int]
-    class_names: tuple[str, ...]
+    name: str  # name in the catalog, ``"celeb_a"``
+    size: int  # number of images
+    image_shape: tuple[int, int, int]  # height, width and channels of an image
+    class_names: tuple[str, ...]  # what each label stands for
+    # From the numbers of records to their images and labels, as in a :class:`Dataset`.
     read: Callable[[Records], tuple[UInt8[np.ndarray, "n height width channels"], Int32[np.ndarray, " n"]]]
-    fingerprint: str = ""
+    fingerprint: str = ""  # as in a :class:`Dataset`
 
     def everything(self, *, most: int | None = None) -> Dataset:
         """Reads all images, or the first ``most``."""
@@ -64,20 +56,12 @@ class Stream(NamedTuple):
 
 
 class Collection(NamedTuple):
-    """One's own pictures before they are read, in the order of their names.
+    """One's own pictures before they are read, in the order of their names."""
 
-    Attributes:
-      labels: the class of each image.
-      class_names: what each label stands for.
-      in_test: whether each is in the test split.
-      facts: names, sizes and times, which change when an image does.
-      shape: finds height, width and channels of the images.
-      read: from numbers of images and their shape to their pixels.
-    """
-
-    labels: Int32[np.ndarray, " n"]
-    class_names: tuple[str, ...]
-    in_test: Bool[np.ndarray, " n"]
-    facts: str
-    shape: Callable[[], tuple[int, int, int]]
+    labels: Int32[np.ndarray, " n"]  # the class of each image
+    class_names: tuple[str, ...]  # what each label stands for
+    in_test: Bool[np.ndarray, " n"]  # whether each is in the test split
+    facts: str  # names, sizes and times, which change when an image does
+    shape: Callable[[], tuple[int, int, int]]  # finds height, width and channels of the images
+    # From numbers of images and their shape to their pixels.
     read: Callable[[Records, tuple[int, int, int]], UInt8[np.ndarray, "n height width channels"]]

@@ -16,15 +16,10 @@ _READABLE_FORMAT = "array_record"  # the one random-access format that TFDS read
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A prepared directory.
+    """A prepared directory."""
 
-    Attributes:
-      directory: ``<data_dir>/<name>/<version>``.
-      fingerprint: changes when the directory is rebuilt; the key of caches.
-    """
-
-    directory: Path
-    fingerprint: str
+    directory: Path  # ``<data_dir>/<name>/<version>``
+    fingerprint: str  # changes when the directory is rebuilt; the key of caches
 
 
 def default_data_dir() -> Path:

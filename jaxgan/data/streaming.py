@@ -23,23 +23,14 @@ READERS = 4  # at most; a thread reads and decodes a chunk, and holds Python's l
 
 
 class Plan(NamedTuple):
-    """The part of a stream that a run reads.
+    """The part of a stream that a run reads."""
 
-    Attributes:
-      seed: the run's.
-      batch_size: images in a step, over all processes.
-      part: the images of each step that this process reads.
-      first: the first step.
-      last: the step after the last one.
-      steps: steps per chunk; chunk i begins with step ``i * steps``.
-    """
-
-    seed: int
-    batch_size: int
-    part: slice
-    first: int
-    last: int
-    steps: int
+    seed: int  # the run's
+    batch_size: int  # images in a step, over all processes
+    part: slice  # the images of each step that this process reads
+    first: int  # the first step
+    last: int  # the step after the last one
+    steps: int  # steps per chunk; chunk i begins with step ``i * steps``
 
 
 class Chunk(NamedTuple):

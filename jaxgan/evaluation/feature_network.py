@@ -40,14 +40,10 @@ Probabilities = Float32[np.ndarray, "n classes"]
 
 
 class FeatureNetwork(NamedTuple):
-    """A trained classifier, whose features metrics compare.
+    """A trained classifier, whose features metrics compare."""
 
-    Attributes:
-      version: its name, which every result shows.
-      extract: from images to features, which are not negative, and to class probabilities; None if it has no classes.
-    """
-
-    version: str
+    version: str  # its name, which every result shows
+    # From images to features, which are not negative, and to class probabilities; None if it has no classes.
     extract: Callable[[Images], tuple[Features, Probabilities | None]]
 
 

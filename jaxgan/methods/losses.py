@@ -20,19 +20,13 @@ Images = Float[Array, "batch height width channels"]
 
 
 class AdversarialLoss(NamedTuple):
-    """The losses of both networks, and the metrics that show how the game stands.
+    """The losses of both networks, and the metrics that show how the game stands."""
 
-    Attributes:
-      discriminator: from the logits of a real and a generated batch to the terms of its loss, by name.
-      generator: from the same to the generator's loss.
-      metrics: from the same to metrics.
-      paired: whether the generator's loss depends on the real logits; if not, it accepts None for them.
-    """
-
+    # From the logits of a real and a generated batch to the terms of the discriminator's loss, by name.
     discriminator: Callable[[Logits, Logits], dict[str, Scalar]]
-    generator: Callable[[Logits | None, Logits], Scalar]
-    metrics: Callable[[Logits, Logits], dict[str, Scalar]]
-    paired: bool = False
+    generator: Callable[[Logits | None, Logits], Scalar]  # from the same to the generator's loss
+    metrics: Callable[[Logits, Logits], dict[str, Scalar]]  # from the same to metrics
+    paired: bool = False  # whether the generator's loss depends on the real logits; if not, it accepts None for them
 
 
 def real_loss(logits: Logits) -> Scalar:

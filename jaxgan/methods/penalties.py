@@ -15,16 +15,11 @@ Scalar = Float[Array, ""]
 
 
 class Penalty(NamedTuple):
-    """A term added to the discriminator's loss.
+    """A term added to the discriminator's loss."""
 
-    Attributes:
-      name: its name among the metrics.
-      bits: from the numbers in an image to the random words that each example takes.
-      value: from (critic, real images, generated images, random words) to the penalty.
-    """
-
-    name: str
-    bits: Callable[[int], int]
+    name: str  # its name among the metrics
+    bits: Callable[[int], int]  # from the numbers in an image to the random words that each example takes
+    # From (critic, real images, generated images, random words) to the penalty.
     value: Callable[[Critic, Images, Images, UInt32[Array, "batch words"]], Scalar]
 
 

@@ -38,39 +38,22 @@ class Plane(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """What a page shows of a run.
+    """What a page shows of a run."""
 
-    Attributes:
-      name: what the page calls it.
-      config: its config.
-      step: its newest checkpoint; None without any.
-      rows: its metrics.
-      networks: the layers of each.
-      frames: samples of the same latents through training.
-      by_class: a row of samples for each class; None if unconditional.
-      class_names: of these rows.
-      plane: None if it draws nothing from latents.
-      figures: data URIs of the other figures that the run drew, by name.
-      evaluations: tables of metrics beside their floor, by file.
-      environments: what it was trained with, one after the other.
-      versions: of what the evaluation was made with.
-      notes: what is not shown, and why.
-    """
-
-    name: str
+    name: str  # what the page calls it
     config: Config
-    step: int | None
-    rows: list[Row]
-    networks: dict[str, list[Layer]]
-    frames: list[Sheet]
-    by_class: Sheet | None
-    class_names: Sequence[str]
-    plane: Plane | None
-    figures: dict[str, str]
-    evaluations: dict[str, Table]
-    environments: list[Environment]
-    versions: Environment
-    notes: list[str]
+    step: int | None  # its newest checkpoint; None without any
+    rows: list[Row]  # its metrics
+    networks: dict[str, list[Layer]]  # the layers of each
+    frames: list[Sheet]  # samples of the same latents through training
+    by_class: Sheet | None  # a row of samples for each class; None if unconditional
+    class_names: Sequence[str]  # of these rows
+    plane: Plane | None  # None if it draws nothing from latents
+    figures: dict[str, str]  # data URIs of the other figures that the run drew, by name
+    evaluations: dict[str, Table]  # tables of metrics beside their floor, by file
+    environments: list[Environment]  # what it was trained with, one after the other
+    versions: Environment  # of what the evaluation was made with
+    notes: list[str]  # what is not shown, and why
 
 
 @fixed_numerics()

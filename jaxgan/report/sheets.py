@@ -20,25 +20,15 @@ Images = UInt8[np.ndarray, "count height width channels"]
 
 
 class Sheet(NamedTuple):
-    """Images side by side in one picture, and the training image that is nearest to each.
+    """Images side by side in one picture, and the training image that is nearest to each."""
 
-    Attributes:
-      label: what tells it from the others, such as the epoch.
-      picture: a data URI.
-      columns: images in a row.
-      rows: rows of images.
-      size: width and height of an image.
-      nearest: a data URI, laid out alike; None without training images.
-      about: a line on each image.
-    """
-
-    label: str
-    picture: str
-    columns: int
-    rows: int
-    size: tuple[int, int]
-    nearest: str | None
-    about: list[str]
+    label: str  # what tells it from the others, such as the epoch
+    picture: str  # a data URI
+    columns: int  # images in a row
+    rows: int  # rows of images
+    size: tuple[int, int]  # width and height of an image
+    nearest: str | None  # a data URI, laid out alike; None without training images
+    about: list[str]  # a line on each image
 
 
 def sheets(

@@ -18,29 +18,17 @@ SHOWN = ("frechet_distance", "test_loss", "test_negative_elbo", "generator_loss"
 
 
 class Overview(NamedTuple):
-    """One run, as far as its files tell without loading a checkpoint.
+    """One run, as far as its files tell without loading a checkpoint."""
 
-    Attributes:
-      folder: its folder.
-      method: its title, such as R3GAN; empty if its config cannot be read.
-      data: what it trains on.
-      epoch: how far its metrics go.
-      epochs: how far it is to go.
-      step: its newest checkpoint, from which it goes on; None without any.
-      metrics: its last row.
-      size: bytes on disk.
-      fault: why it cannot be read; empty if it can.
-    """
-
-    folder: Path
-    method: str
-    data: str
-    epoch: float
-    epochs: int
-    step: int | None
-    metrics: dict[str, float]
-    size: int
-    fault: str = ""
+    folder: Path  # its folder
+    method: str  # its title, such as R3GAN; empty if its config cannot be read
+    data: str  # what it trains on
+    epoch: float  # how far its metrics go
+    epochs: int  # how far it is to go
+    step: int | None  # its newest checkpoint, from which it goes on; None without any
+    metrics: dict[str, float]  # its last row
+    size: int  # bytes on disk
+    fault: str = ""  # why it cannot be read; empty if it can
 
     @property
     def state(self) -> str:

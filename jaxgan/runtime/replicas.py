@@ -49,17 +49,11 @@ OWN_ORDER = Inputs._make((None, None, 0, 0, None))  # the axes that are of repli
 
 
 class Replicas(NamedTuple):
-    """What differs between the runs of one program.
+    """What differs between the runs of one program."""
 
-    Attributes:
-      build: from values of the fields to the method, as :func:`jaxgan.methods.build` makes it.
-      seeds: of each replica.
-      fields: of each replica, the values of fields of the method's config; none without a sweep.
-    """
-
-    build: Callable[[Values], Method]
-    seeds: Sequence[int]
-    fields: Mapping[str, Sequence[float]] = {}
+    build: Callable[[Values], Method]  # from values of the fields; see :func:`jaxgan.methods.build`
+    seeds: Sequence[int]  # of each replica
+    fields: Mapping[str, Sequence[float]] = {}  # of the method's config, with a value for each replica; of a sweep
 
     def values(self, replica: int) -> dict[str, float]:
         """The values of the fields of one replica."""

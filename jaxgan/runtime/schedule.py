@@ -7,15 +7,10 @@ from jaxgan.config import Run
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps at which a run logs, samples and saves; step s is the state after s updates.
+    """The steps at which a run logs, samples and saves; step s is the state after s updates."""
 
-    Attributes:
-      steps_per_epoch: full batches in the data set.
-      run: how long, and how often each happens.
-    """
-
-    steps_per_epoch: int
-    run: Run
+    steps_per_epoch: int  # full batches in the data set
+    run: Run  # how long, and how often each happens
 
     @property
     def total_steps(self) -> int:

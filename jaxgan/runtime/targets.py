@@ -161,21 +161,13 @@ def least_bytes(carry: Carry, batch_bytes: int) -> int:
 
 
 class Estimate(NamedTuple):
-    """What a program would take on each device of a target.
-
-    Attributes:
-      target: the target.
-      arguments: bytes of the state and the data.
-      temporaries: bytes besides.
-      operations: floating-point operations per step.
-      least_seconds: per step, by the roofline.
-    """
+    """What a program would take on each device of a target."""
 
     target: Target
-    arguments: int
-    temporaries: int
-    operations: float
-    least_seconds: float
+    arguments: int  # bytes of the state and the data
+    temporaries: int  # bytes besides
+    operations: float  # floating-point operations per step
+    least_seconds: float  # per step, by the roofline
 
 
 def estimate(
