@@ -16,21 +16,13 @@ DENSE_LAYERS = (16, 8, 3)  # units in units of the width
 
 
 class ConvClassifier(nn.Module):
-    """Convolutions with batch normalization, the mean over all places, and one linear layer.
+    """Convolutions with batch normalization, the mean over all places, and one linear layer."""
 
-    Attributes:
-      classes: classes to tell apart.
-      width: channels at half of the image's size; three times as many at the end.
-      initialization: distributions of all weights.
-      axis_name: the mapped axis that a batch is split over; None on one device.
-      dtype: what products are computed in; None for the parameters' own type.
-    """
-
-    classes: int = 10
-    width: int = 32
-    initialization: Initialization = torch_default()
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    classes: int = 10  # classes to tell apart
+    width: int = 32  # channels at half of the image's size; three times as many at the end
+    initialization: Initialization = torch_default()  # distributions of all weights
+    axis_name: str | None = None  # the mapped axis that a batch is split over; None on one device
+    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
 
     @property
     def features(self) -> int:
@@ -60,21 +52,13 @@ class ConvClassifier(nn.Module):
 
 
 class DenseClassifier(nn.Module):
-    """Dense layers with batch normalization, and one linear layer; see :class:`ConvClassifier`.
+    """Dense layers with batch normalization, and one linear layer; see :class:`ConvClassifier`."""
 
-    Attributes:
-      classes: classes to tell apart.
-      width: a third of the units of the last hidden layer.
-      initialization: distributions of all weights.
-      axis_name: the mapped axis that a batch is split over; None on one device.
-      dtype: what products are computed in; None for the parameters' own type.
-    """
-
-    classes: int = 10
-    width: int = 32
-    initialization: Initialization = torch_default()
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    classes: int = 10  # classes to tell apart
+    width: int = 32  # a third of the units of the last hidden layer
+    initialization: Initialization = torch_default()  # distributions of all weights
+    axis_name: str | None = None  # the mapped axis that a batch is split over; None on one device
+    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
 
     @nn.compact
     def __call__(

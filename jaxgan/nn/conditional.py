@@ -9,17 +9,13 @@ from jaxtyping import Array, Float, Int
 class Conditional(nn.Module):
     """Gives a network one-hot labels beside its input.
 
-    Attributes:
-      network: from rows, or from images if ``planes``; its layers become this module's own.
-      classes: how many classes a label can name.
-      planes: whether each class is a channel of the images, all ones or zeros; otherwise the input becomes a row.
-
     References:
       Sohn et al., Learning Structured Output Representation using Deep Conditional Generative Models, 2015.
     """
 
-    network: nn.Module
-    classes: int
+    network: nn.Module  # from rows, or from images if ``planes``; its layers become this module's own
+    classes: int  # how many classes a label can name
+    # Whether each class is a channel of the images, all ones or zeros; otherwise the input becomes a row.
     planes: bool = False
 
     def setup(self) -> None:

@@ -55,29 +55,17 @@ def normalization(kind: str, *, axis_name: str | None, name: str) -> Callable[..
 
 
 class ConvEncoder(nn.Module):
-    """Maps images to vectors: the pyramid of a discriminator or an encoder.
+    """Maps images to vectors: the pyramid of a discriminator or an encoder."""
 
-    Attributes:
-      features: numbers in the vector.
-      width: channels at half of the image's size.
-      bias: whether the convolutions have biases.
-      negative_slope: slope of LeakyReLU below zero.
-      norm: the normalization after each convolution but the first and the last.
-      spectral_norm: whether kernels are divided by their largest singular values.
-      initialization: distributions of all weights.
-      axis_name: the mapped axis that a batch is split over; None on one device.
-      dtype: what products are computed in; None for the parameters' own type.
-    """
-
-    features: int
-    width: int = 32
-    bias: bool = False
-    negative_slope: float = 0.2
-    norm: str = "batch"
-    spectral_norm: bool = False
-    initialization: Initialization = torch_default()
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    features: int  # numbers in the vector
+    width: int = 32  # channels at half of the image's size
+    bias: bool = False  # whether the convolutions have biases
+    negative_slope: float = 0.2  # slope of LeakyReLU below zero
+    norm: str = "batch"  # the normalization after each convolution but the first and the last
+    spectral_norm: bool = False  # whether kernels are divided by their largest singular values
+    initialization: Initialization = torch_default()  # distributions of all weights
+    axis_name: str | None = None  # the mapped axis that a batch is split over; None on one device
+    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
 
     @nn.compact
     def __call__(
@@ -98,27 +86,16 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """Maps vectors to images: the pyramid of a generator or a decoder.
+    """Maps vectors to images: the pyramid of a generator or a decoder."""
 
-    Attributes:
-      image_shape: height, width and channels of an image.
-      width: channels at half of the image's size.
-      bias: whether the convolutions have biases.
-      negative_slope: slope of LeakyReLU below zero.
-      norm: the normalization after each convolution but the last.
-      initialization: distributions of all weights.
-      axis_name: the mapped axis that a batch is split over; None on one device.
-      dtype: what products are computed in; None for the parameters' own type.
-    """
-
-    image_shape: tuple[int, int, int]
-    width: int = 32
-    bias: bool = False
-    negative_slope: float = 0.2
-    norm: str = "batch"
-    initialization: Initialization = torch_default()
-    axis_name: str | None = None
-    dtype: DTypeLike | None = None
+    image_shape: tuple[int, int, int]  # height, width and channels of an image
+    width: int = 32  # channels at half of the image's size
+    bias: bool = False  # whether the convolutions have biases
+    negative_slope: float = 0.2  # slope of LeakyReLU below zero
+    norm: str = "batch"  # the normalization after each convolution but the last
+    initialization: Initialization = torch_default()  # distributions of all weights
+    axis_name: str | None = None  # the mapped axis that a batch is split over; None on one device
+    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
 
     @nn.compact
     def __call__(
@@ -143,14 +120,11 @@ class Generator(nn.Module):
     If conditional, it concatenates the latents with an embedding of the class: an offset of the first layer, which
     leaves the distribution of the latents alone (a product would give all classes one image at zero). A product with
     one-hot vectors takes the embedding, since its gradient, unlike a gather's, is the same on every machine.
-
-    Attributes:
-      decoder: the pyramid, or another network from vectors to images, whose layers become the generator's own.
-      classes: how many classes of images it draws; 0 if unconditional.
     """
 
+    # The pyramid, or another network from vectors to images, whose layers become the generator's own.
     decoder: nn.Module
-    classes: int = 0
+    classes: int = 0  # how many classes of images it draws; 0 if unconditional
 
     def setup(self) -> None:
         """Takes over the decoder's layers."""
@@ -182,14 +156,12 @@ class Discriminator(nn.Module):
     layer and a linear psi. Both are features of that layer: the first is psi, then comes one for each class, whose
     kernel is the embedding.
 
-    Attributes:
-      encoder: the pyramid, or another network from images to vectors, with one feature and one more for each class,
-        whose layers become the discriminator's own.
-
     References:
       Miyato and Koyama, cGANs with Projection Discriminator, 2018, equation 4.
     """
 
+    # The pyramid, or another network from images to vectors, with one feature and one more for each class, whose layers
+    # become the discriminator's own.
     encoder: nn.Module
 
     def setup(self) -> None:

@@ -18,19 +18,12 @@ COMPUTE_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
 class Dense(nn.Module):
-    """An affine map of rows, with the parameters ``kernel`` [in, features] and ``bias`` [features].
+    """An affine map of rows, with the parameters ``kernel`` [in, features] and ``bias`` [features]."""
 
-    Attributes:
-      features: size of the output.
-      use_bias: whether a bias is added.
-      initialization: distributions of kernel and bias.
-      dtype: of the matrix product; None for that of inputs and parameters, whichever is wider.
-    """
-
-    features: int
-    use_bias: bool = True
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
+    features: int  # size of the output
+    use_bias: bool = True  # whether a bias is added
+    initialization: Initialization = torch_default()  # distributions of kernel and bias
+    dtype: DTypeLike | None = None  # of the matrix product; None for that of inputs and parameters, whichever is wider
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch features"]:
@@ -44,28 +37,17 @@ class Dense(nn.Module):
 
 
 class Conv(nn.Module):
-    """Strided convolution of images, like ``torch.nn.Conv2d``, with ``kernel`` [height, width, inputs, features].
+    """Strided convolution of images, like ``torch.nn.Conv2d``, with ``kernel`` [height, width, inputs, features]."""
 
-    Attributes:
-      features: channels of the output.
-      kernel_size: height and width of the kernel.
-      strides: how far the kernel moves.
-      padding: zeros put around the images on each side.
-      use_bias: whether a bias is added.
-      spectral_norm: whether the kernel is divided by its largest singular value.
-      initialization: distributions of kernel and bias.
-      dtype: of the matrix product; None for that of inputs and parameters, whichever is wider.
-      groups: parts of the channels, each convolved with a part of the features; the kernel then has fewer inputs.
-    """
-
-    features: int
-    kernel_size: Pair
-    strides: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    use_bias: bool = True
-    spectral_norm: bool = False
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
+    features: int  # channels of the output
+    kernel_size: Pair  # height and width of the kernel
+    strides: Pair = (1, 1)  # how far the kernel moves
+    padding: Pair = (0, 0)  # zeros put around the images on each side
+    use_bias: bool = True  # whether a bias is added
+    spectral_norm: bool = False  # whether the kernel is divided by its largest singular value
+    initialization: Initialization = torch_default()  # distributions of kernel and bias
+    dtype: DTypeLike | None = None  # of the matrix product; None for that of inputs and parameters, whichever is wider
+    # Parts of the channels, each convolved with a part of the features; the kernel then has fewer inputs.
     groups: int = 1
 
     @nn.compact
@@ -95,26 +77,16 @@ class ConvTranspose(nn.Module):
     """Transposed convolution of images, like ``torch.nn.ConvTranspose2d``: size n becomes (n - 1) s - 2p + k + op.
 
     Its ``kernel`` [height, width, features, inputs] is that of the convolution it is the transpose of.
-
-    Attributes:
-      features: channels of the output.
-      kernel_size: height and width of the kernel.
-      strides: the distance to which the pixels of the input are spread.
-      padding: rows and columns cut away on each side.
-      output_padding: rows and columns added at the far edge.
-      use_bias: whether a bias is added.
-      initialization: distributions of kernel and bias.
-      dtype: of the matrix product; None for that of inputs and parameters, whichever is wider.
     """
 
-    features: int
-    kernel_size: Pair
-    strides: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    output_padding: Pair = (0, 0)
-    use_bias: bool = True
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
+    features: int  # channels of the output
+    kernel_size: Pair  # height and width of the kernel
+    strides: Pair = (1, 1)  # the distance to which the pixels of the input are spread
+    padding: Pair = (0, 0)  # rows and columns cut away on each side
+    output_padding: Pair = (0, 0)  # rows and columns added at the far edge
+    use_bias: bool = True  # whether a bias is added
+    initialization: Initialization = torch_default()  # distributions of kernel and bias
+    dtype: DTypeLike | None = None  # of the matrix product; None for that of inputs and parameters, whichever is wider
 
     @nn.compact
     def __call__(
@@ -144,13 +116,10 @@ class BatchNorm(nn.Module):
 
     In training mode it normalizes with the statistics of the batch, averaged over devices, and records them in the
     collection ``batch_stats`` where the caller makes that mutable: the caller chooses which passes are recorded.
-
-    Attributes:
-      axis_name: the mapped axis that the batch is split over; None on one device.
-      momentum: the weight of the new statistics in the running ones; PyTorch's convention, Flax's is one minus it.
     """
 
-    axis_name: str | None = None
+    axis_name: str | None = None  # the mapped axis that the batch is split over; None on one device
+    # The weight of the new statistics in the running ones; PyTorch's convention, Flax's is one minus it.
     momentum: float = 0.1
 
     @nn.compact
@@ -180,13 +149,10 @@ class BatchNorm(nn.Module):
 
 
 class ExampleNorm(nn.Module):
-    """Instance or layer normalization: no image's gradient depends on another image.
+    """Instance or layer normalization: no image's gradient depends on another image."""
 
-    Attributes:
-      over: ``instance`` for statistics of each channel of an image (``torch.nn.InstanceNorm2d(affine=True)``),
-        ``layer`` for those of a whole image (``torch.nn.GroupNorm(1, channels)``).
-    """
-
+    # ``instance`` for statistics of each channel of an image (``torch.nn.InstanceNorm2d(affine=True)``), ``layer`` for
+    # those of a whole image (``torch.nn.GroupNorm(1, channels)``).
     over: str
 
     @nn.compact

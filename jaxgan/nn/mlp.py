@@ -15,23 +15,14 @@ from jaxgan.nn.layers import Dense, to_float32
 
 
 class Generator(nn.Module):
-    """Maps latents to images: dense layers with LeakyReLU, a last one with tanh.
+    """Maps latents to images: dense layers with LeakyReLU, a last one with tanh."""
 
-    Attributes:
-      image_shape: height, width and channels of an image.
-      hidden_units: units of each hidden layer, first to last.
-      hidden_bias: whether the hidden layers have biases; the last one always has.
-      negative_slope: slope of LeakyReLU below zero.
-      initialization: distributions of all weights.
-      dtype: what products are computed in; None for the parameters' own type.
-    """
-
-    image_shape: tuple[int, int, int]
-    hidden_units: tuple[int, ...] = (100,)
-    hidden_bias: bool = True
-    negative_slope: float = 0.01
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
+    image_shape: tuple[int, int, int]  # height, width and channels of an image
+    hidden_units: tuple[int, ...] = (100,)  # units of each hidden layer, first to last
+    hidden_bias: bool = True  # whether the hidden layers have biases; the last one always has
+    negative_slope: float = 0.01  # slope of LeakyReLU below zero
+    initialization: Initialization = torch_default()  # distributions of all weights
+    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
 
     @nn.compact
     def __call__(
@@ -47,21 +38,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Maps images to the logit of being real: dense layers without bias, LeakyReLU and dropout.
+    """Maps images to the logit of being real: dense layers without bias, LeakyReLU and dropout."""
 
-    Attributes:
-      hidden_units: units of each hidden layer, first to last.
-      negative_slope: slope of LeakyReLU below zero.
-      dropout_rate: probability that training drops a hidden unit.
-      initialization: distributions of all weights.
-      dtype: what products are computed in; None for the parameters' own type.
-    """
-
-    hidden_units: tuple[int, ...] = (100,)
-    negative_slope: float = 0.01
-    dropout_rate: float = 0.5
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
+    hidden_units: tuple[int, ...] = (100,)  # units of each hidden layer, first to last
+    negative_slope: float = 0.01  # slope of LeakyReLU below zero
+    dropout_rate: float = 0.5  # probability that training drops a hidden unit
+    initialization: Initialization = torch_default()  # distributions of all weights
+    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
 
     @property
     def bits_per_example(self) -> int:
@@ -134,21 +117,13 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Maps images to a vector each: dense layers with an activation, a last one without.
+    """Maps images to a vector each: dense layers with an activation, a last one without."""
 
-    Attributes:
-      features: numbers in the vector.
-      hidden_units: units of each hidden layer, first to last; none make it an affine map.
-      initialization: distributions of all weights.
-      dtype: what products are computed in; None for the parameters' own type.
-      activation: of the hidden layers.
-    """
-
-    features: int
-    hidden_units: tuple[int, ...] = ()
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
-    activation: Callable[[Array], Array] = nn.relu
+    features: int  # numbers in the vector
+    hidden_units: tuple[int, ...] = ()  # units of each hidden layer, first to last; none make it an affine map
+    initialization: Initialization = torch_default()  # distributions of all weights
+    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
+    activation: Callable[[Array], Array] = nn.relu  # of the hidden layers
 
     @nn.compact
     def __call__(self, images: Float[Array, "batch ..."]) -> Float[Array, "batch {self.features}"]:
@@ -160,21 +135,13 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Maps vectors to images: dense layers with an activation, a last one without.
+    """Maps vectors to images: dense layers with an activation, a last one without."""
 
-    Attributes:
-      image_shape: height, width and channels of an image.
-      hidden_units: units of each hidden layer, first to last; none make it an affine map.
-      initialization: distributions of all weights.
-      dtype: what products are computed in; None for the parameters' own type.
-      activation: of the hidden layers.
-    """
-
-    image_shape: tuple[int, int, int]
-    hidden_units: tuple[int, ...] = ()
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
-    activation: Callable[[Array], Array] = nn.relu
+    image_shape: tuple[int, int, int]  # height, width and channels of an image
+    hidden_units: tuple[int, ...] = ()  # units of each hidden layer, first to last; none make it an affine map
+    initialization: Initialization = torch_default()  # distributions of all weights
+    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
+    activation: Callable[[Array], Array] = nn.relu  # of the hidden layers
 
     @nn.compact
     def __call__(self, z: Float[Array, "batch latent"]) -> Float[Array, "batch height width channels"]:

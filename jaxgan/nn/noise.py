@@ -92,19 +92,12 @@ def mixture(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent
 
 
 class Prior(NamedTuple):
-    """A distribution of latents.
+    """A distribution of latents."""
 
-    Attributes:
-      name: how a config and a manifest call it.
-      draw: from random bits to latents of the same shape.
-      description: how to draw latents without this package.
-      fixed: numbers at the front of a row that truncation leaves alone, since they choose a cluster.
-    """
-
-    name: str
-    draw: Callable[[UInt32[Array, "*shape"]], Float[Array, "*shape"]]
-    description: str
-    fixed: int = 0
+    name: str  # how a config and a manifest call it
+    draw: Callable[[UInt32[Array, "*shape"]], Float[Array, "*shape"]]  # from random bits to latents of the same shape
+    description: str  # how to draw latents without this package
+    fixed: int = 0  # numbers at the front of a row that truncation leaves alone, since they choose a cluster
 
 
 PRIORS = {

@@ -34,23 +34,14 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Tower:
-    """What both networks have in common.
+    """What both networks have in common."""
 
-    Attributes:
-      width: channels at the image's full size; they double with every halving.
-      max_width: at most so many channels.
-      blocks: residual blocks at each size.
-      expansion: times as many channels inside of a block.
-      group_size: channels of a group of its middle convolution; all of them where they are fewer.
-      dtype: of matrix products; None for the parameters' own type.
-    """
-
-    width: int = 32
-    max_width: int = 256
-    blocks: int = 1
-    expansion: int = 2
-    group_size: int = 16
-    dtype: DTypeLike | None = None
+    width: int = 32  # channels at the image's full size; they double with every halving
+    max_width: int = 256  # at most so many channels
+    blocks: int = 1  # residual blocks at each size
+    expansion: int = 2  # times as many channels inside of a block
+    group_size: int = 16  # channels of a group of its middle convolution; all of them where they are fewer
+    dtype: DTypeLike | None = None  # of matrix products; None for the parameters' own type
 
     def stages(self, size: Pair) -> list[Stage]:
         """Lists the stages of images of a size, the largest first."""
@@ -74,16 +65,12 @@ class ResidualBlock(nn.Module):
     Fix-up initialization takes the place of normalization. The last convolution starts at zero, so the block as the
     identity. The others are the smaller the more blocks there are, so that a step moves deep networks no further.
 
-    Attributes:
-      tower: the network's options.
-      depth: blocks in the network.
-
     References:
       Zhang et al., Fixup Initialization, 2019, section 3, of blocks with three layers.
     """
 
-    tower: Tower
-    depth: int
+    tower: Tower  # the network's options
+    depth: int  # blocks in the network
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
@@ -98,17 +85,11 @@ class ResidualBlock(nn.Module):
 
 
 class Basis(nn.Module):
-    """A weight for each place and channel, as of a convolution in groups of one channel that covers the image.
+    """A weight for each place and channel, as of a convolution in groups of one channel that covers the image."""
 
-    Attributes:
-      size: height and width.
-      initialization: distribution of the weights.
-      dtype: of the product; None for that of inputs and parameters, whichever is wider.
-    """
-
-    size: Pair
-    initialization: Initialization
-    dtype: DTypeLike | None = None
+    size: Pair  # height and width
+    initialization: Initialization  # distribution of the weights
+    dtype: DTypeLike | None = None  # of the product; None for that of inputs and parameters, whichever is wider
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch _ _ channels"]) -> Float[Array, "batch height width channels"]:
@@ -119,15 +100,10 @@ class Basis(nn.Module):
 
 
 class ResidualEncoder(nn.Module):
-    """Maps images to vectors: the network of a discriminator.
+    """Maps images to vectors: the network of a discriminator."""
 
-    Attributes:
-      features: numbers in the vector.
-      tower: options.
-    """
-
-    features: int
-    tower: Tower = Tower()
+    features: int  # numbers in the vector
+    tower: Tower = Tower()  # options
 
     norm = "none"  # none, so batches may be joined
 
@@ -150,15 +126,10 @@ class ResidualEncoder(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """Maps vectors to images: the network of a generator.
+    """Maps vectors to images: the network of a generator."""
 
-    Attributes:
-      image_shape: height, width and channels of an image.
-      tower: options.
-    """
-
-    image_shape: tuple[int, int, int]
-    tower: Tower = Tower()
+    image_shape: tuple[int, int, int]  # height, width and channels of an image
+    tower: Tower = Tower()  # options
 
     @property
     def dtype(self) -> DTypeLike | None:

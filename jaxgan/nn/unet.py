@@ -25,26 +25,17 @@ HIGHEST_FREQUENCY = 1000.0  # in radians over t from 0 to 1
 class UNet(nn.Module):
     """Residual blocks at decreasing and then increasing resolutions, with additive skip connections.
 
-    Attributes:
-      image_shape: height, width and channels of an image.
-      width: channels at half of the image's size; they double from level to level.
-      levels: resolutions, as many as the image has halvings at most.
-      blocks: residual blocks per level on the way down, and as many on the way up.
-      classes: number of classes; 0 if unconditional.
-      initialization: distributions of all weights.
-      dtype: of matrix products; None for the parameters' own type.
-
     References:
       Ronneberger et al., U-Net, 2015; Ho et al., Denoising Diffusion Probabilistic Models, 2020, appendix B.
     """
 
-    image_shape: tuple[int, int, int]
-    width: int = 24
-    levels: int = 3
-    blocks: int = 1
-    classes: int = 0
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
+    image_shape: tuple[int, int, int]  # height, width and channels of an image
+    width: int = 24  # channels at half of the image's size; they double from level to level
+    levels: int = 3  # resolutions, as many as the image has halvings at most
+    blocks: int = 1  # residual blocks per level on the way down, and as many on the way up
+    classes: int = 0  # number of classes; 0 if unconditional
+    initialization: Initialization = torch_default()  # distributions of all weights
+    dtype: DTypeLike | None = None  # of matrix products; None for the parameters' own type
 
     @nn.compact
     def __call__(
@@ -99,15 +90,10 @@ class UNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions added to the identity, with adaptive normalization between them.
+    """Two convolutions added to the identity, with adaptive normalization between them."""
 
-    Attributes:
-      initialization: distributions of all weights.
-      dtype: of matrix products; None for the parameters' own type.
-    """
-
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
+    initialization: Initialization = torch_default()  # distributions of all weights
+    dtype: DTypeLike | None = None  # of matrix products; None for the parameters' own type
 
     @nn.compact
     def __call__(
@@ -124,16 +110,12 @@ class ResidualBlock(nn.Module):
 class AdaptiveNorm(nn.Module):
     """Layer normalization whose scale and shift of each channel depend on the condition.
 
-    Attributes:
-      initialization: distributions of all weights.
-      dtype: of matrix products; None for the parameters' own type.
-
     References:
       Peebles and Xie, Scalable Diffusion Models with Transformers, 2023, section 3.2.
     """
 
-    initialization: Initialization = torch_default()
-    dtype: DTypeLike | None = None
+    initialization: Initialization = torch_default()  # distributions of all weights
+    dtype: DTypeLike | None = None  # of matrix products; None for the parameters' own type
 
     @nn.compact
     def __call__(
