@@ -1,7 +1,6 @@
 """Every picture of the package: functions from arrays to Matplotlib figures, in one look."""
 
 from jaxgan.figures import backend  # noqa: F401 (before all that import matplotlib)
-from jaxgan.figures.comparison import comparison
 from jaxgan.figures.curves import (
     PANELS,
     Panel,
@@ -15,7 +14,7 @@ from jaxgan.figures.curves import (
 )
 from jaxgan.figures.images import class_samples, progression, sample_grid, sample_rows
 from jaxgan.figures.maps import heat_maps, latent_plane, number_maps
-from jaxgan.figures.progress import progress
+from jaxgan.figures.runs import comparison, progress
 from jaxgan.figures.style import DPI, STYLE, WIDTH, save, to_svg
 from jaxgan.tiles import tile
 
