@@ -231,28 +231,23 @@ def _read(path: Path, targets: PyTree) -> tuple[dict[str, np.ndarray], bool]:
         arrays, checked = digests.read(path / ITEM)
     except OSError as error:
         raise UserError(f"--workdir: {error.filename!r} cannot be read ({error.strerror or error})") from error
-    found, wanted = digests.structure(arrays), digests.structure(targets)
-    for name in sorted(found.keys() | wanted.keys()):
-        if found.get(name) != wanted.get(name):
-            differs = f"{name} is {found.get(name, 'absent')}, not {wanted.get(name, 'absent')}"
-            raise UserError(
-                f"--workdir: the checkpoint {str(path)!r} is of another version ({differs}); give another --workdir"
-            )
+    if differs := digests.difference(digests.structure(arrays), digests.structure(targets)):
+        raise UserError(
+            f"--workdir: the checkpoint {str(path)!r} is of another version ({differs}); give another --workdir"
+        )
     return arrays, checked
 
 
 def _damage_shared(work: Callable[[], T]) -> T:
     """Runs ``work`` on every process; if it raises Damage or UserError on any of them, raises on all."""
-    result, damage = None, ""
 
-    def attempt() -> None:
-        nonlocal result, damage
+    def attempt() -> tuple[T | None, str]:
         try:
-            result = work()
+            return work(), ""
         except Damage as found:
-            damage = str(found)
+            return None, str(found)
 
-    distributed.on_all_processes("restore", attempt)
+    result, damage = distributed.on_all_processes("restore", attempt)
     for words in filter(None, distributed.all_gather_text("damage", damage)):
         raise Damage(words)
     return cast(T, result)

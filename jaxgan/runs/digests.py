@@ -34,6 +34,12 @@ def structure(tree: PyTree) -> dict[str, str]:
     return {_name(path): _kind(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
+def difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Names the first array of two structures that differs; empty if none does."""
+    names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    return f"{names[0]} is {found.get(names[0], 'absent')}, not {wanted.get(names[0], 'absent')}" if names else ""
+
+
 def rebuild(arrays: Mapping[str, np.ndarray], tree: PyTree) -> PyTree:
     """Puts arrays by name in the places of a tree of the same structure."""
     return jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], tree)

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxgan.errors import UserError
 from jaxgan.methods import Batch, Method
-from jaxgan.runs.digests import structure
+from jaxgan.runs.digests import difference, structure
 from jaxgan.runs.workdir import Workdir, write_atomically
 
 RESERVED = ("step", "epoch", "replica", "diverged")  # in rows of metrics
@@ -53,7 +53,7 @@ def fingerprint(method: Method, *, image_shape: tuple[int, int, int], batch_size
     batch = Batch._make((jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.float32), index, index))
     functions = {}
     functions["step"], (after, metrics) = _trace(method.step, state, batch, key)
-    if differs := _difference(structure(after), structure(state)):
+    if differs := difference(structure(after), structure(state)):
         raise UserError(f"method=: its step returns a state whose {differs}")
     if wrong := [name for name, value in metrics.items() if value.shape != ()]:
         raise UserError(
@@ -94,7 +94,7 @@ def require_same(workdir: Workdir, found: Fingerprint) -> None:
         known = Fingerprint(**json.loads(workdir.method.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"--workdir: {str(workdir.method)!r} cannot be read ({error})") from error
-    if differs := _difference(found.state, known.state):
+    if differs := difference(found.state, known.state):
         raise UserError(f"method=: another one than that of the run in {str(workdir.root)!r}: {differs}; {way_out}")
     changed = [name for name in found.functions if found.functions[name] != known.functions.get(name)]
     if changed and found.versions == known.versions:
@@ -103,12 +103,6 @@ def require_same(workdir: Workdir, found: Fingerprint) -> None:
     if changed:
         before = ", ".join(" ".join(pair) for pair in known.versions.items())
         _log.warning("method=: whether it is the same cannot be told, the run began with %s", before)
-
-
-def _difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """Names the first array of two states that differs; empty if none does."""
-    names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
-    return f"{names[0]} is {found.get(names[0], 'absent')}, not {wanted.get(names[0], 'absent')}" if names else ""
 
 
 def _trace(function: Any, *args: Any) -> tuple[str, Any]:
