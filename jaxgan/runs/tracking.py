@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
+Images = UInt8[np.ndarray, "count height width channels"]
 
 ROWS, COLUMNS = 20, 10  # of figures of samples: replicas at most, and images of each row
 
@@ -113,7 +114,7 @@ def read_rows(path: Path) -> list[Row]:
         raise UserError(f"--workdir: {str(path)!r} is damaged ({error!r}); delete it to go on") from error
 
 
-def log_samples(out: Tracker, images: UInt8[np.ndarray, "count height width channels"], *, step: int, replica: int = 0):
+def log_samples(out: Tracker, images: Images, *, step: int, replica: int = 0) -> None:
     """Shows the first samples of the fixed latents in TensorBoard, at most eight rows of eight."""
     side = min(8, math.isqrt(len(images)))
     sheet = tile(images[: side**2], columns=side, gap=0)
@@ -141,13 +142,7 @@ def log_result(workdir: Workdir, config: Config, *, shown: Sequence[Path]) -> No
         events.close()
 
 
-def save_samples(
-    workdir: Workdir,
-    images: UInt8[np.ndarray, "count height width channels"],
-    *,
-    epoch: int,
-    replica: int | None = None,
-) -> None:
+def save_samples(workdir: Workdir, images: Images, *, epoch: int, replica: int | None = None) -> None:
     """Saves the samples of the fixed latents after an epoch; where it cannot, it says so and training goes on."""
     folder, content = of_replica(workdir.samples, replica), io.BytesIO()
     path = folder / f"epoch_{epoch:04d}.npy"
@@ -208,13 +203,11 @@ def _figure(visualization: Visualization) -> Figure:
             return figures.latent_plane(np.asarray(points), np.asarray(labels), title=title)
 
 
-def _bytes(images: Array) -> UInt8[np.ndarray, "count height width channels"]:
+def _bytes(images: Array) -> Images:
     return np.asarray(to_bytes(images))
 
 
-def read_samples(
-    workdir: Workdir, replica: int | None = None
-) -> dict[int, UInt8[np.ndarray, "count height width channels"]]:
+def read_samples(workdir: Workdir, replica: int | None = None) -> dict[int, Images]:
     """Reads the samples of fixed latents of a run or of one of its replicas, by epoch."""
     samples = {}
     for path in sorted(of_replica(workdir.samples, replica).glob("epoch_[0-9]*.npy")):
