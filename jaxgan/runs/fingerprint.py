@@ -33,13 +33,7 @@ class Fingerprint(NamedTuple):
 def fingerprint(method: Method, *, image_shape: tuple[int, int, int], batch_size: int) -> Fingerprint:
     """Traces a method, and requires that it keeps what :class:`Method` promises.
 
-    Args:
-      method: built for one device, so that the fingerprint is the same on many.
-      image_shape: height, width and channels of an image.
-      batch_size: images per step.
-
-    Returns:
-      Its fingerprint.
+    The method is built for one device, so that the fingerprint is the same on many.
 
     Raises:
       UserError: if its state lacks a field or changes its structure, a metric is no number, or samples are of another
@@ -80,11 +74,7 @@ def require_same(workdir: Workdir, found: Fingerprint) -> None:
     """Refuses to go on with another method than a run began with.
 
     Under another version of JAX, Flax or Optax the same method may be traced to other programs: then a difference of
-    these is a warning.
-
-    Args:
-      workdir: the run's folder.
-      found: the fingerprint of the method; functions that it lacks are not compared.
+    these is a warning. Functions that the fingerprint lacks are not compared.
 
     Raises:
       UserError: if the state has other arrays, a function computes something else, or the file is damaged.

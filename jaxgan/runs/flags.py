@@ -13,15 +13,7 @@ OWN_FIELDS = {"process_index", "coordinator", "data_dir"}  # of a run; all other
 
 
 def read_flags(default: Config, argv: Sequence[str] | None, *, program: str | None = None) -> Config:
-    """Reads a config from command-line flags.
-
-    Args:
-      default: what holds for every flag that is not given.
-      argv: the flags; None for those of the process.
-      program: the name of the command; None for that of the method.
-
-    Returns:
-      The config, of the right types but not yet validated.
+    """Reads a config from the flags of a command, not yet validated; what is not given is as in the default.
 
     Raises:
       UserError: if a flag is unknown or its value is no such thing.
