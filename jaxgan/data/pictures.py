@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Int32
 from PIL import Image, ImageOps
 
 from jaxgan.data import arrays, cache, idx, picture_files
@@ -183,14 +183,7 @@ def _of_mapping(
         raise UserError(f"{source} it has {held} where it needs {needed}; allowed are {allowed}")
     images = [_bytes(given[f"{part}images"], file=f"{source} '{part}images'") for part in parts]
     labels = [given[f"{part}labels"] for part in parts] if "labels" in given else []
-    for some, of_each in zip(images, labels, strict=False):
-        _require_labels(f"{source} it", some, of_each)
-    if len({some.shape[1:] for some in images}) > 1:
-        raise UserError(f"{source} it has images of {' and '.join(str(some.shape[1:]) for some in images)}")
-    whole = np.concatenate(images)
-    in_test = np.arange(len(whole)) >= len(images[0]) if len(parts) > 1 else None
-    joined = np.concatenate(labels) if labels else None
-    return _of_arrays(f"{source} it", whole, joined, in_test, facts, image_size), whole
+    return _of_arrays(f"{source} it", images, labels, facts, image_size)
 
 
 def _bytes(images: np.ndarray, *, file: str) -> Pixels:
@@ -227,28 +220,27 @@ def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Colle
                 facts += picture_files.fact(file)
     if len(images) != len(pairs) or len(labels) not in (0, len(pairs)):
         raise UserError(f"--data: {name!r} lacks some of {', '.join(path.name for pair in pairs for path in pair)}")
-    if len({part.shape[1:] for part in images}) > 1:
-        raise UserError(f"--data: {name!r} has images of {' and '.join(str(part.shape[1:]) for part in images)}")
-    in_test = np.arange(sum(map(len, images))) >= len(images[0]) if len(pairs) > 1 else None
-    joined = np.concatenate(labels) if labels else None
-    return _of_arrays(f"--data: {name!r}", np.concatenate(images), joined, in_test, facts, image_size)
+    return _of_arrays(f"--data: {name!r}", images, labels, facts, image_size)[0]
 
 
 def _of_arrays(
-    file: str,
-    images: np.ndarray,
-    labels: np.ndarray | None,
-    in_test: Bool[np.ndarray, " n"] | None,
-    facts: str,
-    image_size: int | None,
-) -> Collection:
+    file: str, parts: list[np.ndarray], labels: list[np.ndarray], facts: str, image_size: int | None
+) -> tuple[Collection, Pixels]:
+    """Makes a collection of the images of both splits, or of one to be divided, and joins them."""
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise UserError(f"{file} has images of {' and '.join(str(part.shape[1:]) for part in parts)}")
+    images = np.concatenate(parts)
     if images.ndim not in (3, 4) or len(images) < 2 or not images.size:
         raise UserError(f"{file} has images of shape {images.shape}, it must be (n, height, width), n from 2")
-    if labels is not None:
-        _require_labels(file, images, labels)
+    for part, of_each in zip(parts, labels, strict=False):  # there may be none
+        if of_each.shape != part.shape[:1] or not np.issubdtype(of_each.dtype, np.integer):
+            raise UserError(
+                f"{file} has labels of shape {of_each.shape} and type {of_each.dtype} for {len(part)} images, "
+                "they must be one whole number each"
+            )
     height, width, channels = images.reshape(*images.shape[:3], -1).shape[1:]
     shape = (height, width, channels) if image_size is None else (image_size, image_size, channels)
-    values, numbers = np.unique(np.zeros(len(images), int) if labels is None else labels, return_inverse=True)
+    values, numbers = np.unique(np.concatenate(labels) if labels else np.zeros(len(images), int), return_inverse=True)
 
     def read(rows: Records, shape: tuple[int, int, int]) -> Pixels:
         chosen = images[np.asarray(rows)]
@@ -256,22 +248,10 @@ def _of_arrays(
             chosen = np.stack([_fit(image.reshape(height, width, channels), image_size) for image in chosen])
         return np.ascontiguousarray(chosen).reshape(-1, *shape)
 
-    return Collection(
-        numbers.astype(np.int32),
-        ("image",) if labels is None else tuple(map(str, values)),
-        held_out(list(map(str, range(len(images))))) if in_test is None else in_test,
-        facts,
-        lambda: shape,
-        read,
-    )
-
-
-def _require_labels(file: str, images: np.ndarray, labels: np.ndarray) -> None:
-    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise UserError(
-            f"{file} has labels of shape {labels.shape} and type {labels.dtype} for {len(images)} images, "
-            "they must be one whole number each"
-        )
+    names = tuple(map(str, values)) if labels else ("image",)
+    divided = np.arange(len(images)) >= len(parts[0])
+    in_test = divided if len(parts) > 1 else held_out(list(map(str, range(len(images)))))
+    return Collection(numbers.astype(np.int32), names, in_test, facts, lambda: shape, read), images
 
 
 def _fit(image: np.ndarray, size: int) -> np.ndarray:
