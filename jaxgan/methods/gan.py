@@ -1,6 +1,7 @@
 """Generative adversarial networks: a generator and a discriminator that train against each other, as one pure step.
 
 :func:`step` is algorithm 1 of Goodfellow et al. (2014); the losses are in ``losses``, the penalties in ``penalties``.
+How it applies the networks is in ``passes``.
 """
 
 import math
