@@ -1,1 +1,1 @@
-"""Where and how long a method runs: devices, the compiled program, the loop, checkpoints and what is shown."""
+"""How steps run: devices, processes, the compiled program and its inputs; it opens no file."""
