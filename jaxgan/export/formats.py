@@ -66,17 +66,10 @@ class Format(NamedTuple):
 
 
 def stablehlo(run: LoadedRun, averaged: bool) -> Encoded:
-    """Encodes the function from latents to images as an artefact of ``jax.export``, for a batch of any size.
+    """Encodes the function from latents to images as an artefact of ``jax.export``, for all of ``PLATFORMS``.
 
-    A conditional run's takes labels as well. The parameters are in it: a file without them is a hundredth of the size,
-    and of no use by itself.
-
-    Args:
-      run: the run.
-      averaged: whether to take the averaged parameters, where there are any.
-
-    Returns:
-      The file, for all of ``PLATFORMS``.
+    The batch may have any size, and a conditional run takes labels as well. The parameters are in it: a file without
+    them is a hundredth of the size, and of no use by itself.
     """
     made = trained_generator(run, averaged=averaged)
     (batch,) = export.symbolic_shape("batch")
@@ -93,13 +86,6 @@ def onnx(run: LoadedRun, averaged: bool) -> Encoded:
 
     A conditional run's takes labels as well. Products are computed in float32, also where the run was trained with
     fewer digits: not every runtime has bfloat16.
-
-    Args:
-      run: the run.
-      averaged: whether to take the averaged parameters, where there are any.
-
-    Returns:
-      The file, parameters included.
 
     Raises:
       UserError: if ONNX Runtime makes other images of it.
@@ -139,10 +125,6 @@ def onnx(run: LoadedRun, averaged: bool) -> Encoded:
 
 def torch(run: LoadedRun, averaged: bool) -> Encoded:
     """Encodes parameters and batch statistics as a PyTorch module's ``load_state_dict`` takes them, in safetensors.
-
-    Args:
-      run: the run.
-      averaged: whether to take the averaged parameters, where there are any.
 
     Returns:
       The file. Its metadata say which ``config`` (JSON), ``step`` and ``parameters`` they are: ``averaged`` or

@@ -66,10 +66,6 @@ def export(
 def manifest(run: LoadedRun, encoded: Encoded) -> dict[str, object]:
     """Tells what a file holds, to those who have nothing else of the run.
 
-    Args:
-      run: the run.
-      encoded: what was made of it.
-
     Returns:
       A tree for JSON: the file's checksum, its model with the latents it takes and the images it gives, and the
       config, the step and the versions that it comes from.

@@ -37,7 +37,7 @@ class Compared(NamedTuple):
 
 @fixed_numerics()
 def compare(first: Path, second: Path, out: Path) -> list[Table]:
-    """Compares two runs, and draws both in one picture.
+    """Compares the runs in two folders, and draws both in one picture.
 
     Args:
       first: a run's folder, or the name of a trained generator of the package.

@@ -28,14 +28,7 @@ LARGEST = 10_000_000  # bytes of a page
 
 
 def write_report(folders: Sequence[Path], out: Path) -> list[str]:
-    """Writes a page about runs.
-
-    Args:
-      folders: theirs.
-      out: the file.
-
-    Returns:
-      What it does not show, and why, a line for each.
+    """Writes a page about the runs in some folders; returns what it does not show, and why, a line for each.
 
     Raises:
       UserError: if one of the folders holds no run, the page would be too large, or the file cannot be written.
@@ -64,14 +57,7 @@ def names_of(folders: Sequence[Path]) -> list[str]:
 
 
 def render(runs: Sequence[Collected]) -> str:
-    """Makes the page.
-
-    Args:
-      runs: one or several, which then stand side by side.
-
-    Returns:
-      HTML.
-    """
+    """Makes the page of one run, or of several, which then stand side by side, in HTML."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("jaxgan.report", "template"),
         autoescape=True,

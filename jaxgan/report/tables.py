@@ -24,14 +24,7 @@ class Field(NamedTuple):
 
 
 def config_fields(configs: Sequence[Config]) -> list[Field]:
-    """Lists the fields of configs: the method's, then those of the run.
-
-    Args:
-      configs: one or several.
-
-    Returns:
-      The fields, in the order of the first config that has them.
-    """
+    """Lists the fields of configs, the method's and then those of the run, in the order of the first that has them."""
     found = [Field("method", [config.kind for config in configs], [False] * len(configs))]
     for trees in ([config.method for config in configs], [config.run for config in configs]):
         for name in dict.fromkeys(field.name for tree in trees for field in dataclasses.fields(tree)):
