@@ -150,15 +150,7 @@ def from_json(text: str, *, source: str) -> Config:
 
 
 def changed_fields(old: Config, new: Config) -> list[str]:
-    """Lists the fields in which two configs differ and on which the numbers of a run depend.
-
-    Args:
-      old: the config that a run was started with.
-      new: the config that it shall go on with.
-
-    Returns:
-      One text per field, such as ``--seed (0 in the run, 1 asked for)``.
-    """
+    """Lists the fields in which two configs differ and on which the numbers of a run depend, with both values."""
     return [
         f"--{f.name.replace('_', '-')} ({before} in the run, {after} asked for)"
         for a, b in ((old.method, new.method), (old.run, new.run))
@@ -169,9 +161,6 @@ def changed_fields(old: Config, new: Config) -> list[str]:
 
 def validate(config: Config) -> None:
     """Checks every field against its type, its choices and its interval.
-
-    Args:
-      config: the experiment asked for.
 
     Raises:
       UserError: naming the first field that is out of bounds.
@@ -215,13 +204,7 @@ def real_fields(config: Config) -> list[str]:
 
 
 def swept_fields(config: Config) -> dict[str, tuple[float, ...]]:
-    """Reads the sweep of a run.
-
-    Args:
-      config: the experiment.
-
-    Returns:
-      The values of each field of the method that is swept.
+    """Reads the sweep of a run: the values of each field of the method that is swept.
 
     Raises:
       UserError: if a field is none of the method, or no real number, or a value is not allowed for it.
@@ -283,11 +266,6 @@ def replica_configs(config: Config) -> list[Config]:
 
 def check_schedules(config: Config, *, total_steps: int, steps_per_epoch: int) -> list[str]:
     """Compares the schedules of a method's learning rates with the length of the run.
-
-    Args:
-      config: the experiment, validated.
-      total_steps: steps of the run.
-      steps_per_epoch: steps of an epoch.
 
     Returns:
       A line for each schedule that the run does not reach the end of, and for each warm-up.

@@ -100,13 +100,6 @@ def prepare_data(
 def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndarray, "classes columns h w c"]:
     """Picks the first images of every class, for a figure with a row per class.
 
-    Args:
-      samples: a labelled split.
-      columns: images of each class.
-
-    Returns:
-      The images by class.
-
     Raises:
       UserError: if a class has fewer images.
     """

@@ -31,29 +31,13 @@ class UserError(Exception):
 
 
 def of_disk(message: str, error: Exception) -> Exception:
-    """Makes the error for what cannot be written: a fault of the machine if the disk is full or broken.
-
-    Args:
-      message: one line that names the place.
-      error: what the system answered.
-
-    Returns:
-      An OSError, or a UserError where another place would do.
-    """
+    """Makes the error for what cannot be written: an OSError if the disk is full or broken, or a UserError."""
     return OSError(message) if getattr(error, "errno", None) in MACHINE_FAULTS else UserError(message)
 
 
 @contextlib.contextmanager
 def writing(flag: str, path: os.PathLike[str]) -> Iterator[None]:
-    """Names what cannot be written inside, as :func:`of_disk` does.
-
-    Args:
-      flag: the flag that names the file.
-      path: the file.
-
-    Yields:
-      Nothing; write the file inside.
-    """
+    """Names what cannot be written inside, as :func:`of_disk` does."""
     try:
         yield
     except OSError as error:
@@ -86,16 +70,7 @@ def require_target(flag: str, out: Path, *, usual: str, suffixes: Sequence[str] 
 
 
 def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
-    """Makes the error for a value that is not among the allowed names.
-
-    Args:
-      field: the field, as the user wrote it (``--data``).
-      value: its value.
-      choices: the allowed names.
-
-    Returns:
-      The error, with the choice nearest to ``value`` if one is near.
-    """
+    """Makes the error for a value that is not among the allowed names, with the one that is nearest if one is near."""
     choices = sorted(choices)
     lower = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(str(value).lower(), lower, n=1)
@@ -109,12 +84,6 @@ def one_line_errors(program: str) -> Iterator[None]:
     """Ends the program with one line: exit code 2 after a mistake of the user, 1 after a fault of the machine.
 
     Ctrl-C ends it with 130. Printing inside never fails; see :func:`jaxgan.terminal.forgiving_output`.
-
-    Args:
-      program: the name of the command, which begins the line.
-
-    Yields:
-      Nothing; run the command inside.
     """
     with forgiving_output():
         try:
@@ -132,16 +101,7 @@ def one_line_errors(program: str) -> Iterator[None]:
 
 
 def fail(program: str, message: str, *, code: int) -> NoReturn:
-    """Ends the program with one line on standard error.
-
-    Args:
-      program: the name of the command.
-      message: what went wrong, and how to mend it.
-      code: the exit code.
-
-    Raises:
-      SystemExit: always.
-    """
+    """Ends the program with one line on standard error."""
     print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
     raise SystemExit(code)
 

@@ -83,14 +83,7 @@ def check_all(part: Any, *, but: type | tuple[type, ...] = ()) -> None:
 
 
 def steps_between(flag: str, text: str) -> range:
-    """Reads START:STOP as the steps from one up to another.
-
-    Args:
-      flag: what the user set, for the error.
-      text: two whole numbers and a colon.
-
-    Returns:
-      The steps, at least one.
+    """Reads START:STOP as the steps from one up to another, at least one.
 
     Raises:
       UserError: if it is something else.
@@ -131,10 +124,6 @@ def local_folder(address: str) -> Path:
 
 def require_local(flag: str, path: str | os.PathLike[str]) -> None:
     """Refuses an address, such as ``gs://bucket/run``, in the place of a folder; a path shortens its slashes.
-
-    Args:
-      flag: what the user set, for the error.
-      path: its value.
 
     Raises:
       UserError: if it is an address.

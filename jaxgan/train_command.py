@@ -31,10 +31,6 @@ def train(recipe: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(meta
 def train_recipe(name: str, flags: Sequence[str]) -> None:
     """Trains a recipe as a command.
 
-    Args:
-      name: the recipe's.
-      flags: those of its run.
-
     Raises:
       UserError: if there is no such recipe.
       SystemExit: as :func:`jaxgan.runs.launch.main`.
