@@ -252,8 +252,7 @@ def _evaluation(
     seeds: Sequence[int],
     count: int,
     replicas: Sequence[Mapping[str, Any]] = (),
-    importance_samples: int | None = None,
-    floor_labels: bool = False,
+    **further: Any,  # fields of the protocol
 ) -> Evaluation:
     """Measures the images of each seed, drawn by a run or by each of its replicas, beside the floor."""
     against = protocol.reference(network, test)
@@ -278,8 +277,7 @@ def _evaluation(
             n_fake=count,
             seeds=tuple(seeds),
             floor=f"{count:,} training images, chosen by seed {protocol.FLOOR_SEED}, in the place of samples",
-            importance_samples=importance_samples,
-            floor_labels=floor_labels,
+            **further,
         ),
         protocol.summarize(means if replicas else found[0], floors),
         {"python": platform.python_version()}
