@@ -36,7 +36,8 @@ from jaxgan import figures
 from jaxgan.errors import UserError, one_line_errors, parse, writing
 from jaxgan.fields import check, number
 from jaxgan.methods import Batch, losses, penalties
-from jaxgan.methods.gan import GAN, init, sample, step
+from jaxgan.methods.gan import GAN, init, step, trained_generator
+from jaxgan.methods.method import samples_of
 from jaxgan.methods.optimization import adam
 from jaxgan.nn.noise import PRIORS
 
@@ -187,7 +188,7 @@ def look(gan: GAN, state: Any, real: Points) -> Look:
         return len(points) * gan.loss.generator(logits(real.reshape(-1, *SHAPE)), logits(points.reshape(-1, *SHAPE)))
 
     surface = logits(jnp.asarray(_grid(GRID)).reshape(-1, *SHAPE)).reshape(GRID, GRID)
-    samples = sample(gan, state, jax.random.key(1), SHOWN).reshape(-1, 2)
+    samples = samples_of(partial(trained_generator, gan))(state, jax.random.key(1), SHOWN).reshape(-1, 2)
     return Look(samples, surface, -jax.grad(loss)(jnp.asarray(_grid(ARROWS))))
 
 
