@@ -105,7 +105,8 @@ def report(found: Results, *, samples: int = COUNT, data: str = "mnist") -> str:
         f"{training.protocol_text(samples, data)} Means ± deviations are over training seeds. Seconds are those of "
         "training, without evaluations, for each seed. Parameters are those of the generator. Ratio to DCGAN: the "
         "DCGAN's Fréchet distance above the floor, divided by the method's, at the end of both and at equal seconds of "
-        "training. [Beside PyTorch's samples](twins.md).",
+        "training. R3GAN's labels and prior were chosen on the last 10,000 training images (`mnist_held_out`); its "
+        "other settings have seen the test images. [Beside PyTorch's samples](twins.md).",
         markdown.table(["method", *cost, *training.labels(MAIN), *against], main),
         "![The Fréchet distance over seconds of training, a line for each method](quality.png)",
         markdown.details("More metrics", markdown.table(["method", *training.labels(MORE), "measured"], more)),
