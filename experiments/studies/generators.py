@@ -79,6 +79,6 @@ def samples(run: LoadedRun, *, count: int, cache: Path) -> Images:
         print(f"{path} ...", flush=True)
         cache.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npy")
-        np.save(part, run.sample(count))
+        np.save(part, run.sample(count, labels="data" if run.method.classes else None))
         part.rename(path)
     return np.load(path)
