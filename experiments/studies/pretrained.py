@@ -79,7 +79,8 @@ def study(options: Options) -> Path:
             "epochs": found.subject["epoch"],
             "seconds": round(training.training_seconds(trained.run.workdir) / trained.run.replicas),
             "quality": {name: round(found.metrics[name].mean, 4) for name in QUALITY if name in found.metrics},
-            "evaluated": f"{options.samples} samples, {found.protocol.features}, before the weights were rounded",
+            "evaluated": f"{options.samples} samples{', labels of the floor' * found.protocol.floor_labels}, "
+            f"{found.protocol.features}, before the weights were rounded",
             "measured": machine.describe("jax", "flax", "jaxgan"),
         }
         ordered = {name: entries[name] for name in RECIPES if name in entries}
