@@ -40,9 +40,9 @@ def test_manifest_has_command_and_quality_of_a_trained_generator(name):
 
 def test_trained_generator_draws_the_digit_that_is_asked_for():
     run = load.load_run("r3gan")
-    images = run.sample(60, labels=[7, 3])
+    images = run.sample(300, labels=[7, 3])
     _, probabilities = feature_network.load("mnist").extract(images)
-    assert np.mean(np.argmax(probabilities, axis=1) == np.resize([7, 3], 60)) > 0.97
+    assert np.mean(np.argmax(probabilities, axis=1) == np.resize([7, 3], 300)) > 0.97
 
 
 @pytest.mark.slow
