@@ -85,7 +85,7 @@ def test_each_judge_has_a_column_and_its_own_floor(small, tmp_path):
 def test_copies_stand_out_in_the_table_of_distances(small, tmp_path, monkeypatch):
     draw = LoadedRun.sample
     copies = split_of("train").images[:COUNT]
-    monkeypatch.setattr(LoadedRun, "sample", lambda run, n, way=0: draw(run, n, way=way) if way else copies[:n])
+    monkeypatch.setattr(LoadedRun, "sample", lambda run, n, **how: draw(run, n, **how) if "way" in how else copies[:n])
     memorisation.main([*flags(tmp_path, "gan"), "--paths", "3"])
     of_copies, way = table(tmp_path / "out" / "memorisation.md", "Vanilla GAN (2 epochs)")
     assert of_copies[1:] == ["0.00", "1.00", "100.0%"] * 2

@@ -48,6 +48,7 @@ SAMPLED = {"progress", "samples"}
 FIGURES = {
     "autoencoder": {"reconstructions", "decoded_noise", "latent_plane", *SAMPLED},
     "vae": {"reconstructions", "interpolation", "manifold", "latent_plane", *SAMPLED},
+    "r3gan": {"classes", *SAMPLED},
     "flow_matching": {"path", *SAMPLED},
     "digit_classifier": {"hardest"},
 }

@@ -11,7 +11,6 @@ from jaxgan.methods import Batch, build, classifier
 from jaxgan.methods.classifier import Classifier
 from jaxgan.nn import noise
 from tests.methods.steps import first_update
-from tests.random_states import fresh_state
 
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 1)
@@ -32,7 +31,7 @@ def a_batch(size=20):
 def train(config, *, steps=25):
     """The method, its state and its jitted step after some steps, and their metrics."""
     method = build(config, image_shape=SHAPE)
-    state, step, rows = fresh_state(method), jax.jit(method.step), []
+    state, step, rows = jax.jit(method.init)(KEY), jax.jit(method.step), []
     for i in range(steps):
         state, metrics = step(state, a_batch(), jax.random.fold_in(KEY, i))
         rows.append(metrics)

@@ -21,7 +21,7 @@ from jaxgan.methods.losses import cross_entropy
 from jaxgan.methods.vae import vae
 from jaxgan.nn import noise
 from jaxgan.nn.mlp import Decoder, Encoder
-from jaxgan.runs import evaluate
+from jaxgan.runs import held_out
 from tests.random_states import fresh_state
 
 KEY, SHAPE = jax.random.key(0), (2, 2, 1)
@@ -152,11 +152,11 @@ def test_the_binarized_test_images_follow_from_seed_and_place(monkeypatch):
     grey = Dataset("grey", np.full((30, *SHAPE), 128, np.uint8), np.zeros(30, np.int32), ("grey",))
 
     def ones(**how):
-        nats = evaluate.negative_log_likelihood(method, state, grey, **how)
+        nats = held_out.negative_log_likelihood(method, state, grey, **how)
         return 30 * (4 * math.log(1 + math.e) - nats)
 
     drawn = ones(seed=0, samples=1)
     assert drawn == pytest.approx(round(drawn), abs=1e-3)
-    monkeypatch.setattr(evaluate, "LIKELIHOOD_BATCH", 10)
+    monkeypatch.setattr(held_out, "LIKELIHOOD_BATCH", 10)
     assert ones(seed=0, samples=3) == pytest.approx(drawn, abs=1e-3)
     assert ones(seed=1, samples=1) != pytest.approx(drawn, abs=0.5)

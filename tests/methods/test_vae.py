@@ -267,7 +267,7 @@ def test_a_conditional_vae_draws_the_class_asked_for():
     bright = jnp.broadcast_to(jnp.where(labels == 1, 0.9, -0.9)[:, None, None, None], (32, *SHAPE))
     batch = Batch(bright, labels, jnp.arange(32))
     body = lambda i, state: method.step(state, batch, jax.random.fold_in(KEY, i))[0]
-    state = jax.jit(lambda state: jax.lax.fori_loop(0, 200, body, state))(fresh_state(method))
+    state = jax.jit(lambda state: jax.lax.fori_loop(0, 400, body, state))(method.init(KEY))
     drawn = np.mean(jax.jit(method.sample, static_argnums=2)(state, KEY, 20), axis=(1, 2, 3))
     assert np.all(np.abs(drawn - np.where(np.arange(20) % 2 == 1, 0.9, -0.9)) < 0.25)
 

@@ -114,5 +114,5 @@ def test_the_critic_estimates_the_distance_of_two_normal_distributions(shift, we
         index = jnp.arange(256)
         return method.step(state, Batch(images, index, index), jax.random.fold_in(KEY, i))
 
-    _, metrics = jax.jit(lambda state: jax.lax.scan(body, state, jnp.arange(600)))(fresh_state(method))
+    _, metrics = jax.jit(lambda state: jax.lax.scan(body, state, jnp.arange(600)))(method.init(KEY))
     assert np.mean(metrics["wasserstein_estimate"][-200:]) == pytest.approx(distance, rel=0.1)
