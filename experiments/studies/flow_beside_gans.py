@@ -26,9 +26,10 @@ from studies.speed.timing import Train, interleaved, ratio
 from jaxgan import data, methods
 from jaxgan.evaluation import feature_network, protocol
 from jaxgan.methods.flow_matching import FlowMatching
+from jaxgan.methods.method import draw_latents
 from jaxgan.runs.console import layers
 from jaxgan.runs.load import LoadedRun
-from jaxgan.runs.sampler import SAMPLE_BATCH, batch_key, draw_latents
+from jaxgan.runs.sampler import SAMPLE_BATCH, batch_key
 from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.devices import select_devices
 
@@ -79,7 +80,7 @@ def drawing(run: LoadedRun) -> Train:
     """Compiles what draws a batch of samples: a function that draws a number of batches and waits for the last."""
     generator = run.method.generator(run.state)
     labels = (jnp.arange(SAMPLE_BATCH) % generator.classes,) if generator.classes else ()
-    latents = draw_latents(generator, batch_key(0, jnp.int32(0)), jnp.arange(SAMPLE_BATCH), generator.truncation)
+    latents = draw_latents(generator, batch_key(0, jnp.int32(0)), jnp.arange(SAMPLE_BATCH))
     images = jax.jit(generator.images)
     jax.block_until_ready(images(latents, *labels))
 

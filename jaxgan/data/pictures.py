@@ -200,7 +200,7 @@ def _bytes(images: np.ndarray, *, file: str) -> Pixels:
         images = np.moveaxis(images, 1, -1)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise UserError(f"{file} is of shape {images.shape}, it must be (n, height, width) with 1 or 3 channels")
-    if images.ndim == 3 and images.shape[2] == 3 < images.shape[1]:  # no pictures, so narrow and so high
+    if images.ndim == 3 and images.shape[2] == 3 < images.shape[1]:  # no images are 3 pixels wide
         raise UserError(f"{file} is of shape {images.shape}, which is one picture; give several, (n, height, width, 3)")
     return arrays.to_bytes(images, file=file)
 

@@ -124,13 +124,21 @@ class Generator(NamedTuple):
     images: Callable[..., Images]  # from latents [batch, latent_size] and labels [batch] to [-1, 1], evaluation mode
 
 
+def draw_latents(
+    generator: Generator, key: Key[Array, ""], index: Int[Array, " n"], *, truncation: float | None = None
+) -> Float[Array, "n latent"]:
+    """Draws the latents of some samples; each depends on the key and its own index. None is the generator's factor."""
+    bits = noise.random_bits(key, index, count=generator.latent_size)
+    factor = generator.truncation if truncation is None else truncation
+    return noise.truncate(generator.prior.draw(bits), generator.prior, factor)
+
+
 def samples_of(generator: Callable[[State], Generator]) -> Callable[..., Images]:
     """Makes a method's ``sample`` from its ``generator``: images of latents that follow from the key."""
 
     def sample(state: State, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None) -> Images:
         made = generator(state)
-        latents = made.prior.draw(noise.random_bits(key, jnp.arange(count), count=made.latent_size))
-        latents = noise.truncate(latents, made.prior, made.truncation)
+        latents = draw_latents(made, key, jnp.arange(count))
         return made.images(latents, *labels_asked(labels, count, classes=made.classes))
 
     return sample

@@ -86,7 +86,7 @@ def _read(folder: Path) -> Compared:
 
 
 def _samples(runs: dict[str, Compared]) -> tuple[dict[str, Images], str]:
-    """Samples of both runs, of the same latents if they draw from the same prior; else the last that each saved."""
+    """Samples of both runs: of the same latents if their priors agree, else the last that each saved, or its own."""
     loaded = [run.loaded for run in runs.values() if run.loaded]
     drawing = [run.method.generator(run.state) for run in loaded if run.method.generator]
     priors = {(each.latent_size, each.prior.name, each.truncation) for each in drawing}

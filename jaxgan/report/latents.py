@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from jaxgan.methods.method import Generator
+from jaxgan.methods.method import Generator, draw_latents
 from jaxgan.nn import noise
-from jaxgan.runs.sampler import batch_key, draw_latents
+from jaxgan.runs.sampler import batch_key
 from jaxgan.runtime.program import to_bytes
 
 AT_ONCE = 100  # images drawn together
@@ -31,7 +31,7 @@ def draw_plane(
 
     def latents(places: Int[Array, " n"]) -> Float[Array, "n latent"]:
         key = batch_key(seed, jnp.int32(0))
-        first, second, third, fourth = draw_latents(generator, key, jnp.arange(4), generator.truncation)
+        first, second, third, fourth = draw_latents(generator, key, jnp.arange(4))
         down, right = (share[:, None] / (side - 1) for share in (places // side, places % side))
         upper = noise.interpolate(first[None], second[None], right, generator.prior)
         lower = noise.interpolate(third[None], fourth[None], right, generator.prior)

@@ -18,12 +18,13 @@ from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.evaluation import protocol
 from jaxgan.methods import Method, OwnMethod
+from jaxgan.methods.method import draw_latents
 from jaxgan.nn import noise
 from jaxgan.runs import fingerprint, pictures, pretrained
 from jaxgan.runs.digests import structure
 from jaxgan.runs.fingerprint import Fingerprint
 from jaxgan.runs.mirror import local_copy
-from jaxgan.runs.sampler import SAMPLE_BATCH, Images, Labels, batch_key, draw_latents
+from jaxgan.runs.sampler import SAMPLE_BATCH, Images, Labels, batch_key, by_batch
 from jaxgan.runs.workdir import Workdir, load_config, require_readable
 from jaxgan.runtime.devices import replicated, select_devices
 from jaxgan.runtime.nans import not_finite
@@ -189,7 +190,7 @@ def draw(
     *,
     count: int,
     seed: int = 0,
-    labels: int | Sequence[int] | Literal["data"] | None = None,
+    labels: int | Sequence[int] | Literal["all", "data"] | None = None,
     truncation: float | None = None,
     averaged: bool = True,
     way: int = 0,
@@ -200,8 +201,8 @@ def draw(
       run: whose.
       count: how many.
       seed: what they follow from; sample i depends on the seed, i and its label alone.
-      labels: the class to draw, or several in turn; None for all of them; ``"data"`` for those of as many training
-        images. For conditional runs.
+      labels: the class to draw, or several in turn; None or ``"all"`` for all of them; ``"data"`` for those of as many
+        training images. For conditional runs.
       truncation: factor on the latents, in [0, 1]; None for that of the run.
       averaged: whether to take the averaged parameters, where the run keeps any.
       way: if not 0, as many images from each sample to the next, and from the last to the first, take its place.
@@ -222,15 +223,13 @@ def draw(
         raise UserError(f"--truncation: {truncation:g} is not allowed, it must be at least 0 and at most 1")
     generator = run.method.generator(run.state if averaged else run.state.replace(averaged=None))
     in_turn = _labels(labels, generator.classes, run, count=count)
-    factor = generator.truncation if truncation is None else truncation
-
     if way and count > SAMPLE_BATCH:
         raise UserError(f"--count: {count} is not allowed with ways between samples, it must be at most {SAMPLE_BATCH}")
 
     size = min(count, SAMPLE_BATCH)
 
     def latents_of(number: Array) -> Array:
-        return draw_latents(generator, batch_key(seed, number), jnp.arange(size), factor)
+        return draw_latents(generator, batch_key(seed, number), jnp.arange(size), truncation=truncation)
 
     @jax.jit
     def batch(number: Array, classes: tuple[Array, ...]) -> Array:
@@ -242,20 +241,19 @@ def draw(
         latents = noise.interpolate(starts, jnp.roll(starts, -1, axis=0), share, generator.prior)
         return to_bytes(generator.images(latents, *classes))
 
-    numbers = range(-(-count // size))
-    given = () if in_turn is None else (np.resize(in_turn, (len(numbers), size)),)
-    of_each = np.concatenate(given[0])[:count] if given else None
+    batches = by_batch(in_turn, count, size=size)
+    of_each = None if in_turn is None else np.resize(in_turn, count)
     if way:
-        parts = [on_the_way(np.float32(step / way), tuple(each[0] for each in given)) for step in range(way)]
+        parts = [on_the_way(np.float32(step / way), batches[0]) for step in range(way)]
         images = np.stack(parts, axis=1).reshape(count * way, *run.image_shape)
         return images, None if of_each is None else np.repeat(of_each, way)
-    images = np.concatenate([batch(np.int32(n), tuple(each[n] for each in given)) for n in numbers])[:count]
-    return images, of_each
+    return np.concatenate([batch(np.int32(number), own) for number, own in enumerate(batches)])[:count], of_each
 
 
 def _labels(
-    chosen: int | Sequence[int] | Literal["data"] | None, classes: int, run: LoadedRun, *, count: int
+    chosen: int | Sequence[int] | Literal["all", "data"] | None, classes: int, run: LoadedRun, *, count: int
 ) -> Labels | None:
+    chosen = None if isinstance(chosen, str) and chosen == "all" else chosen
     if not classes:
         if chosen is not None:
             raise UserError("--labels: this run is unconditional, it draws any class; train one with --conditional")

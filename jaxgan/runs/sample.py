@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from jaxgan.data import ARRAYS
 from jaxgan.errors import UserError, require_target, writing
-from jaxgan.runs.load import Images, Labels, LoadedRun, draw, is_pretrained, load_run
+from jaxgan.runs.load import Images, Labels, draw, is_pretrained, load_run
 from jaxgan.runs.tracking import read_samples
 from jaxgan.runs.workdir import Workdir, write_atomically
 from jaxgan.runtime.numerics import fixed_numerics
@@ -47,7 +47,7 @@ def sample_run(
       best: whether to take the checkpoint that ``--keep-best`` kept.
       step: the step of the checkpoint; None for the newest.
       replica: which replica draws, if there are several; None for the first.
-      **options: see :func:`draw`. Labels may be ``"all"``, the default for pictures; that of other files is ``"data"``.
+      **options: see :func:`draw`. The default of labels is ``"data"`` for arrays and folders.
 
     Returns:
       What was written.
@@ -65,8 +65,11 @@ def sample_run(
             _ffmpeg()
     way, drawn, frames = options.get("way", 0), None, None
     if out is not None or way:
-        run, picture = load_run(folder, best=best, step=step, replica=replica), out is None or out.suffix == ".png"
-        drawn = draw(run, **options | {"labels": _labels(options.get("labels"), run, picture=picture)})
+        run = load_run(folder, best=best, step=step, replica=replica)
+        measured = out is not None and out.suffix.lower() != ".png" and run.config.run.data != ARRAYS
+        if measured and run.method.classes and options.get("labels") is None:
+            options["labels"] = "data"  # other tools compare these files with the data
+        drawn = draw(run, **options)
     if animate is not None:
         frames = drawn[0] if way and drawn else _through_training(folder, replica)
     if out is not None and drawn is not None:
@@ -76,13 +79,6 @@ def sample_run(
         with writing("--animate", animate):
             write_atomically(animate, _animation(frames, animate.suffix.lower(), seconds=WALK if way else TRAINING))
     return [path for path in (out, animate) if path is not None]
-
-
-def _labels(chosen: Any, run: LoadedRun, *, picture: bool) -> Any:
-    """The classes to draw, as :func:`draw` takes them: without any, files to measure have them as often as the data."""
-    if chosen is None and run.method.classes and run.config.run.data != ARRAYS and not picture:
-        return "data"
-    return None if chosen == "all" else chosen
 
 
 def _through_training(folder: Path, replica: int | None) -> Images:

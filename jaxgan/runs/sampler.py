@@ -5,11 +5,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Int, Key, UInt8
 
 from jaxgan.methods import Method
-from jaxgan.methods.method import Generator
-from jaxgan.nn import noise
 from jaxgan.runtime.program import ASSESS_STREAM, stream_key, to_bytes
 
 SAMPLE_BATCH = 500  # samples drawn together
@@ -35,20 +33,19 @@ def make_sampler(method: Method) -> Callable[..., Images]:
         return to_bytes(method.sample(state, batch_key(seed, number), SAMPLE_BATCH, *labels))
 
     def sample(state: Any, seed: int, count: int, labels: Labels | None = None) -> Images:
-        numbers = range(-(-count // SAMPLE_BATCH))
-        given = () if labels is None else (np.resize(labels, (len(numbers), SAMPLE_BATCH)),)
-        parts = [batch(state, np.uint32(seed), np.int32(n), *(each[n] for each in given)) for n in numbers]
+        parts = [
+            batch(state, np.uint32(seed), np.int32(number), *own)
+            for number, own in enumerate(by_batch(labels, count, size=SAMPLE_BATCH))
+        ]
         return np.concatenate(parts)[:count]
 
     return sample
 
 
-def draw_latents(
-    generator: Generator, key: Key[Array, ""], index: Int[Array, " n"], truncation: float
-) -> Float[Array, "n latent"]:
-    """Draws the latents of some samples of a batch; each depends on the key and its own index."""
-    bits = noise.random_bits(key, index, count=generator.latent_size)
-    return noise.truncate(generator.prior.draw(bits), generator.prior, truncation)
+def by_batch(labels: Labels | None, count: int, *, size: int) -> list[tuple[Labels, ...]]:
+    """The labels of each batch of samples, in turn if they are fewer; nothing for each if there are none."""
+    batches = -(-count // size)
+    return [()] * batches if labels is None else [(own,) for own in np.resize(labels, (batches, size))]
 
 
 def batch_key(seed: int | Array, number: Array) -> Key[Array, ""]:

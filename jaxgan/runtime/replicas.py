@@ -76,7 +76,7 @@ def entry(tree: PyTree, replica: int | None) -> PyTree:
     """What a tree with a leading axis of replicas has of one of them; of a single run, None, all of it.
 
     An array that is spread over the devices of this process gives the entry on the device that has it. Indexing would
-    be a collective for each array, and on CPU many of them with other work in between wait for one another for ever.
+    be a collective for each array, and on CPU many of them, with other work in between, deadlock.
     """
 
     def take(x: Any) -> Any:
