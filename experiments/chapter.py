@@ -1,11 +1,11 @@
 """The chapter on one page: samples of each method through training, from the autoencoder to the Wasserstein GAN.
 
 Run:       python experiments/chapter.py            (--help lists every flag)
-Time:      that of the recipes that are not finished yet; seconds if all are
-Expect:    five sections, one per method; each row shows samples from the same latents after more epochs
+Time:      the time of all unfinished recipes; seconds if all are finished
+Expect:    five sections, one per method; each row shows samples from the same latents at a later epoch
 Read:      jaxgan/methods/autoencoder.py, vae.py, vanilla_gan.py, dcgan.py and wgan.py
-Notebook:  experiments/chapter.ipynb shows the same methods in five minutes, cell by cell
-Writes:    runs/chapter/chapter.png, and the folders of the recipes beside it
+Notebook:  experiments/chapter.ipynb trains the same methods in five minutes, cell by cell
+Writes:    runs/chapter/chapter.png, and the working directories of the recipes beside it
 """
 
 import dataclasses
@@ -35,11 +35,11 @@ ROWS, COLUMNS = 3, 14
 
 @dataclass(frozen=True)
 class Options:
-    """Runs the recipes of the chapter, or takes finished runs, and draws their samples on one page."""
+    """Runs the recipes of the chapter, or reuses finished runs, and draws their samples on one page."""
 
-    runs: Path = Path("runs")  # folder with a folder for each recipe
-    out: Path | None = None  # folder for the page; None: chapter, beside those of the recipes
-    epochs: int | None = None  # at most so many epochs of each recipe; None: as many as the recipe has
+    runs: Path = Path("runs")  # folder with one working directory per recipe
+    out: Path | None = None  # folder for the page; None: chapter in the folder of the runs
+    epochs: int | None = None  # maximum number of epochs of each recipe; None: no maximum
     data: str = "mnist"  # data set: see `jaxgan data list`
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
@@ -64,16 +64,16 @@ def configs(options: Options) -> list[Config]:
 
 
 def finished(config: Config) -> bool:
-    """Whether the folder of a recipe holds a run of its method for at least as many epochs, even with other fields.
+    """Whether the working directory of a recipe holds a run of its method with enough epochs, even with other fields.
 
     Args:
-      config: the recipe's.
+      config: config of the recipe.
 
     Returns:
-      True to take that run as it is, False to run the recipe.
+      True to reuse that run, False to run the recipe.
 
     Raises:
-      UserError: if the recipe has to run and the folder holds something else.
+      UserError: if the recipe has to run and the directory holds something else.
     """
     folder = workdir.Workdir(config.run.workdir)
     started = workdir.load_config(folder)
@@ -86,10 +86,10 @@ def finished(config: Config) -> bool:
 
 
 def section(config: Config) -> tuple[str, dict[str, UInt8[np.ndarray, "columns height width channels"]]]:
-    """Reads samples of a finished run: the first, the last, and some in between.
+    """Reads samples of a finished run from the first, the last, and intermediate epochs.
 
     Args:
-      config: the run.
+      config: config of the run.
 
     Returns:
       A heading and rows of images by label.
@@ -107,7 +107,7 @@ def section(config: Config) -> tuple[str, dict[str, UInt8[np.ndarray, "columns h
 
 
 def duration(seconds: float) -> str:
-    """Writes seconds, or minutes from 100 s on."""
+    """Formats a duration in seconds, or in minutes from 100 s on."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors("chapter"), exit_on_signals("chapter"):
         options = parse(lambda: tyro.cli(Options, args=argv, prog="chapter"))
         wanted = configs(options)
-        for config in [each for each in wanted if not finished(each)]:  # all folders are checked before any run
+        for config in [each for each in wanted if not finished(each)]:  # checks all folders before the first run
             with stopped_in_words("chapter", config):
                 run(config)
         page = figures.progression(dict(map(section, wanted)), title="The chapter's methods, from noise to digits")

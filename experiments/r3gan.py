@@ -2,17 +2,17 @@
 
 Run:       python experiments/r3gan.py              (--help lists every flag)
 Time:      13 min on two CPU cores, 16 epochs at 40 steps per second
-Expect:    the digits that are asked for from the second epoch on. The discriminator gives the real image of a pair a
+Expect:    digits of the requested classes after two epochs. The discriminator gives the real image of a pair a
            probability near 0.52 throughout
 Quality:   experiments/gallery/quality/report.md
 Method:    the DCGAN's networks with biases and without batch norm. The loss compares each generated image with a real
            one. R1 and R2 are computed in every fourth step with four times their weight. Batches are small, the
-           generator is averaged, and the learning rates decay to 0 along a cosine. Both networks see the class: a
+           generator is averaged, and the learning rates follow a cosine decay to 0. Both networks see the class: a
            continuous generator maps a connected prior to connected images, yet classes are disjoint. After Huang et
            al., The GAN is dead; long live the GAN! A Modern GAN Baseline, 2024, whose networks are residual and larger
 Figures:   training (losses, penalties, probability of the real image of a pair), progress, samples
-Try:       --no-conditional --prior mixture, without labels: ten clusters of latents take their place;
-           --truncation 0.95, fewer bad samples and less variety; each part removed, as in experiments/studies/
+Try:       --no-conditional --prior mixture to replace labels by ten clusters of latents;
+           --truncation 0.95 for fewer bad samples and less variety; one part removed, as in experiments/studies/
            ablation.py: --loss non_saturating, --r2-weight 0, --ema-decay 0, --generator-norm batch, --decay-steps 0
 Read:      jaxgan/methods/dcgan.py, jaxgan/methods/losses.py, jaxgan/methods/penalties.py
 Writes:    runs/r3gan/ with config.json, metrics.jsonl, timings.jsonl, tensorboard/, checkpoints/, samples/ and figures/

@@ -1,9 +1,9 @@
-"""Transposed convolution explained in three ways that give the same numbers, and drawn.
+"""Transposed convolution, computed in three ways that give the same numbers, and drawn.
 
 Run:       python experiments/transposed_convolution.py
-Time:      13 s on two CPU cores; nothing is trained
-Expect:    one line per geometry: the output size (n - 1) s - 2 p + k + output padding, and the largest difference of
-           the three ways. A convolution and its transpose give back the shape of the input, not its values
+Time:      13 s on two CPU cores, without training
+Expect:    one line per geometry: the output size (n - 1) s - 2 p + k + output padding, and the largest difference
+           between the three ways. A convolution and its transpose restore the shape of the input, not its values
 Read:      jaxgan/nn/bilinear.py, and by_zero_insertion and by_matrix below
 Writes:    runs/transposed_convolution/ with shape_comes_back.png, zero_insertion.png and checkerboard.png
 """
@@ -22,7 +22,7 @@ from jaxgan import figures
 from jaxgan.errors import UserError, one_line_errors, parse
 from jaxgan.nn.bilinear import Geometry, convolution, transposed_convolution
 
-# The layers of the chapter's generator, and two more: with output padding, and with a kernel that is not square.
+# The layers of the chapter's generator, one with output padding, and one with a kernel that is not square.
 GEOMETRIES = {
     "1 -> 4": (Geometry((4, 4)), (1, 1), (0, 0)),
     "4 -> 7": (Geometry((3, 3), (2, 2), (1, 1)), (4, 4), (0, 0)),
@@ -30,7 +30,7 @@ GEOMETRIES = {
     "4 -> 8": (Geometry((3, 3), (2, 2), (1, 1)), (4, 4), (1, 1)),
     "4 x 3 -> 12 x 4": (Geometry((3, 2), (3, 1), (0, 0)), (4, 3), (0, 0)),
 }
-CHANNELS = 1024  # random kernels whose outputs a checkerboard sums, so that the pattern of each averages out
+CHANNELS = 1024  # random kernels; a checkerboard sums their outputs, so their individual patterns average out
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Options:
     """Computes transposed convolutions in three ways, and draws them."""
 
     out: Path = Path("runs/transposed_convolution")  # folder for the figures
-    seed: int = 0  # of the random maps and kernels
+    seed: int = 0  # seed of the random maps and kernels
 
 
 def by_zero_insertion(y: Array, w: Array, geometry: Geometry, output_padding: tuple[int, int]) -> tuple[Array, Array]:
-    """The chapter's view: s - 1 zeros between pixels, k - 1 - p around them, a convolution of stride 1.
+    """Transposes as in the chapter: s - 1 zeros between pixels, padding k - 1 - p, a convolution with stride 1.
 
     Args:
       y: images [1, h, w, outputs].
-      w: the kernel of the convolution that is transposed, [k, k, inputs, outputs].
-      geometry: its kernel size, strides and padding.
-      output_padding: rows and columns added at the far edge.
+      w: kernel of the convolution to transpose, [k, k, inputs, outputs].
+      geometry: kernel size, strides and padding of the convolution.
+      output_padding: rows and columns added at the bottom and right edge.
 
     Returns:
       The images with zeros inserted and padded, and the result [1, H, W, inputs].
@@ -62,7 +62,7 @@ def by_zero_insertion(y: Array, w: Array, geometry: Geometry, output_padding: tu
 
 
 def by_matrix(y: Array, w: Array, geometry: Geometry, size: tuple[int, int]) -> Array:
-    """The adjoint view: write the convolution as a matrix, one column per pixel, and multiply by its transpose."""
+    """Writes the convolution as a matrix, one column per pixel, and multiplies by its transpose: the adjoint."""
     shape = (1, *size, w.shape[2])
     basis = jnp.eye(int(np.prod(shape))).reshape(-1, *shape)
     columns = jax.vmap(lambda x: convolution(x, w, strides=geometry.strides, padding=geometry.padding).ravel())(basis)
@@ -73,10 +73,10 @@ def compare(seed: int) -> dict[str, tuple[tuple[int, int], float]]:
     """Computes every geometry in all three ways.
 
     Args:
-      seed: of the random maps and kernels.
+      seed: seed of the random maps and kernels.
 
     Returns:
-      For each geometry the size of the output, and the largest difference of two ways.
+      For each geometry, the output size and the largest difference between two ways.
     """
     found = {}
     for (name, (geometry, size, output_padding)), key in zip(
@@ -97,8 +97,8 @@ def compare(seed: int) -> dict[str, tuple[tuple[int, int], float]]:
     return found
 
 
-def whole_numbers(key: Array, shape: Sequence[int]) -> Float[Array, "..."]:
-    """Draws whole numbers from 1 to 9."""
+def integers(key: Array, shape: Sequence[int]) -> Float[Array, "..."]:
+    """Draws integers from 1 to 9."""
     return jax.random.randint(key, shape, 1, 10).astype(jnp.float32)
 
 
@@ -108,14 +108,14 @@ def signs(key: Array, shape: Sequence[int]) -> Float[Array, "..."]:
 
 
 def draw(options: Options) -> list[Path]:
-    """Draws the chapter's two explanations and the checkerboards.
+    """Draws the two explanations of the chapter and the checkerboards.
 
     Returns:
-      The files.
+      The paths of the figures.
     """
     map_key, kernel_key = jax.random.split(jax.random.key(options.seed))
 
-    geometry, image = Geometry((3, 3), (2, 2), (1, 1)), whole_numbers(map_key, (1, 5, 5, 1))
+    geometry, image = Geometry((3, 3), (2, 2), (1, 1)), integers(map_key, (1, 5, 5, 1))
     w = signs(kernel_key, (3, 3, 1, 1))
     how = {"strides": geometry.strides, "padding": geometry.padding}
     down = convolution(image, w, **how)
@@ -124,7 +124,7 @@ def draw(options: Options) -> list[Path]:
     title = "Kernel 3, stride 2, padding 1: to a smaller map and back"
     pictures = {"shape_comes_back": figures.number_maps(_maps(steps), title=title)}
 
-    geometry, y, w = Geometry((2, 2), (2, 2)), whole_numbers(map_key, (1, 4, 4, 1)), jnp.ones((2, 2, 1, 1))
+    geometry, y, w = Geometry((2, 2), (2, 2)), integers(map_key, (1, 4, 4, 1)), jnp.ones((2, 2, 1, 1))
     padded, up = by_zero_insertion(y, w, geometry, (0, 0))
     again = convolution(up, w, strides=geometry.strides) / 4  # the kernel's entries sum to 4
     steps = {"input, 4 x 4": y, "zeros inserted, 9 x 9": padded}
@@ -147,7 +147,7 @@ def _maps(steps: dict[str, Array]) -> dict[str, Float[np.ndarray, "height width"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compares and draws, as a command."""
+    """Runs the comparison as a command and draws the figures."""
     with one_line_errors("transposed_convolution"):
         options = parse(lambda: tyro.cli(Options, args=argv, prog="transposed_convolution"))
         try:
