@@ -1,4 +1,4 @@
-"""How far two trajectories lie apart, number by number."""
+"""Relative differences between two trajectories."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ Arrays = dict[str, np.ndarray]
 
 
 def differences(ours: Arrays, theirs: Arrays) -> dict[str, float]:
-    """Measures how far arrays lie apart, as a fraction of the largest magnitude in each.
+    """Measures differences of arrays, relative to the largest magnitude in each.
 
     Args:
       ours: arrays by name.
       theirs: arrays of the same names and shapes.
 
     Returns:
-      The largest difference of each array; infinite where theirs is all zero and ours is not.
+      The largest relative difference of each array; infinite if theirs is all zero and ours is not.
 
     Raises:
       ValueError: if names or shapes differ.
@@ -24,14 +24,14 @@ def differences(ours: Arrays, theirs: Arrays) -> dict[str, float]:
 
 
 def growth(ours: Arrays, theirs: Arrays) -> Arrays:
-    """Measures how far curves lie apart at each step, as a fraction of the largest magnitude so far.
+    """Measures differences of curves at each step, relative to the largest magnitude so far.
 
     Args:
       ours: curves by name, one number per step.
       theirs: curves of the same names.
 
     Returns:
-      The difference at each step, by name.
+      The relative difference at each step, by name.
     """
     return {name: _relative(ours[name], theirs[name], np.maximum.accumulate(np.abs(theirs[name]))) for name in theirs}
 
@@ -39,5 +39,6 @@ def growth(ours: Arrays, theirs: Arrays) -> Arrays:
 def _relative(ours: np.ndarray, theirs: np.ndarray, scale: np.ndarray) -> np.ndarray:
     if ours.shape != theirs.shape:
         raise ValueError(f"shapes differ: {ours.shape} and {theirs.shape}")
-    apart = np.abs(ours.astype(np.float64) - theirs)
-    return np.where(apart == 0, 0.0, np.divide(apart, scale, out=np.full_like(apart, np.inf), where=scale > 0))
+    difference = np.abs(ours.astype(np.float64) - theirs)
+    relative = np.divide(difference, scale, out=np.full_like(difference, np.inf), where=scale > 0)
+    return np.where(difference == 0, 0.0, relative)

@@ -3,7 +3,7 @@
 Run:       python experiments/imperative/dcgan.py        (--help lists every flag)
 Read:      this file for the networks, gan.py for the losses and the step, training.py for the loop
 Time:      11 min on two CPU cores
-Expect:    the losses and digits of its functional twin, from other random numbers
+Expect:    losses and digits like those of its functional twin, with different random numbers
 Writes:    runs/imperative/dcgan/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
 
@@ -77,11 +77,11 @@ def dcgan(
 
     Args:
       latent_size: numbers in a latent vector, each from N(0, 1).
-      width: channels at half of the image's size.
-      channels: of an image.
-      device: where the tensors are.
+      width: number of channels at half the image size.
+      channels: channels of an image.
+      device: device of the tensors.
       tuned: see :class:`GAN`.
-      compiled: whether the losses, with their gradients, pass through ``torch.compile``; a text names its mode.
+      compiled: whether to compile the losses with ``torch.compile``; a string selects its mode.
 
     Returns:
       The model.

@@ -10,11 +10,11 @@ nn, Tensor = torch.nn, torch.Tensor
 
 @contextlib.contextmanager
 def frozen(network: nn.Module, *, gradients: bool = True) -> Iterator[None]:
-    """Keeps a network's running statistics as they are, while batches pass through it in training mode.
+    """Freezes a network's running statistics while batches pass through it in training mode.
 
     Args:
       network: the network.
-      gradients: whether its parameters collect gradients meanwhile; its own update discards them.
+      gradients: whether its parameters collect gradients meanwhile; the next update of the network discards them.
 
     Yields:
       Nothing; the passes happen inside.
@@ -33,10 +33,10 @@ class GAN(nn.Module):
     """A generator and a discriminator that train against each other.
 
     Attributes:
-      generator: from latents to images in [-1, 1].
-      discriminator: from images to logits.
-      draw_latents: from a count to as many latents.
-      tuned: whether to use fused Adam and to compute no gradient that no update uses.
+      generator: maps latents to images in [-1, 1].
+      discriminator: maps images to logits.
+      draw_latents: draws a given number of latents.
+      tuned: whether to use fused Adam and to skip unused gradients.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class GAN(nn.Module):
             self.generator_loss = torch.compile(self.generator_loss, mode=mode)
 
     def discriminator_loss(self, images: Tensor, latents: Tensor) -> dict[str, Tensor]:
-        """Binary cross-entropy of a real and a generated batch, in nats; it has no gradient in the generator."""
+        """Binary cross-entropy of a real and a generated batch, in nats, without a gradient for the generator."""
         with torch.set_grad_enabled(not self.tuned):
             generated = self.generator(latents).detach()
         real, fake = self.discriminator(images), self.discriminator(generated)
@@ -88,7 +88,7 @@ class GAN(nn.Module):
 
         Args:
           images: a real batch in [-1, 1], [batch, channels, height, width].
-          step: number of steps before this one, unused here.
+          step: number of previous steps, unused here.
 
         Returns:
           The metrics of the step.

@@ -1,4 +1,4 @@
-"""The PyTorch twins, trained with given weights, real batches and random numbers."""
+"""Trains the PyTorch twins with given weights, real batches and random numbers."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ nn, Tensor = torch.nn, torch.Tensor
 
 
 def inject(twin: nn.Module, drawn: Draws, dtype: torch.dtype) -> None:
-    """Gives a twin the random numbers of its next step."""
+    """Replaces a twin's random numbers in its next step."""
     latents, masks, epsilon = jax.tree.map(lambda x: torch.tensor(np.asarray(x), dtype=dtype), drawn)
     remaining_latents, remaining_masks = iter(latents), iter(masks)
     twin.draw_latents = lambda count: next(remaining_latents)
@@ -29,15 +29,15 @@ def train(setting: Setting) -> Trajectory:
     """Trains a twin.
 
     Args:
-      setting: with weights.
+      setting: the setting, with weights.
 
     Returns:
-      The trajectory. Its gradients are those that the optimizers saw.
+      The trajectory, with the gradients that the optimizers received.
 
     Raises:
       UserError: if the config has no twin.
     """
-    sizes(setting.config)  # refuses a config without a twin
+    sizes(setting.config)  # raises for a config without a twin
     dtype = getattr(torch, setting.precision)
     twin = twin_of(setting.config, image_shape=setting.image_shape).to(dtype)
     twin.load_state_dict({name: torch.tensor(array, dtype=dtype) for name, array in setting.weights.items()})
@@ -64,14 +64,14 @@ def train(setting: Setting) -> Trajectory:
 def snapshot(twin: nn.Module) -> Arrays:
     """Copies a twin's weights, statistics and moments under the names of :class:`Trajectory`."""
     counts = "num_batches_tracked"
-    found = {f"weight/{name}": x for name, x in twin.state_dict().items() if not name.endswith(counts)}
+    arrays = {f"weight/{name}": x for name, x in twin.state_dict().items() if not name.endswith(counts)}
     names = {parameter: name for name, parameter in twin.named_parameters()}
     for optimizer in optimizers(twin).values():
         for parameter in _parameters(optimizer):
-            moments = optimizer.state.get(parameter, {})  # none before its first step
+            moments = optimizer.state.get(parameter, {})  # empty before its first step
             for moment in ("exp_avg", "exp_avg_sq"):
-                found[f"{moment}/{names[parameter]}"] = moments.get(moment, torch.zeros_like(parameter))
-    return {name: x.detach().numpy().copy() for name, x in found.items()}
+                arrays[f"{moment}/{names[parameter]}"] = moments.get(moment, torch.zeros_like(parameter))
+    return {name: x.detach().numpy().copy() for name, x in arrays.items()}
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:

@@ -4,7 +4,7 @@ Run:       python experiments/imperative/nnx_dcgan.py        (--help lists every
 Read:      this file for the networks, nnx_gan.py for the losses and the step, nnx_training.py for the loop
 Time:      45 min on two CPU cores, 3 min with --epochs 1. XLA's CPU backend is slow at the gradients that automatic
            differentiation derives for these layers
-Expect:    strokes after one epoch, recognisable digits from the fourth on, like its functional twin
+Expect:    strokes after one epoch, recognizable digits after four, like its functional twin
 Writes:    runs/imperative/nnx_dcgan/ with metrics.jsonl, checkpoints/ and samples.npz
 """
 
@@ -35,10 +35,10 @@ def down(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int =
 def up(
     inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, *, rngs: nnx.Rngs
 ) -> nnx.ConvTranspose:
-    """Makes a transposed convolution with PyTorch's geometry, to sizes (n - 1) stride - 2 padding + kernel.
+    """Makes a transposed convolution with PyTorch's geometry: output size (n - 1) stride - 2 padding + kernel.
 
     Flax pads the dilated input, PyTorch crops the output; "SAME" would turn 4 rows into 8 instead of 7. With
-    ``transpose_kernel`` the kernel is that of the convolution whose transpose this is.
+    ``transpose_kernel`` the kernel has the layout of the convolution that is transposed.
     """
     around = [(kernel - 1 - padding,) * 2] * 2
     return nnx.ConvTranspose(
@@ -58,7 +58,7 @@ class BatchNorm(nnx.BatchNorm):
     """Batch normalization with PyTorch's momentum and unbiased running variance, and a frozen mode.
 
     Attributes:
-      frozen: whether training mode leaves the running statistics alone.
+      frozen: whether training mode leaves the running statistics unchanged.
     """
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
@@ -66,13 +66,13 @@ class BatchNorm(nnx.BatchNorm):
         self.frozen = False
 
     def __call__(self, x: Array) -> Array:
-        """Normalizes each channel: by the batch's statistics in training mode, by the running ones otherwise."""
+        """Normalizes each channel, by batch statistics in training mode and by running statistics otherwise."""
         mean, var = self.mean[...], self.var[...]
         y = super().__call__(x)
-        if self.frozen:  # nnx.BatchNorm always records: undo that
+        if self.frozen:  # undo the update that nnx.BatchNorm always makes
             self.mean[...], self.var[...] = mean, var
         elif not self.use_running_average:
-            recorded = self.var[...] - self.momentum * var  # the batch's part, with the biased variance
+            recorded = self.var[...] - self.momentum * var  # the batch's term, with the biased variance
             self.var[...] += recorded / (x.size // x.shape[-1] - 1)
         return y
 

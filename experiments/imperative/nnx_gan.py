@@ -13,15 +13,15 @@ Network = TypeVar("Network", bound=nnx.Module)
 METRICS = ("discriminator_loss", "discriminator_loss_real", "discriminator_loss_fake")
 METRICS += ("real_probability", "fake_probability", "generator_loss")
 
-# PyTorch's distribution of weights, U[-1/sqrt(fan_in), 1/sqrt(fan_in)], has the variance 1 / (3 fan_in).
+# PyTorch's weight distribution, U[-1/sqrt(fan_in), 1/sqrt(fan_in)], has the variance 1 / (3 fan_in).
 torch_default = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 def frozen(network: Network) -> Network:
-    """Views a network in a mode in which training passes leave its running statistics alone.
+    """Returns a view of a network whose training passes do not update its running statistics.
 
-    A view shares the network's variables and has modes of its own. A copy (``nnx.clone``) would leave them alone too,
-    but would also leave the counter of dropout's random stream behind: the next pass would drop the same units again.
+    A view shares the variables of the network but has its own modes. A copy (``nnx.clone``) would not update them
+    either, but neither the counter of dropout's random stream, so the next pass would drop the same units again.
 
     Args:
       network: the network.
@@ -57,13 +57,13 @@ def generator_loss(generator: nnx.Module, discriminator: nnx.Module, latents: Ar
 class GAN(nnx.Module):
     """A generator and a discriminator that train against each other.
 
-    It is a module itself, so its state holds all that resuming needs: parameters, running statistics, the moments of
+    It is a module, so its state holds everything that resuming needs: parameters, running statistics, the moments of
     both optimizers, and the counters of the random streams.
 
     Attributes:
-      generator: from latents to images in [-1, 1].
-      discriminator: from images to logits.
-      rngs: the random stream of the latents.
+      generator: maps latents to images in [-1, 1].
+      discriminator: maps images to logits.
+      rngs: random stream of the latents.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class GAN(nnx.Module):
 
     @abc.abstractmethod
     def draw_latents(self, count: int) -> Array:
-        """Draws latents from the method's prior."""
+        """Draws latents from the prior of the method."""
 
     @nnx.jit
     def train_step(self, images: Array) -> dict[str, Array]:
         """Updates the discriminator, then the generator against the updated discriminator, both in place.
 
-        A network's running statistics follow only the passes of its own update.
+        Only passes of a network's own update change its running statistics.
 
         Args:
           images: a real batch in [-1, 1], [batch, height, width, channels].

@@ -1,4 +1,4 @@
-"""Training of the NNX twins: the loop, the checkpoint from which a killed run resumes, and the command line."""
+"""Training of the NNX twins: the loop, checkpoints to resume a killed run, and the command line."""
 
 import json
 import sys
@@ -24,20 +24,20 @@ FIXED = ("data", "batch_size", "seed")  # options that a resumed run cannot chan
 
 @dataclass(frozen=True)
 class Options:
-    """Trains a twin in Flax NNX; run again, it resumes from its checkpoint."""
+    """Trains a twin in Flax NNX; the same command resumes from its checkpoint."""
 
     workdir: Path  # folder for metrics, checkpoints and samples
     epochs: int = 1  # passes over the data
-    steps: int | None = None  # stop after this many steps, if that is earlier
+    steps: int | None = None  # maximum number of steps; None: all epochs
     batch_size: int = 64  # images per step; an incomplete last batch is dropped
-    seed: int = 0  # of weights, order and random numbers
-    checkpoint_every: int = 1000  # steps between checkpoints; the last step saves one anyway
+    seed: int = 0  # seed of weights, data order and random numbers
+    checkpoint_every: int = 1000  # steps between checkpoints; the last step always saves one
     data: str = "mnist"  # data set
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 class Training:
-    """A twin in training: the model, the step, and the sums of an epoch's metrics."""
+    """The state of training: the twin, the step, and the sums of metrics in the current epoch."""
 
     def __init__(self, twin: GAN, images: np.ndarray, options: Options):
         self.twin, self.images, self.options = twin, images, options
@@ -45,13 +45,13 @@ class Training:
         self.start_epoch()
 
     def start_epoch(self) -> None:
-        """Draws the order of the current epoch, a function of seed and epoch."""
+        """Draws the data order of the current epoch, a function of seed and epoch."""
         epoch = self.step // (len(self.images) // self.options.batch_size)
         self.order = np.random.default_rng((self.options.seed, epoch)).permutation(len(self.images))
         self.sums = dict.fromkeys(METRICS, jnp.zeros(()))
 
     def state(self) -> dict[str, Any]:
-        """Collects what resuming bit for bit needs: the twin holds its optimizers and random streams."""
+        """Returns everything to resume bit for bit: the twin holds its optimizers and random streams."""
         return {"twin": nnx.to_pure_dict(nnx.state(self.twin)), "step": self.step, "sums": self.sums}
 
     def save(self, checkpoints: ocp.CheckpointManager) -> None:
@@ -72,10 +72,10 @@ class Training:
         nnx.update(self.twin, state["twin"])
         self.step = state["step"]
         self.start_epoch()
-        self.sums = {name: state["sums"][name] for name in METRICS}  # Orbax sorts them
+        self.sums = {name: state["sums"][name] for name in METRICS}  # Orbax sorts the keys
 
     def run(self, checkpoints: ocp.CheckpointManager) -> None:
-        """Trains to the last step and logs the means of every epoch."""
+        """Trains to the last step and logs the mean metrics of every epoch."""
         size, steps_per_epoch = self.options.batch_size, len(self.images) // self.options.batch_size
         last = min(self.options.epochs * steps_per_epoch, self.options.steps or sys.maxsize)
         while self.step < last:
@@ -90,7 +90,7 @@ class Training:
                 self.save(checkpoints)
 
     def log(self, means: dict[str, float]) -> None:
-        """Adds a row to the metrics and drops rows that a killed run wrote after its last checkpoint."""
+        """Appends a row to the metrics and drops rows that a killed run wrote after its last checkpoint."""
         path = self.options.workdir / "metrics.jsonl"
         rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         rows = [row for row in rows if row["step"] < self.step] + [{"step": self.step, **means}]
@@ -104,7 +104,7 @@ def batch(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def open_checkpoints(workdir: Path) -> ocp.CheckpointManager:
-    """Opens the checkpoints of a run; only the newest is kept."""
+    """Opens the checkpoints of a run, which keep only the newest."""
     options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
     return ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
 
@@ -114,7 +114,7 @@ def main(make: Callable[..., GAN], defaults: Options) -> None:
 
     Args:
       make: builds the twin.
-      defaults: the value of each flag that is not given.
+      defaults: default of each flag.
     """
     program = f"nnx_{make.__name__.lower()}"
     logging.set_verbosity(logging.FATAL)  # Orbax logs each save
@@ -125,19 +125,19 @@ def main(make: Callable[..., GAN], defaults: Options) -> None:
 def run(
     make: Callable[..., GAN], options: Options, *, images: np.ndarray | None = None, samples: int = SAMPLES
 ) -> Training:
-    """Trains a twin, from its checkpoint if there is one, and writes samples.
+    """Trains a twin, resuming from its checkpoint if there is one, and writes samples.
 
     Args:
       make: builds the twin.
       options: the command's flags.
-      images: replace those of the data set, [n, height, width, channels], values from 0 to 255.
-      samples: how many samples to write.
+      images: override the images of the data set, [n, height, width, channels], values from 0 to 255.
+      samples: number of samples to write.
 
     Returns:
       The finished training.
 
     Raises:
-      UserError: if the options do not fit the data or the run in the folder, or its checkpoint is damaged.
+      UserError: if the options do not fit the data or the existing run, or its checkpoint is damaged.
     """
     images = data.load(options.data, data_dir=options.data_dir).images if images is None else images
     for flag, value, most in (
@@ -154,9 +154,9 @@ def run(
         if checkpoints.latest_step() is not None:
             try:
                 training.load(checkpoints)
-            except (ValueError, KeyError, FileNotFoundError) as error:  # of Orbax and TensorStore
-                words = " ".join(str(error).split())[:200]
-                raise UserError(f"--workdir: {str(options.workdir)!r} does not fit or is damaged ({words})") from error
+            except (ValueError, KeyError, FileNotFoundError) as error:  # from Orbax and TensorStore
+                text = " ".join(str(error).split())[:200]
+                raise UserError(f"--workdir: {str(options.workdir)!r} does not fit or is damaged ({text})") from error
             print(f"resuming from step {training.step}")
         training.run(checkpoints)
     pictures = np.clip(np.round((np.asarray(training.twin.sample(samples)) + 1) * 127.5), 0, 255).astype(np.uint8)

@@ -3,7 +3,7 @@
 Run:       python experiments/imperative/nnx_vanilla_gan.py        (--help lists every flag)
 Read:      this file for the networks, nnx_gan.py for the losses and the step, nnx_training.py for the loop
 Time:      5 min on two CPU cores, 13 s with --epochs 3
-Expect:    strokes with specks of noise after three epochs, the losses and digits of its functional twin at the end
+Expect:    strokes with specks of noise after three epochs, losses and digits like its functional twin at the end
 Writes:    runs/imperative/nnx_vanilla_gan/ with metrics.jsonl, checkpoints/ and samples.npz
 """
 
@@ -35,7 +35,7 @@ def linear(inputs: int, outputs: int, *, bias: bool = True, rngs: nnx.Rngs) -> n
 
 
 class Generator(nnx.Module):
-    """Maps latents to images: one hidden layer with LeakyReLU, a last one with tanh."""
+    """Maps latents to images: a hidden layer with LeakyReLU, and an output layer with tanh."""
 
     def __init__(self, latent_size: int, hidden_units: int, image_shape: tuple[int, int, int], *, rngs: nnx.Rngs):
         self.hidden_0 = linear(latent_size, hidden_units, rngs=rngs)

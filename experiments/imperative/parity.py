@@ -1,12 +1,11 @@
-"""One training in both designs, from the same weights, real batches and random numbers.
+"""The same training in both designs, with equal weights, real batches and random numbers.
 
     setting = Setting(DCGAN(width=4), batches=lambda step: images[step], steps=200, snapshots=(1, 200))
     ours, theirs = functional(setting), imperative(setting)
     worst = max(differences(ours.snapshots[200], theirs.snapshots[200]).values())
 
 Our method draws its random numbers from the key of each step. ``draws`` computes the same numbers from the same key,
-and the twin gets them instead of its own. Only :func:`imperative` needs PyTorch: a recorded trajectory of a twin
-replaces it.
+and the twin uses them instead of its own. Only :func:`imperative` needs PyTorch: a recorded trajectory can replace it.
 """
 
 from dataclasses import replace
@@ -29,8 +28,8 @@ def functional(setting: Setting, *, method: Method | None = None) -> Trajectory:
     """Trains our method.
 
     Args:
-      setting: what to train on.
-      method: replaces the method that the config describes; built in the same ``arithmetic``.
+      setting: the setting of the training.
+      method: overrides the method of the config; built in the same ``arithmetic``.
 
     Returns:
       The trajectory.
@@ -58,18 +57,18 @@ def imperative(setting: Setting) -> Trajectory:
 
 
 def initial_state(setting: Setting, method: Method) -> PyTree:
-    """Makes the state that our method begins with.
+    """Makes the initial state of our method.
 
     Args:
-      setting: with the weights, or the seed to draw them from.
-      method: whose state it is.
+      setting: holds the weights, or the seed to draw them from.
+      method: our method.
 
     Returns:
       The state, in the precision of the setting.
     """
     if setting.weights is None:
         state = jax.jit(method.init)(jax.random.key(setting.seed))
-    else:  # Adam's moments and the counts of steps begin at zero
+    else:  # Adam's moments and step counts start at zero
         shapes = jax.eval_shape(method.init, jax.random.key(0))
         state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     types = {np.dtype("float32"): setting.precision, np.dtype("float64"): setting.precision}
@@ -78,7 +77,7 @@ def initial_state(setting: Setting, method: Method) -> PyTree:
 
 
 def drawn_weights(setting: Setting) -> Arrays:
-    """The weights that our method begins with, by PyTorch's names."""
+    """Returns the initial weights of our method, by PyTorch's names."""
     with arithmetic(setting.precision):
         return interop.weights(initial_state(setting, build(setting.config, image_shape=setting.image_shape)))
 
@@ -86,30 +85,30 @@ def drawn_weights(setting: Setting) -> Arrays:
 def snapshot(before: PyTree, after: PyTree, *, decay: float) -> Arrays:
     """Collects every array to compare after a step of our method.
 
-    The gradients are those that Adam saw: its first moment went from m to decay m + (1 - decay) gradient.
+    Gradients follow from Adam's first moment, which changes from m to decay m + (1 - decay) gradient.
 
     Args:
       before: the state before the step.
       after: the state after it.
-      decay: of Adam's first moment.
+      decay: decay rate of Adam's first moment.
 
     Returns:
       Arrays as in :class:`Trajectory`.
     """
-    found = {f"weight/{name}": array for name, array in interop.weights(after).items()}
+    arrays = {f"weight/{name}": array for name, array in interop.weights(after).items()}
     for (prefix, network), (_, old_network) in zip(_networks(after), _networks(before), strict=True):
         old, new = interop.adam_state(old_network), interop.adam_state(network)
         for name in new.exp_avg:
-            found[f"exp_avg/{prefix}{name}"] = new.exp_avg[name]
-            found[f"exp_avg_sq/{prefix}{name}"] = new.exp_avg_sq[name]
+            arrays[f"exp_avg/{prefix}{name}"] = new.exp_avg[name]
+            arrays[f"exp_avg_sq/{prefix}{name}"] = new.exp_avg_sq[name]
             if new.step > old.step:
                 gradient = (new.exp_avg[name] - decay * old.exp_avg[name]) / (1 - decay)
-                found[f"gradient/{prefix}{name}"] = gradient
-    return found
+                arrays[f"gradient/{prefix}{name}"] = gradient
+    return arrays
 
 
 def _networks(state: PyTree) -> list[tuple[str, NetworkState]]:
-    """The networks that one optimizer trains each, after the prefix of their names."""
+    """Returns the networks that have an optimizer, each with the prefix of its names."""
     if isinstance(state, GANState):
         return [("generator.", state.generator), ("discriminator.", state.discriminator)]
     return [("", state.network)]

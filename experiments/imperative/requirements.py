@@ -1,4 +1,4 @@
-"""PyTorch, or what to install where it is missing."""
+"""Imports PyTorch, or exits with the command that installs it."""
 
 import sys
 

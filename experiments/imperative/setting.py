@@ -1,4 +1,4 @@
-"""What both designs are given to train from, and what they return. This module needs no PyTorch."""
+"""The inputs and outputs of a training that both designs share. This module needs no PyTorch."""
 
 import contextlib
 import math
@@ -24,7 +24,7 @@ from jaxgan.nn import noise
 
 Precision = Literal["float32", "float64"]
 
-# The fields that a twin has arguments for; the others keep these configs' defaults, without averaged parameters.
+# Fields that are arguments of the twin; all others must have their defaults, with averaged parameters off.
 SIZES = {
     VanillaGAN: ("latent_size", "hidden_units"),
     DCGAN: ("latent_size", "width"),
@@ -35,16 +35,16 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What both designs are given.
+    """The inputs of a training in both designs.
 
     Attributes:
       config: the method; :func:`sizes` says which configs have a twin.
-      batches: from the number of a step, the first being 0, to its real images.
-      steps: how many steps to take.
-      precision: of all numbers, in both designs.
+      batches: maps the number of a step, from 0, to its real images.
+      steps: number of steps.
+      precision: dtype of all numbers, in both designs.
       snapshots: numbers of steps after which to keep every array, beside the metrics of each step.
-      seed: of the random numbers, and of the initial weights if none are given.
-      weights: initial weights and batch statistics by PyTorch's names; None for those that our method draws.
+      seed: seed of the random numbers, and of the initial weights if none are given.
+      weights: initial weights and batch statistics by PyTorch's names; None: drawn by our method.
     """
 
     config: MethodConfig
@@ -57,26 +57,26 @@ class Setting:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
+        """Returns height, width and channels of an image."""
         return self.batches(0).shape[1:]
 
     def images(self, step: int) -> Float[np.ndarray, "batch height width channels"]:
-        """The real batch of a step in [-1, 1], the same to the last bit for both designs."""
+        """Returns the real batch of a step in [-1, 1], bit for bit the same for both designs."""
         return self.batches(step).astype(self.precision) / 127.5 - 1
 
     def key(self, step: int) -> Key[Array, ""]:
-        """The key of a step."""
+        """Returns the key of a step."""
         return jax.random.fold_in(jax.random.key(self.seed), step)
 
 
 class Trajectory(NamedTuple):
-    """What a design did.
+    """The result of a training in one design.
 
     Attributes:
-      metrics: one number per step, by the metric's name.
-      snapshots: by the number of steps taken, arrays by kind and PyTorch's name, as in
-        ``gradient/generator.output.weight``. The kinds are ``weight`` (with batch statistics), ``exp_avg`` and
-        ``exp_avg_sq`` (Adam's moments) and, of the networks that the last of these steps updated, ``gradient``.
+      metrics: one number per step, by name of the metric.
+      snapshots: by number of steps, arrays by kind and PyTorch's name, such as ``gradient/generator.output.weight``.
+        The kinds are ``weight`` (with batch statistics), ``exp_avg`` and ``exp_avg_sq`` (Adam's moments), and
+        ``gradient`` of the networks that the last step updated.
     """
 
     metrics: Arrays
@@ -84,24 +84,24 @@ class Trajectory(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """The random numbers of one step, in the order in which a twin asks for them."""
+    """The random numbers of one step, in the order in which a twin draws them."""
 
-    latents: tuple[Array, ...]  # for the discriminator's images and the generator's, or a posterior's noise
-    masks: tuple[Array, ...]  # dropout of the real batch, of the generated one, and in the generator's update
-    epsilon: Array | None  # how far from real to generated images the critic's gradient is penalized
+    latents: tuple[Array, ...]  # of the discriminator's and the generator's update, or the noise of a posterior
+    masks: tuple[Array, ...]  # dropout masks of the real batch, the generated batch, and the generator's update
+    epsilon: Array | None  # interpolation weights between real and generated images, for the gradient penalty
 
 
 def sizes(config: MethodConfig) -> dict[str, Any]:
-    """Reads from a config the arguments of its twin.
+    """Returns the arguments of a config's twin.
 
     Args:
-      config: of one of the four methods that have a twin.
+      config: config of one of the four methods that have a twin.
 
     Returns:
-      Arguments of the twin's constructor.
+      The arguments of the twin's constructor.
 
     Raises:
-      UserError: if there is no such twin.
+      UserError: if the config has no twin.
     """
     if type(config) not in SIZES:
         raise UserError(f"config: {type(config).__name__} is not allowed, there is no twin of it")
@@ -115,16 +115,16 @@ def sizes(config: MethodConfig) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def arithmetic(precision: Precision) -> Iterator[None]:
-    """Computes in a precision, including the latents from N(0, 1).
+    """Sets the precision of all numbers, including latents from N(0, 1).
 
-    Methods draw these in single precision, where the last bit depends on how XLA compiled the inverse error function.
-    In double precision that bit would be the largest difference from what another machine recorded.
+    Methods draw latents in single precision, where the last bit depends on how XLA compiles the inverse error function.
+    In double precision, that bit would be the largest difference from a trajectory recorded on another machine.
 
     Args:
-      precision: of all numbers.
+      precision: dtype of all numbers.
 
     Yields:
-      Nothing; methods are built and compiled inside.
+      Nothing; build and compile methods inside.
     """
     single = jnp.finfo(jnp.float32).epsneg
 
@@ -142,15 +142,15 @@ def arithmetic(precision: Precision) -> Iterator[None]:
 
 @partial(jax.jit, static_argnames=("config", "count"))
 def draws(config: MethodConfig, key: Key[Array, ""], *, count: int) -> Draws:
-    """Draws what a method draws in a step, from the same random words.
+    """Draws the random numbers that a method uses in a step, from the same random bits.
 
     Args:
       config: the method.
-      key: of the step.
-      count: examples in the batch.
+      key: key of the step.
+      count: batch size.
 
     Returns:
-      The numbers that the method computes with.
+      The random numbers of the step.
     """
     index, prior = jnp.arange(count), noise.PRIORS[getattr(config, "prior", "normal")]
     if isinstance(config, VAE):

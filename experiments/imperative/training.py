@@ -1,4 +1,4 @@
-"""Training of the PyTorch twins: the loop, the checkpoint from which a killed run resumes, and the command line."""
+"""Training of the PyTorch twins: the loop, a checkpoint to resume a killed run, and the command line."""
 
 import contextlib
 import json
@@ -26,23 +26,23 @@ FIXED = ("data", "batch_size", "seed")  # options that a resumed run cannot chan
 
 @dataclass(frozen=True)
 class Options:
-    """Trains a twin in PyTorch; run again, it resumes from its checkpoint."""
+    """Trains a twin in PyTorch; the same command resumes from its checkpoint."""
 
     workdir: Path  # folder for metrics, checkpoint and samples
     epochs: int = 1  # passes over the data
-    steps: int | None = None  # stop after this many steps, if that is earlier
+    steps: int | None = None  # maximum number of steps; None: all epochs
     batch_size: int = 64  # images per step; an incomplete last batch is dropped
-    seed: int = 0  # of weights, order and random numbers
-    checkpoint_every: int = 1000  # steps between checkpoints; the last step saves one anyway
-    weights: Path | None = None  # initial weights: a safetensors file that `jaxgan export` wrote
-    compile: bool = False  # pass the losses, with their gradients, through torch.compile
-    device: Literal["cpu", "cuda"] = "cpu"  # where to train
+    seed: int = 0  # seed of weights, data order and random numbers
+    checkpoint_every: int = 1000  # steps between checkpoints; the last step always saves one
+    weights: Path | None = None  # safetensors file of `jaxgan export` with initial weights; None: random
+    compile: bool = False  # compile the losses and their gradients with torch.compile
+    device: Literal["cpu", "cuda"] = "cpu"  # device to train on
     data: str = "mnist"  # data set
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 class Training:
-    """A twin in training: the model, the order of the data, the step, and the sums of an epoch's metrics."""
+    """The state of training: the twin, the data order, the step, and the sums of metrics in the current epoch."""
 
     def __init__(self, twin: nn.Module, images: Tensor, options: Options):
         self.twin, self.images, self.options = twin, images, options
@@ -114,7 +114,7 @@ class Training:
 
 
 def optimizers(twin: nn.Module) -> dict[str, torch.optim.Optimizer]:
-    """Finds a twin's optimizers among its attributes, by name."""
+    """Returns the optimizers among a twin's attributes, by name."""
     return {name: value for name, value in vars(twin).items() if isinstance(value, torch.optim.Optimizer)}
 
 
@@ -124,7 +124,7 @@ def batch(images: Tensor, chosen: Tensor) -> Tensor:
 
 
 def on_device(images: np.ndarray, device: str) -> Tensor:
-    """Copies images [n, height, width, channels] to a device, in PyTorch's order of the axes."""
+    """Copies images [n, height, width, channels] to a device, with channels first."""
     return torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
 
 
@@ -133,7 +133,7 @@ def main(make: Callable[..., nn.Module], defaults: Options) -> None:
 
     Args:
       make: builds the twin.
-      defaults: the value of each flag that is not given.
+      defaults: default of each flag.
     """
     program = make.__name__.lower()
     with one_line_errors(program):
@@ -141,12 +141,12 @@ def main(make: Callable[..., nn.Module], defaults: Options) -> None:
 
 
 def run(make: Callable[..., nn.Module], options: Options, *, images: np.ndarray | None = None) -> Training:
-    """Trains a twin, from its checkpoint if there is one, and writes samples.
+    """Trains a twin, resuming from its checkpoint if there is one, and writes samples.
 
     Args:
       make: builds the twin.
       options: the command's flags.
-      images: replace those of the data set, [n, height, width, channels], values from 0 to 255.
+      images: override the images of the data set, [n, height, width, channels], values from 0 to 255.
 
     Returns:
       The finished training.
@@ -190,9 +190,9 @@ def run(make: Callable[..., nn.Module], options: Options, *, images: np.ndarray 
 
 @contextlib.contextmanager
 def fitting(flag: str, path: Path) -> Iterator[None]:
-    """Turns each library's errors about a damaged or foreign file into one line."""
+    """Turns library errors about a damaged or incompatible file into a one-line UserError."""
     try:
         yield
     except (RuntimeError, KeyError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise UserError(f"{flag}: {str(path)!r} does not fit or is damaged ({words})") from error
+        text = " ".join(str(error).split())[:200]
+        raise UserError(f"{flag}: {str(path)!r} does not fit or is damaged ({text})") from error

@@ -1,4 +1,4 @@
-"""The PyTorch twins by the config of their method."""
+"""The PyTorch twin of each config."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ TWINS = {VanillaGAN: vanilla_gan, DCGAN: dcgan, WGAN: wgan.WGAN, VAE: vae.VAE}
 def twin_of(
     config: MethodConfig, *, image_shape: tuple[int, int, int] = (28, 28, 1), **options: Any
 ) -> torch.nn.Module:
-    """Builds the twin of a method with the sizes of its config; all else is the method's default.
+    """Builds the twin of a method with the sizes of its config; all other fields have their defaults.
 
     Args:
       config: the method.
@@ -27,7 +27,7 @@ def twin_of(
       **options: further arguments, such as ``device``, ``tuned`` and ``compiled``.
 
     Returns:
-      The twin, with weights of its own.
+      The twin, with new random weights.
     """
     *size, channels = image_shape
     flat = isinstance(config, VanillaGAN | VAE)

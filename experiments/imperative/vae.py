@@ -3,7 +3,7 @@
 Run:       python experiments/imperative/vae.py        (--help lists every flag)
 Read:      this file for the networks and the loss, training.py for the loop
 Time:      25 s on two CPU cores
-Expect:    a loss near 105 nats per image on the training digits; unlike its functional twin it averages no parameters
+Expect:    a loss near 105 nats per image on the training digits; unlike its functional twin, no averaged parameters
 Writes:    runs/imperative/vae/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
 
@@ -51,8 +51,8 @@ class VAE(nn.Module):
     """An encoder and a decoder that minimize one loss.
 
     Attributes:
-      encoder: from images in [0, 1] to mean and log-variance of their latents.
-      decoder: from latents to logits of pixels.
+      encoder: maps images in [0, 1] to mean and log-variance of their latents.
+      decoder: maps latents to logits of pixels.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class VAE(nn.Module):
             self.negative_elbo = torch.compile(self.negative_elbo, mode=mode)
 
     def draw_latents(self, count: int) -> Tensor:
-        """Draws from N(0, I): latents of the prior, and the noise of the posterior."""
+        """Draws from N(0, I): latents from the prior, or noise for the posterior."""
         return torch.randn(count, self.latent_size, device=self.device)
 
     def negative_elbo(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The reconstruction error and the KL divergence, in nats per image."""
+        """Computes the reconstruction error and the KL divergence, in nats per image."""
         mean, log_variance = self.encoder(pixels)
         logits = self.decoder(mean + (0.5 * log_variance).exp() * noise)
         reconstruction = nn.functional.binary_cross_entropy_with_logits(logits, pixels, reduction="sum")
@@ -92,7 +92,7 @@ class VAE(nn.Module):
 
         Args:
           images: a batch in [-1, 1], [batch, channels, height, width].
-          step: number of steps before this one, unused here.
+          step: number of previous steps, unused here.
 
         Returns:
           The metrics of the step.
@@ -113,7 +113,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
-        """Draws images in [-1, 1]: the means of their pixels."""
+        """Draws images in [-1, 1], as the means of their pixels."""
         return 2 * torch.sigmoid(self.decoder(self.draw_latents(count))) - 1
 
 

@@ -3,7 +3,7 @@
 Run:       python experiments/imperative/vanilla_gan.py        (--help lists every flag)
 Read:      this file for the networks, gan.py for the losses and the step, training.py for the loop
 Time:      5 min on two CPU cores
-Expect:    the losses and digits of its functional twin, from other random numbers
+Expect:    losses and digits like those of its functional twin, with different random numbers
 Writes:    runs/imperative/vanilla_gan/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
 
@@ -24,7 +24,7 @@ SLOPE, DROPOUT = 0.01, 0.5
 
 
 class Generator(nn.Module):
-    """Maps latents to images: one hidden layer with LeakyReLU, a last one with tanh."""
+    """Maps latents to images: a hidden layer with LeakyReLU, and an output layer with tanh."""
 
     def __init__(self, latent_size: int, hidden_units: int, image_shape: Sequence[int]):
         super().__init__()
@@ -68,9 +68,9 @@ def vanilla_gan(
       latent_size: numbers in a latent vector, each from U[-1, 1].
       hidden_units: units of the hidden layer of each network.
       image_shape: channels, height and width.
-      device: where the tensors are.
+      device: device of the tensors.
       tuned: see :class:`GAN`.
-      compiled: whether the losses, with their gradients, pass through ``torch.compile``; a text names its mode.
+      compiled: whether to compile the losses with ``torch.compile``; a string selects its mode.
 
     Returns:
       The model.

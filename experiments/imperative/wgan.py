@@ -3,7 +3,7 @@
 Run:       python experiments/imperative/wgan.py        (--help lists every flag)
 Read:      this file for the critic's loss and the step, dcgan.py for the networks, training.py for the loop
 Time:      15 min on two CPU cores
-Expect:    the estimate and digits of its functional twin, from other random numbers
+Expect:    an estimate and digits like those of its functional twin, with different random numbers
 Writes:    runs/imperative/wgan/ with metrics.jsonl, checkpoint.pt and samples.npz
 """
 
@@ -22,12 +22,12 @@ nn, Tensor = torch.nn, torch.Tensor
 
 
 class WGAN(nn.Module):
-    """A generator and a critic that estimates the Wasserstein distance of generated from real images.
+    """A generator, and a critic that estimates the Wasserstein distance between generated and real images.
 
     Attributes:
-      generator: from latents to images in [-1, 1].
-      discriminator: the critic, from images to values; all methods share the name.
-      critic_steps: critic updates per generator update, each on a real batch and latents of its own.
+      generator: maps latents to images in [-1, 1].
+      discriminator: the critic, which maps images to values; all methods use this name.
+      critic_steps: critic updates per generator update, each on a new real batch and new latents.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class WGAN(nn.Module):
         return torch.randn(count, self.latent_size, device=self.device)
 
     def draw_epsilon(self, count: int) -> Tensor:
-        """Draws from U[0, 1) how far from the real to the generated image the critic's gradient is penalized."""
+        """Draws interpolation weights between real and generated images from U[0, 1)."""
         return torch.rand(count, 1, 1, 1, device=self.device)
 
     def gradient_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -70,11 +70,11 @@ class WGAN(nn.Module):
         return self.penalty_weight * (gradients.flatten(1).norm(dim=1) - 1).square().mean()
 
     def train_step(self, images: Tensor, step: int) -> dict[str, Tensor]:
-        """Updates the critic, then, every ``critic_steps`` steps, the generator against the updated critic.
+        """Updates the critic and, every ``critic_steps`` steps, the generator against the updated critic.
 
         Args:
           images: a real batch in [-1, 1], [batch, channels, height, width].
-          step: number of steps before this one.
+          step: number of previous steps.
 
         Returns:
           The metrics of the step.
