@@ -3,11 +3,11 @@
 Run:       python experiments/studies/ablation.py       (--help lists every flag)
            python experiments/studies/ablation.py --rows full no_ema --epochs 2
 Needs:     the classifier of the data set: python experiments/digit_classifier.py --data mnist_held_out
-Time:      1 to 3 min per epoch of a row on two CPU cores, and half a minute to evaluate it
-Expect:    a table of the rows trained so far for as many epochs; the learning rates decay to 0 within these epochs,
-           except in the row where they are constant; numbers: experiments/gallery/quality/ablation.md
-Writes:    runs/ablation/ROW/ with what every run writes; ablation.md and results_N_epochs.json in runs/ablation/ (or in
-           --out)
+Time:      1 to 3 min per row and epoch on two CPU cores, and half a minute per row for the evaluation
+Expect:    a table of all rows trained so far for this number of epochs; learning rates decay to 0 within these
+           epochs, except in the row with constant rates; numbers: experiments/gallery/quality/ablation.md
+Writes:    runs/ablation/ROW/, a working directory per row; ablation.md and results_N_epochs.json in runs/ablation/
+           (or in --out)
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from jaxgan.runs.workdir import write_atomically
 
 
 class Row(NamedTuple):
-    """One change to the recipe: its title, and the fields of the method or the run that it sets."""
+    """A change to the recipe: its title, and the changed fields of the method or the run."""
 
     title: str
     method: Mapping[str, Any] = {}
@@ -41,9 +41,9 @@ ROWS = {
     "non_saturating": Row("non-saturating loss", {"loss": "non_saturating"}),
     "no_r2": Row("without R2", {"r2_weight": 0.0}),
     "no_penalties": Row("without R1 and R2", {"r1_weight": 0.0, "r2_weight": 0.0}),
-    "no_ema": Row("the last generator, not the averaged one", {"ema_decay": 0.0}),
+    "no_ema": Row("last generator instead of the average", {"ema_decay": 0.0}),
     "batch_norm": Row("batch normalization", {"generator_norm": "batch", "discriminator_norm": "batch"}),
-    "generator_batch_norm": Row("batch normalization in the generator alone", {"generator_norm": "batch"}),
+    "generator_batch_norm": Row("batch normalization in the generator only", {"generator_norm": "batch"}),
     "rates_4e-3": Row(
         "twice the learning rates", {"generator_learning_rate": 4e-3, "discriminator_learning_rate": 4e-3}
     ),
@@ -52,26 +52,26 @@ ROWS = {
     "width_16": Row("half the width", {"width": 16}),
     "normal": Row("normal prior", {"prior": "normal"}),
     "no_labels": Row("without labels", {"conditional": False}),
-    "clusters": Row("ten clusters of latents, not labels", {"conditional": False, "prior": "mixture"}),
+    "clusters": Row("ten clusters of latents instead of labels", {"conditional": False, "prior": "mixture"}),
     "batch_64": Row("batch size 64", run={"batch_size": 64}),
 }
 
 
 @dataclass(frozen=True)
 class Options:
-    """Trains the recipe with one thing changed at a time, evaluates all runs alike, and writes a table."""
+    """Trains the recipe with one change at a time, evaluates all runs in the same way, and writes a table."""
 
-    rows: tuple[str, ...] = field(default=tuple(ROWS))  # what to train; the table keeps its others
-    epochs: int = 2  # passes over the training images; the learning rates decay within them
-    data: str = "mnist_held_out"  # data set with a classifier; this one leaves the test images for the final table
+    rows: tuple[str, ...] = field(default=tuple(ROWS))  # rows to train; other rows of the table are kept
+    epochs: int = 2  # passes over the training images; learning rates decay within them
+    data: str = "mnist_held_out"  # data set with a classifier; the default does not use the test images
     samples: int = COUNT  # images drawn from each run
-    runs: Path = Path("runs/ablation")  # folder with a folder for each row
+    runs: Path = Path("runs/ablation")  # folder with one working directory per row
     out: Path = Path("runs/ablation")  # folder for the table
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 def config(row: str, options: Options) -> Config:
-    """Makes the config of a row: the recipe, for as many epochs as are asked for, and then the change."""
+    """Makes the config of a row: the recipe with the requested number of epochs and the change."""
     run = {"workdir": options.runs / row, "data": options.data, "data_dir": options.data_dir, **ROWS[row].run}
     recipe = training.with_epochs(r3gan.CONFIG, options.epochs, **run)
     made = dataclasses.replace(recipe, method=dataclasses.replace(recipe.method, **ROWS[row].method))
@@ -80,30 +80,30 @@ def config(row: str, options: Options) -> Config:
 
 
 def flags(row: Row) -> str:
-    """Writes the change as flags of the recipe."""
+    """Formats the change as flags of the recipe."""
     flags = [(name.replace("_", "-"), value) for name, value in {**row.method, **row.run}.items()]
     return " ".join(f"`--no-{name}`" if value is False else f"`--{name} {value}`" for name, value in flags)
 
 
-def report(found: Results, *, epochs: int, samples: int = COUNT, data: str = "mnist") -> str:
-    """Writes the table in Markdown from results by row."""
+def report(results: Results, *, epochs: int, samples: int = COUNT, data: str = "mnist") -> str:
+    """Formats the results by row as a Markdown table."""
     rows = []
-    for name, each in found.items():
-        seconds = f"{each.seconds:.0f}" if isinstance(each, Result) else ""
-        rows.append([ROWS[name].title, flags(ROWS[name]), *training.cells(each, MAIN), seconds])
-    rows.append(["floor: training images", "", *training.floor_cells(found, MAIN), ""])
+    for name, result in results.items():
+        seconds = f"{result.seconds:.0f}" if isinstance(result, Result) else ""
+        rows.append([ROWS[name].title, flags(ROWS[name]), *training.cells(result, MAIN), seconds])
+    rows.append(["floor: training images", "", *training.floor_cells(results, MAIN), ""])
     return markdown.document(
         "# Ablation of the R3GAN recipe",
         machine.describe("jax", "flax", "jaxgan"),
-        "Each row is the recipe of `experiments/r3gan.py` with this change. Each is trained once, for "
-        f"{'1 epoch' if epochs == 1 else f'{epochs} epochs'}, so small differences may be chance. "
+        "Each row is the recipe of `experiments/r3gan.py` with one change, trained once for "
+        f"{'1 epoch' if epochs == 1 else f'{epochs} epochs'}. Small differences may be chance. "
         f"Learning rates decay to 0 within these epochs unless constant. {training.protocol_text(samples, data)}",
         markdown.table(["R3GAN", "change", *training.labels(MAIN), "seconds of training"], rows, align="ll" + 5 * "r"),
     )
 
 
 def study(options: Options) -> Path:
-    """Trains and evaluates row after row, and writes the table anew after each."""
+    """Trains and evaluates the rows, and updates the table after each."""
     training.check("--rows", options.rows, ROWS, options.samples, epochs=options.epochs)
     made, path = {row: config(row, options) for row in ROWS}, options.out / "ablation.md"
     how = {
@@ -111,8 +111,8 @@ def study(options: Options) -> Path:
         "program": "ablation",
         "samples": options.samples,
     }
-    for found in training.results(made, options.rows, **how):
-        text = report(found, epochs=options.epochs, samples=options.samples, data=options.data)
+    for results in training.results(made, options.rows, **how):
+        text = report(results, epochs=options.epochs, samples=options.samples, data=options.data)
         write_atomically(path, text)
     return path
 

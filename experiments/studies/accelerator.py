@@ -1,16 +1,16 @@
-"""What an accelerator does with the recipes: whether it is right, how fast it is, and how soon samples are good.
+"""Measures an accelerator: whether it computes correctly, how fast it trains, and how soon samples are good.
 
 Run:       python experiments/studies/accelerator.py                    (--help lists every flag)
            python experiments/studies/accelerator.py --parts good --methods vanilla_gan dcgan
-           python experiments/studies/accelerator.py --small            (everything at small sizes, on a CPU too)
-Needs:     a GPU or TPU; PyTorch beside it for the twins. Nothing is downloaded. A machine without some of the
-           packages takes them as a folder on PYTHONPATH: see experiments/README.md
-Time:      eight minutes at most, --seconds; what is not measured by then is named
-Expect:    a table per question for each card, and a list of what has no result, with the reason
-Writes:    runs/accelerator/ (or --out) with report.md and results.json, anew after each row
+           python experiments/studies/accelerator.py --small            (small sizes, also on a CPU)
+Needs:     a GPU or TPU; PyTorch for the twins. Downloads nothing. Missing packages can be in a folder on PYTHONPATH:
+           see experiments/README.md
+Time:      at most eight minutes (--seconds); the report lists what was not measured by then
+Expect:    a table per question for each device, and a list of measurements without a result, with the reason
+Writes:    runs/accelerator/ (or --out) with report.md and results.json, updated after each row
 
-The same command goes on where an earlier one stopped: what results.json holds of the same card is not measured again.
-Each measurement runs in a process of its own, so that a crash, a hang or a lack of memory costs one row.
+The same command resumes an interrupted study: measurements of the same device in results.json are not repeated.
+Measurements run in separate processes, so a crash, a hang or an out-of-memory error costs one row.
 """
 
 import os
@@ -34,30 +34,30 @@ from studies.training import check, command
 from jaxgan import data
 from jaxgan.errors import UserError
 
-PARTS = {"right": 0.35, "fast": 0.4, "good": 0.25}  # with its share of the time
+PARTS = {"right": 0.35, "fast": 0.4, "good": 0.25}  # with their shares of the time
 METHODS = ("vanilla_gan", "dcgan", "wgan", "vae", "r3gan", "flow_matching")
-SHOWN = ("vanilla_gan", "dcgan")  # where two methods are enough
+SHOWN = ("vanilla_gan", "dcgan")  # for measurements that need only two methods
 CONVOLUTIONAL = ("dcgan", "wgan", "r3gan")
 REPEATABLE = "--xla_gpu_deterministic_ops=true"
 GRAPHS = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"  # the loop over steps as one CUDA graph
-AT_MOST = 90.0  # seconds of a task in the parts right and fast
-GRACE = 15.0  # seconds that a task may go on after its part's time
+AT_MOST = 90.0  # maximum seconds of a task in the parts right and fast
+GRACE = 15.0  # seconds that a task may exceed the time of its part
 
 
 @dataclass(frozen=True)
 class Options:
-    """Measures an accelerator, and writes a report anew after each row."""
+    """Measures an accelerator, and updates a report after each row."""
 
-    parts: tuple[str, ...] = tuple(PARTS)  # right, fast and good, in the order given
+    parts: tuple[str, ...] = tuple(PARTS)  # parts to measure (right, fast, good), in this order
     methods: tuple[str, ...] = METHODS  # recipes to measure
     seconds: float = 480.0  # time for all parts together
-    small: bool = False  # small sizes, on whatever device is here
-    out: Path = Path("runs/accelerator")  # folder of the report and its rows
+    small: bool = False  # small sizes, on any device
+    out: Path = Path("runs/accelerator")  # folder for the report and its rows
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 def study(options: Options) -> Path:
-    """Carries out what is not measured yet, part by part."""
+    """Runs all measurements without a result, part by part."""
     check("--parts", options.parts, PARTS)
     check("--methods", options.methods, RECIPES)
     if not 0 < options.seconds < float("inf"):
@@ -70,7 +70,7 @@ def study(options: Options) -> Path:
     if found["platform"] == "cpu" and not options.small:
         raise UserError("--small: False is not allowed, JAX finds no GPU or TPU here; add --small to try it on a CPU")
     for split in ("train", "test"):
-        data.load("mnist", split=split, data_dir=options.data_dir)  # prepared before any clock starts
+        data.load("mnist", split=split, data_dir=options.data_dir)  # prepares the data before the timing starts
     options.out.mkdir(parents=True, exist_ok=True)
     card = found["card"] + ", small" * options.small
     results["cards"][card] = report.about(found)
@@ -96,7 +96,7 @@ def study(options: Options) -> Path:
 
 
 def part_ends(parts: Sequence[str], began: float, seconds: float) -> dict[str, float]:
-    """When each part has to end; what one leaves is the next one's."""
+    """Returns the time at which each part ends; unused time goes to the next part."""
     total, ends = sum(PARTS[part] for part in parts), {}
     for i, part in enumerate(parts):
         ends[part] = began + seconds * sum(PARTS[each] for each in parts[: i + 1]) / total
@@ -104,21 +104,21 @@ def part_ends(parts: Sequence[str], began: float, seconds: float) -> dict[str, f
 
 
 def tasks(options: Options, platform: str) -> list[Task]:
-    """Lists what is to be measured, within each part the most telling first."""
+    """Lists the measurements, within each part the most informative first."""
     setting = Setting(options.small, options.data_dir)
     listed = {"right": right_tasks, "fast": fast_tasks, "good": good_tasks}
     return [task for part in options.parts for task in listed[part](options.methods, setting, platform == "gpu")]
 
 
 def task_of(part: str, measure: Callable, xla_flags: str = "", *, fresh: bool = False, **arguments: Any) -> Task:
-    """A task that is named by its part, what it measures and of what."""
+    """Makes a task, named after its part, measurement and arguments."""
     words = [", ".join(value) if isinstance(value, tuple) else str(value) for value in arguments.values()]
-    name = " ".join([part, measure.__name__.replace("_", " "), *filter(None, words[1:])])  # all but the setting
+    name = " ".join([part, measure.__name__.replace("_", " "), *filter(None, words[1:])])  # without the setting
     return Task(part, name, measure, arguments, xla_flags, fresh)
 
 
 def right_tasks(methods: Sequence[str], setting: Setting, gpu: bool) -> Iterator[Task]:
-    """Agreement with the CPU, and of repetitions with each other."""
+    """Compares the accelerator with the CPU, and repetitions with each other."""
     task, shown = partial(task_of, "right", setting=setting), tuple(m for m in SHOWN if m in methods)
     yield task(right.convolutions)
     yield from (task(right.agreement, method=m) for m in methods)
@@ -129,7 +129,7 @@ def right_tasks(methods: Sequence[str], setting: Setting, gpu: bool) -> Iterator
 
 
 def fast_tasks(methods: Sequence[str], setting: Setting, gpu: bool) -> Iterator[Task]:
-    """Ceilings, steps at the sizes that matter most, the loop and starts; then all other sizes and forms."""
+    """Measures ceilings, steps at the most important sizes, the loop and starts; then all other sizes and forms."""
     task, shown = partial(task_of, "fast", setting=setting), [m for m in SHOWN if m in methods]
     first, *others = (16,) if setting.small else (64, 8192, 1024, 256)
 
@@ -158,7 +158,7 @@ def fast_tasks(methods: Sequence[str], setting: Setting, gpu: bool) -> Iterator[
 
 
 def good_tasks(methods: Sequence[str], setting: Setting, gpu: bool) -> Iterator[Task]:
-    """Recipes to their end."""
+    """Trains recipes to the end."""
     yield from (task_of("good", good.recipe, setting=setting, method=m) for m in methods)
 
 

@@ -1,10 +1,10 @@
-"""What losses look like when adversarial training fails: three failures, each beside its cure.
+"""Curves of three failures of adversarial training, each beside its cure.
 
 Run:       python experiments/studies/failures.py                        (all three)
-           python experiments/studies/failures.py --case collapse        (one of them)
+           python experiments/studies/failures.py --case collapse        (one failure)
 Time:      about 4 min on two CPU cores (an estimate): nine runs of 15 to 45 seconds
-Expect:    three pictures that tell the failures apart; experiments/README.md explains them
-Writes:    runs/failures/ with a folder for each run and one picture for each case; --pictures DIR moves the pictures
+Expect:    three figures that distinguish the failures; experiments/README.md explains them
+Writes:    runs/failures/ with a working directory per run and a figure per case; --pictures DIR for the figures
 Read:      jaxgan/methods/losses.py, jaxgan/methods/penalties.py
 """
 
@@ -44,23 +44,23 @@ from jaxgan.runtime.program import to_unit_range
 from jaxgan.runtime.signals import exit_on_signals
 from jaxgan.tiles import tile
 
-SHOWN = 12  # samples of each run in the picture
-MEASURED = 500  # real images that the number beside them is taken from
+SHOWN = 12  # samples of each run in the figure
+MEASURED = 500  # real images for the measure beside them
 
 
 def spread(folder: Workdir) -> str:
-    """How far two samples are apart, as a share of how far two real images are: latents without effect make it 0."""
+    """Measures the mean distance of samples relative to real images; it is 0 if latents have no effect."""
     samples = tracking.read_samples(folder)
     return f"{mean_distance(samples[max(samples)]) / mean_distance(held_out(folder)):.0%} of real spread"
 
 
 def last_probability(folder: Workdir) -> str:
-    """What the discriminator says of samples at the end: the factor that a saturating loss puts on the gradient."""
+    """Reads the discriminator's last D(G(z)), which scales the gradient of a saturating loss."""
     return f"$D(G(z))$ = {tracking.read_rows(folder.metrics)[-1]['fake_probability']:.0e}"
 
 
 def gradient_norm(folder: Workdir) -> str:
-    """Mean norm of the critic's gradient with respect to real images: what the generator can learn from."""
+    """Measures the mean norm of the critic's gradient at real images, the signal for the generator."""
     trained = load_run(folder.root)
     module, variables = trained.method.networks["discriminator"].module, trained.state.discriminator.variables
     images = to_unit_range(jnp.asarray(held_out(folder)))
@@ -69,7 +69,7 @@ def gradient_norm(folder: Workdir) -> str:
 
 
 def held_out(folder: Workdir) -> Pixels:
-    """Real images of a run's data set."""
+    """Loads real held-out images of a run's data set."""
     made = load_config(folder).run
     return data.load(made.data, split="test", data_dir=made.data_dir).images[:MEASURED]
 
@@ -88,9 +88,9 @@ class Case(NamedTuple):
     title: str
     recipe: Config
     shared: str  # flags of all runs
-    runs: Mapping[str, str]  # further flags of each run, by label; the cure comes last
+    runs: Mapping[str, str]  # additional flags of each run, by label; the cure comes last
     panels: tuple[Panel, ...]
-    measure: Callable[[Workdir], str]  # what the losses do not show
+    measure: Callable[[Workdir], str]  # shows what the losses do not show
 
 
 CASES = {
@@ -135,31 +135,31 @@ CASES = {
 
 @dataclass(frozen=True)
 class Options:
-    """Lets adversarial training fail in three ways, cures it, and draws both."""
+    """Trains three failures of adversarial training and their cures, and draws both."""
 
     case: Literal["all", "collapse", "discriminator_wins", "vanishing_gradient"] = "all"  # which failure
-    out: Path = Path("runs/failures")  # folder for the runs and the pictures
-    pictures: Path | None = None  # folder for the pictures; None: as the runs
-    flags: str = ""  # further flags of every run, such as "--epochs 20"
+    out: Path = Path("runs/failures")  # folder for the runs and the figures
+    pictures: Path | None = None  # folder for the figures; None: the folder of the runs
+    flags: str = ""  # additional flags of every run, such as "--epochs 20"
 
 
 def commands(case: Case, *, out: Path, flags: str) -> dict[str, list[str]]:
-    """The flags of each run of a case, by label."""
+    """Returns the flags of each run of a case, by label."""
     return {
         label: shlex.split(
-            f"--workdir {shlex.quote(str(out / slug(label)))} --log-every 25 {case.shared} {own} {flags}"
+            f"--workdir {shlex.quote(str(out / slug(label)))} --log-every 25 {case.shared} {extra} {flags}"
         )
-        for label, own in case.runs.items()
+        for label, extra in case.runs.items()
     }
 
 
 def slug(label: str) -> str:
-    """A label as the name of a folder."""
+    """Turns a label into the name of a folder."""
     return re.sub(r"\W+", "_", label)
 
 
 def train(case: Case, *, out: Path, flags: str) -> dict[str, Workdir]:
-    """Trains every run of a case, or goes on with it, as its recipe does."""
+    """Trains or resumes every run of a case, as its recipe does."""
     folders = {}
     for label, argv in commands(case, out=out, flags=flags).items():
         print(f"\n{case.title}: {label}\npython experiments/{case.recipe.kind}.py {shlex.join(argv)}\n")
@@ -170,7 +170,7 @@ def train(case: Case, *, out: Path, flags: str) -> dict[str, Workdir]:
 
 
 def draw(case: Case, folders: Mapping[str, Workdir]) -> Figure:
-    """Draws the curves of all runs over each other, and below them what each run draws at the end."""
+    """Draws the curves of all runs on shared axes, above the last samples of each run."""
     labels, samples = [], []
     for label, folder in folders.items():
         drawn = tracking.read_samples(folder)

@@ -1,13 +1,13 @@
-"""Kills runs at random moments, lets them go on, and compares what is there at the end with an unbroken run.
+"""Kills runs at random times, resumes them, and compares the results with an uninterrupted run.
 
 Run:       python experiments/studies/faults.py                              (--help lists every flag)
            python experiments/studies/faults.py --recipes dcgan --kills 10
-           python experiments/studies/faults.py --kills 0                    (what the digests of a save cost, alone)
-Time:      about half a minute per kill on two CPU cores, so some four hours for all; a minute without kills
-Expect:    a table of the recipes: what the runs were at when they were killed, and what differs at the end
-Writes:    runs/faults/ (or --out) with kills.md, anew after each recipe; without kills digests.md
+           python experiments/studies/faults.py --kills 0                    (only the cost of checksums)
+Time:      about half a minute per kill on two CPU cores, about four hours for all; a minute without kills
+Expect:    a table of the recipes: the stage of the runs when they were killed, and differences at the end
+Writes:    runs/faults/ (or --out) with kills.md, updated after each recipe; digests.md without kills
 
-Each run begins with an empty home, so a kill also hits the preparation of the data and the caches.
+Each run starts with an empty home directory, so kills also hit the preparation of data and caches.
 """
 
 import importlib
@@ -40,7 +40,7 @@ from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime.program import Carry
 
 EXPERIMENTS = Path(__file__).resolve().parents[1]
-SAVES = 20  # of which the costs are medians
+SAVES = 20  # saves, of which costs are medians
 EPOCHS, BATCH = 4, 6000  # ten steps per epoch
 STEPS = f"{EPOCHS * 60_000 // BATCH}"
 COMMON = (
@@ -62,26 +62,26 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Options:
-    """Kills runs at random moments, lets them go on, and compares them with unbroken ones."""
+    """Kills runs at random times, resumes them, and compares them with uninterrupted runs."""
 
     recipes: tuple[str, ...] = tuple(SMALL)  # names of the recipes
-    kills: int = number(50, low=0)  # of each recipe; 0: measures the digests of a save
-    seed: int = 0  # of the moments
+    kills: int = number(50, low=0)  # kills per recipe; 0: measure the cost of checksums
+    seed: int = 0  # seed of the times
     out: Path = Path("runs/faults")  # folder for the report
 
 
 class Drill(NamedTuple):
-    """What became of the runs of one recipe."""
+    """The result for one recipe."""
 
     recipe: str
     kills: int
-    moments: Counter[str]  # what the runs were at when they were killed
+    moments: Counter[str]  # number of kills by stage of the run
     runs: int
     differences: list[str]
 
 
 def study(options: Options) -> Path:
-    """Drills the recipes, and writes the report anew after each."""
+    """Tests the recipes, and updates the report after each."""
     training.check("--recipes", options.recipes, SMALL)
     options.out.mkdir(parents=True, exist_ok=True)
     if not options.kills:
@@ -97,9 +97,9 @@ def study(options: Options) -> Path:
 
 
 def drill(recipe: str, *, kills: int, chance: random.Random) -> Drill:
-    """Trains a recipe in small without a break, then again and again with kills, and compares.
+    """Trains a small recipe without interruption, then repeatedly with kills, and compares the results.
 
-    It makes at least so many kills, at moments drawn by ``chance``; the last run comes to its end.
+    Kills happen at times drawn by ``chance``, until there are ``kills``; the last run finishes.
     """
     moments, differences, runs = Counter(), [], 0
     with tempfile.TemporaryDirectory() as name:
@@ -127,7 +127,7 @@ def drill(recipe: str, *, kills: int, chance: random.Random) -> Drill:
 
 
 def start(recipe: str, home: Path) -> subprocess.Popen[bytes]:
-    """Starts a recipe, or goes on with it, in a home of its own."""
+    """Starts or resumes a recipe in its own home directory."""
     home.mkdir(exist_ok=True)
     command = [sys.executable, EXPERIMENTS / f"{recipe}.py", "--workdir", home / "run", *SMALL[recipe], *COMMON]
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("JAXGAN", "XDG"))}
@@ -136,12 +136,12 @@ def start(recipe: str, home: Path) -> subprocess.Popen[bytes]:
 
 
 def log_of(home: Path) -> Path:
-    """What the newest process of a home has printed."""
+    """Returns the log of the latest process in a home directory."""
     return home / "log.txt"
 
 
 def stage(home: Path) -> str:
-    """What a run is at, by the files that it has written."""
+    """Determines the stage of a run from the files that it has written."""
     folder, printed = Workdir(home / "run"), log_of(home).read_text(errors="replace")
     if any(folder.checkpoints.glob("*tmp*")):
         return "save"
@@ -154,7 +154,7 @@ def stage(home: Path) -> str:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Everything that a finished run has to show: rows, samples, figures by name, and the state."""
+    """Reads the outputs of a finished run: metrics, samples, names of figures, and the state."""
     run = Workdir(folder)
     state = load_run(folder).state
     return {
@@ -166,7 +166,7 @@ def contents(folder: Path) -> dict[str, object]:
 
 
 def compare(expected: dict[str, object], found: dict[str, object]) -> list[str]:
-    """The names of what differs, or is there in one of both alone."""
+    """Names the outputs that differ or are missing in one of the runs."""
     return [
         name
         for name in sorted(expected.keys() | found.keys())
@@ -175,16 +175,16 @@ def compare(expected: dict[str, object], found: dict[str, object]) -> list[str]:
 
 
 def report(drills: Sequence[Drill]) -> str:
-    """The table, as Markdown."""
+    """Formats the table as Markdown."""
     stages = ("import and data", "compile", "steps", "save", "figures")
     rows = [
         (found.recipe, found.kills, *(found.moments[name] for name in stages), found.runs, len(found.differences))
         for found in drills
     ]
     return markdown.document(
-        "# Runs killed at random moments",
-        "SIGKILL at a moment drawn uniformly from a run's length, then the same command again, until the run ends. "
-        "Metrics, samples, figures and the state are compared with an unbroken run, byte by byte.",
+        "# Runs killed at random times",
+        "SIGKILL at a time drawn uniformly from the length of a run, then the same command again, until the run "
+        "finishes. Metrics, samples, figures and the state are compared with an uninterrupted run, byte by byte.",
         markdown.table(("recipe", "kills", *(f"in {name}" for name in stages), "runs", "differences"), rows),
         "\n".join(f"- {found.recipe}: {what}" for found in drills for what in found.differences),
         machine.describe("jax", "orbax-checkpoint"),
@@ -192,7 +192,7 @@ def report(drills: Sequence[Drill]) -> str:
 
 
 class Cost(NamedTuple):
-    """Seconds of the processor for a save, and for its digests."""
+    """CPU seconds of a save, and of its checksums."""
 
     recipe: str
     megabytes: float
@@ -201,9 +201,9 @@ class Cost(NamedTuple):
 
 
 def cost(recipe: str, config: Config, *, saves: int = SAVES) -> Cost:
-    """Saves random arrays of the shapes of a recipe's state, and measures the digests beside each save."""
+    """Saves random arrays with the shapes of a recipe's state, and times each save and its checksums."""
     abstract = jax.eval_shape(build(config.method, image_shape=(28, 28, 1)).init, jax.random.key(0))
-    noise = np.random.default_rng(0)  # of which nothing can be compressed, as of trained weights
+    noise = np.random.default_rng(0)  # incompressible, like trained weights
     state = jax.tree.map(lambda leaf: jax.device_put(noise.normal(size=leaf.shape).astype(leaf.dtype)), abstract)
     carry, seconds = Carry(state, {}, np.int32(0)), []
     with tempfile.TemporaryDirectory() as name, checkpoints.checkpoint_manager(Path(name)) as manager:
@@ -219,22 +219,22 @@ def cost(recipe: str, config: Config, *, saves: int = SAVES) -> Cost:
 
 
 def report_costs(costs: Sequence[Cost]) -> str:
-    """What digests cost, as Markdown."""
+    """Formats the cost of checksums as Markdown."""
     rows = [
-        (each.recipe, f"{each.megabytes:.1f}", f"{1e3 * each.save:.0f}", f"{1e3 * each.digests:.2f}", share(each))
-        for each in costs
+        (found.recipe, f"{found.megabytes:.1f}", f"{1e3 * found.save:.0f}", f"{1e3 * found.digests:.2f}", share(found))
+        for found in costs
     ]
     return markdown.document(
-        "# What the digests of a checkpoint cost",
-        f"Each array of a checkpoint has a CRC-32. Times are the processor's, medians of {SAVES} saves.",
-        markdown.table(("recipe", "MB", "save, ms", "its digests, ms", "share"), rows),
+        "# Cost of checkpoint checksums",
+        f"Each array of a checkpoint has a CRC-32. Times are CPU times, medians of {SAVES} saves.",
+        markdown.table(("recipe", "MB", "save, ms", "checksums, ms", "share"), rows),
         machine.describe("jax", "orbax-checkpoint"),
     )
 
 
-def share(each: Cost) -> str:
-    """The digests' share of a save, in percent."""
-    return f"{100 * each.digests / each.save:.1f} %"
+def share(found: Cost) -> str:
+    """Formats the share of checksums in the time of a save, in percent."""
+    return f"{100 * found.digests / found.save:.1f} %"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

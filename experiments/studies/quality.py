@@ -1,15 +1,14 @@
-"""The quality of samples: every method of the chapter and the recipes past it, on one scale with real images.
+"""Sample quality of every method of the chapter and the recipes past it, on one scale with real images.
 
 Run:       python experiments/studies/quality.py        (--help lists every flag)
            python experiments/studies/quality.py --methods dcgan wgan --out experiments/gallery/quality
-                                                         (these rows anew; the report keeps the others)
+                                                         (updates these rows of the report)
            python experiments/studies/quality.py --seeds 1 --data fashion_mnist --runs runs/fashion --out runs/fashion
-Time:      that of the recipes that are not finished yet, once for each seed: hours for all. Half a minute to
-           evaluate each
-Expect:    a table of cost and quality with real images as its last row, and the Fréchet distance over seconds of
-           training; numbers: experiments/gallery/quality/report.md
-Writes:    runs/quality/ (or --out) with report.md, results.json and quality.png, anew after each method; runs/quality/
-           (or --runs) with a folder for each recipe
+Time:      the time of all unfinished recipes, per seed: hours for all. Half a minute per evaluation
+Expect:    a table of cost and quality with real images as the last row, and the Fréchet distance over training time;
+           numbers: experiments/gallery/quality/report.md
+Writes:    runs/quality/ (or --out) with report.md, results.json and quality.png, updated after each method;
+           runs/quality/ (or --runs) with a working directory per recipe
 """
 
 import dataclasses
@@ -34,29 +33,29 @@ from jaxgan.evaluation.protocol import COUNT
 from jaxgan.runs.workdir import write_atomically
 
 RECIPES: Mapping[str, Config] = {module.__name__: module.CONFIG for module in (*chapter.RECIPES, r3gan, flow_matching)}
-SEEDS = {"autoencoder": 5, "vae": 5, "vanilla_gan": 5}  # of fully connected networks; of the others
-OTHERS = 3
+SEEDS = {"autoencoder": 5, "vae": 5, "vanilla_gan": 5}  # number of training seeds of fully connected networks
+OTHERS = 3  # of all other networks
 REFERENCE = "dcgan"
-EVALUATIONS = 4  # in training, about
+EVALUATIONS = 4  # approximate number during training
 
 
 @dataclass(frozen=True)
 class Options:
-    """Trains the recipes or takes finished runs, evaluates all alike, and writes tables and a figure."""
+    """Trains the recipes or reuses finished runs, evaluates all in the same way, and writes tables and a figure."""
 
-    methods: tuple[str, ...] = field(default=tuple(RECIPES))  # rows to make; the report keeps its others
+    methods: tuple[str, ...] = field(default=tuple(RECIPES))  # rows to make; other rows of the report are kept
     seeds: int | None = (
         None  # training seeds, as replicas of one run; None: 5 for fully connected networks, 3 for others
     )
-    data: str = "mnist"  # data set, for which there must be a classifier
+    data: str = "mnist"  # data set with a classifier
     samples: int = COUNT  # images drawn from each run
-    runs: Path = Path("runs/quality")  # folder with a folder for each recipe
+    runs: Path = Path("runs/quality")  # folder with one working directory per recipe
     out: Path = Path("runs/quality")  # folder for the report
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 def config(name: str, options: Options) -> Config:
-    """Makes the config of a recipe, evaluated in training."""
+    """Makes the config of a recipe with evaluations during training."""
     recipe = RECIPES[name]
     run = {"workdir": options.runs / name, "data": options.data, "data_dir": options.data_dir}
     run |= {"evaluate_every": math.ceil(recipe.run.epochs / EVALUATIONS)}
@@ -67,46 +66,47 @@ def config(name: str, options: Options) -> Config:
 
 
 def title(name: str) -> str:
-    """The name of a recipe's method, and that it sees labels if it does."""
+    """Returns the title of a recipe's method, marked if the method is class-conditional."""
     method = RECIPES[name].method
     return f"{method.title} (on labels)" if getattr(method, "conditional", False) else method.title
 
 
-def relative(own: Points, other: Points, *, floor: float) -> tuple[str, str]:
-    """Divides another run's distance above the floor by a run's: at the end of each, and after equal seconds."""
+def relative(curve: Points, reference: Points, *, floor: float) -> tuple[str, str]:
+    """Divides a reference's distance above the floor by that of a run, at both ends and after equal seconds."""
 
-    def ratio(mine: float, theirs: float) -> str:
-        return markdown.number((theirs - floor) / (mine - floor)) if mine > floor else "at the floor"
+    def ratio(value: float, base: float) -> str:
+        return markdown.number((base - floor) / (value - floor)) if value > floor else "at the floor"
 
-    seconds = min(own[-1][0], other[-1][0])
-    then = [[value for at, value in points if at <= seconds][-1:] for points in (own, other)]
-    equal = ratio(then[0][0], then[1][0]) if all(then) else "not measured"
-    return ratio(own[-1][1], other[-1][1]), f"{equal} ({seconds:,.0f} s)"
+    seconds = min(curve[-1][0], reference[-1][0])
+    last = [[value for at, value in points if at <= seconds][-1:] for points in (curve, reference)]
+    equal = ratio(last[0][0], last[1][0]) if all(last) else "not measured"
+    return ratio(curve[-1][1], reference[-1][1]), f"{equal} ({seconds:,.0f} s)"
 
 
-def report(found: Results, *, samples: int = COUNT, data: str = "mnist") -> str:
-    """Writes the report in Markdown from results by name."""
-    main, more, other = [], [], found.get(REFERENCE)
-    for name, each in found.items():
+def report(results: Results, *, samples: int = COUNT, data: str = "mnist") -> str:
+    """Formats the results by name as a Markdown report."""
+    main, more, reference = [], [], results.get(REFERENCE)
+    for name, result in results.items():
         cost, against, measured = ["", "", "", ""], ["", ""], ""
-        if isinstance(each, Result):
-            cost = [each.seeds, f"{each.epochs:g}", f"{each.seconds:,.0f}", f"{each.parameters:,}"]
-            measured = each.measured
-            if isinstance(other, Result) and name != REFERENCE:
-                against = relative(each.curve, other.curve, floor=other.metrics["frechet_distance"]["floor"])
-        main.append([title(name), *cost, *training.cells(each, MAIN), *against])
-        more.append([title(name), *training.cells(each, MORE), measured])
-    main.append(["floor: training images", *[""] * 4, *training.floor_cells(found, MAIN), *[""] * 2])
-    more.append(["floor: training images", *training.floor_cells(found, MORE), ""])
+        if isinstance(result, Result):
+            cost = [result.seeds, f"{result.epochs:g}", f"{result.seconds:,.0f}", f"{result.parameters:,}"]
+            measured = result.measured
+            if isinstance(reference, Result) and name != REFERENCE:
+                floor = reference.metrics["frechet_distance"]["floor"]
+                against = relative(result.curve, reference.curve, floor=floor)
+        main.append([title(name), *cost, *training.cells(result, MAIN), *against])
+        more.append([title(name), *training.cells(result, MORE), measured])
+    main.append(["floor: training images", *[""] * 4, *training.floor_cells(results, MAIN), *[""] * 2])
+    more.append(["floor: training images", *training.floor_cells(results, MORE), ""])
     cost, against = ["seeds", "epochs", "seconds", "parameters"], ["ratio to DCGAN", "at equal seconds"]
     return markdown.document(
         "# Quality of samples",
         machine.describe("jax", "flax", "jaxgan"),
-        f"{training.protocol_text(samples, data)} Means ± deviations are over training seeds. Seconds are those of "
-        "training, without evaluations, for each seed. Parameters are those of the generator. Ratio to DCGAN: the "
-        "DCGAN's Fréchet distance above the floor, divided by the method's, at the end of both and at equal seconds of "
-        "training. R3GAN's labels and prior were chosen on the last 10,000 training images (`mnist_held_out`); its "
-        "other settings have seen the test images. [Beside PyTorch's samples](twins.md).",
+        f"{training.protocol_text(samples, data)} Means ± standard deviations are over training seeds. Seconds of "
+        "training are per seed and exclude evaluations. Parameters are those of the generator. Ratio to DCGAN: the "
+        "DCGAN's Fréchet distance above the floor, divided by that of the method, at the end of both runs and at equal "
+        "training time. R3GAN's labels and prior were selected on the last 10,000 training images "
+        "(`mnist_held_out`), its other settings on the test images. [Comparison with PyTorch's samples](twins.md).",
         markdown.table(["method", *cost, *training.labels(MAIN), *against], main),
         "![The Fréchet distance over seconds of training, a line for each method](quality.png)",
         markdown.details("More metrics", markdown.table(["method", *training.labels(MORE), "measured"], more)),
@@ -114,17 +114,17 @@ def report(found: Results, *, samples: int = COUNT, data: str = "mnist") -> str:
 
 
 def study(options: Options) -> Path:
-    """Trains, evaluates and writes the report, anew after each method."""
+    """Trains and evaluates the methods, and updates the report after each."""
     least_one = {} if options.seeds is None else {"seeds": options.seeds}
     training.check("--methods", options.methods, RECIPES, options.samples, **least_one)
     configs = {name: config(name, options) for name in RECIPES}
     how = {"path": options.out / "results.json", "program": "quality", "samples": options.samples}
-    for found in training.results(configs, options.methods, **how):
-        write_atomically(options.out / "report.md", report(found, samples=options.samples, data=options.data))
-        done = {title(name): each for name, each in found.items() if isinstance(each, Result)}
+    for results in training.results(configs, options.methods, **how):
+        write_atomically(options.out / "report.md", report(results, samples=options.samples, data=options.data))
+        done = {title(name): result for name, result in results.items() if isinstance(result, Result)}
         if done:
             floor = next(iter(done.values())).metrics["frechet_distance"]["floor"]
-            curves = {title: each.curve for title, each in done.items()}
+            curves = {title: result.curve for title, result in done.items()}
             picture = draw(curves, floor=floor, title="Quality of samples over training")
             figures.save(picture, options.out / "quality.png")
     return options.out / "report.md"

@@ -1,4 +1,4 @@
-"""What the studies of quality share: train a run or reuse it, evaluate it once, and put it into a table."""
+"""Shared by the quality studies: train or reuse a run, evaluate it once, and tabulate the results."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ from jaxgan.runtime.signals import exit_on_signals
 
 Points = Sequence[tuple[float, float]]  # seconds of training, Fréchet distance
 
-METRICS = {  # of a table, with the column's label
+METRICS = {  # columns of a table, with their labels
     "frechet_distance": "Fréchet distance ↓",
     "precision": "precision ↑",
     "recall": "recall ↑",
@@ -44,29 +44,29 @@ MAIN, MORE = tuple(METRICS)[:4], tuple(METRICS)[4:]
 
 
 class Result(NamedTuple):
-    """A finished run in numbers; with replicas each is a mean over training seeds."""
+    """The numbers of a finished run; with replicas, means over training seeds."""
 
     epochs: float
-    seconds: float  # of training, without evaluations, for each seed
-    parameters: int  # of the network that draws
+    seconds: float  # training time per seed, without evaluations
+    parameters: int  # of the network that draws samples
     metrics: Mapping[str, Mapping[str, Any]]  # mean, deviation and floor, by name
-    curve: Points  # as measured in training, and at the end
-    measured: str  # when and where
-    seeds: int = 1  # of training
+    curve: Points  # measured during training and at the end
+    measured: str  # date and machine
+    seeds: int = 1  # number of training seeds
 
 
-Results = dict[str, Result | str]  # by name; a text is for a run that diverged
+Results = dict[str, Result | str]  # by name; a string says how a run diverged
 
 
 def command(program: str, options: type, study: Callable[[Any], Path], argv: Sequence[str] | None) -> None:
-    """Runs a study as a command: reads its flags, carries it out and prints its report."""
+    """Runs a study as a command: parses its flags, runs it and prints its report."""
     with one_line_errors(program), exit_on_signals(program):
         path = study(parse(lambda: tyro.cli(options, args=argv, prog=program)))
         print(path.read_text(), path, sep="\n")
 
 
 def check(flag: str, chosen: Sequence[str], choices: Mapping[str, Any], samples: int = COUNT, **least_one: int) -> None:
-    """Raises UserError for an unknown choice, a number of samples that is not allowed, or another number below 1."""
+    """Raises UserError for an unknown choice, an invalid number of samples, or another number below 1."""
     for name in chosen:
         if name not in choices:
             raise unknown_choice(flag, name, choices)
@@ -79,7 +79,7 @@ def check(flag: str, chosen: Sequence[str], choices: Mapping[str, Any], samples:
 
 
 def with_epochs(recipe: Config, epochs: int, **run: Any) -> Config:
-    """Gives a recipe another number of epochs and other fields of its run; a cosine decay ends with the last step."""
+    """Changes the epochs and other fields of a recipe's run; a cosine decay still ends at the last step."""
     drawn = {epoch for epoch in recipe.run.sample_epochs if epoch < epochs} | {epochs}
     config = dataclasses.replace(
         recipe, run=dataclasses.replace(recipe.run, epochs=epochs, sample_epochs=tuple(sorted(drawn)), **run)
@@ -92,7 +92,7 @@ def with_epochs(recipe: Config, epochs: int, **run: Any) -> Config:
 
 
 def is_finished(config: Config) -> bool:
-    """Whether the folder of a run holds it, with the same numbers, to its last epoch."""
+    """Whether the working directory holds this run, with the same fields and trained to its last epoch."""
     folder = Workdir(config.run.workdir)
     started = load_config(folder)
     if started is None or started.kind != config.kind or changed_fields(started, config):
@@ -102,14 +102,14 @@ def is_finished(config: Config) -> bool:
 
 
 def train(config: Config) -> None:
-    """Carries out a run, from its checkpoint if there is one, unless it is finished."""
+    """Trains a run, resuming from its checkpoint if there is one, unless it is finished."""
     print(f"{config.run.workdir} ...", flush=True)
     if not is_finished(config):
         run(config)
 
 
 def training_seconds(folder: Path) -> float:
-    """Reads how long a run has trained, without evaluations and figures."""
+    """Reads the training time of a run, without evaluations and figures."""
     return max((row["seconds"] for row in tracking.read_rows(Workdir(folder).timings)), default=0.0)
 
 
@@ -139,26 +139,26 @@ def result(config: Config, *, samples: int = COUNT) -> Result:
 
 
 def results(
-    configs: Mapping[str, Config], asked: Sequence[str], *, path: Path, program: str, samples: int = COUNT
+    configs: Mapping[str, Config], chosen: Sequence[str], *, path: Path, program: str, samples: int = COUNT
 ) -> Iterator[Results]:
-    """Trains and evaluates the runs that are asked for, and keeps the study's other results.
+    """Trains and evaluates the chosen runs, and keeps the other results of the study.
 
     Args:
       configs: every run of the study, by name.
-      asked: which of them to train.
-      path: a file of all results; those of another feature network or number of samples are dropped.
-      program: the name of the command, for its errors.
-      samples: how many images are drawn from each.
+      chosen: names of the runs to train.
+      path: JSON file of all results; results of another feature network or number of samples are dropped.
+      program: name of the command, for error messages.
+      samples: number of images drawn from each run.
 
     Yields:
-      After each run all results, in the order of the study.
+      After each run, all results in the order of the study.
     """
     networks = {each.run.data: feature_network.load(each.run.data).version for each in configs.values()}
-    says, found = {"samples": samples, "features": ", ".join(networks.values())}, {}
+    protocol, found = {"samples": samples, "features": ", ".join(networks.values())}, {}
     saved = json.loads(path.read_text()) if path.exists() else {}
-    if {name: saved.get(name) for name in says} == says:
+    if {name: saved.get(name) for name in protocol} == protocol:
         found = {name: row if isinstance(row, str) else Result(**row) for name, row in saved["results"].items()}
-    for name in (name for name in configs if name in asked):
+    for name in (name for name in configs if name in chosen):
         with stopped_in_words(program, configs[name]):
             try:
                 train(configs[name])
@@ -168,36 +168,36 @@ def results(
         found = {name: found[name] for name in configs if name in found}
         rows = {name: row if isinstance(row, str) else row._asdict() for name, row in found.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(says | {"results": rows}, indent=1) + "\n")
+        write_atomically(path, json.dumps(protocol | {"results": rows}, indent=1) + "\n")
         yield found
 
 
 def labels(metrics: Sequence[str]) -> list[str]:
-    """The columns of metrics."""
+    """Returns the column labels of metrics."""
     return [METRICS[name] for name in metrics]
 
 
-def cells(found: Result | str, metrics: Sequence[str], *, kind: str = "mean") -> list[str]:
-    """Writes metrics of a result with their deviations, or their floors; a text takes the first cell."""
-    if isinstance(found, str):
-        return [found, *[""] * (len(metrics) - 1)]
-    several = {name: found.metrics[name].get("deviation") if kind == "mean" else None for name in metrics}
+def cells(result: Result | str, metrics: Sequence[str], *, kind: str = "mean") -> list[str]:
+    """Formats the metrics of a result with their deviations, or their floors; a string goes into the first cell."""
+    if isinstance(result, str):
+        return [result, *[""] * (len(metrics) - 1)]
+    deviations = {name: result.metrics[name].get("deviation") if kind == "mean" else None for name in metrics}
     return [
-        number(found.metrics[name][kind]) + ("" if deviation is None else f" ± {deviation:.2g}")
-        for name, deviation in several.items()
+        number(result.metrics[name][kind]) + ("" if deviation is None else f" ± {deviation:.2g}")
+        for name, deviation in deviations.items()
     ]
 
 
-def floor_cells(found: Results, metrics: Sequence[str]) -> list[str]:
-    """Writes the metrics of real images, which all results share."""
-    one = next((each for each in found.values() if isinstance(each, Result)), "")
-    return cells(one, metrics, kind="floor")
+def floor_cells(results: Results, metrics: Sequence[str]) -> list[str]:
+    """Formats the metrics of real images, which are the same in all results."""
+    first = next((result for result in results.values() if isinstance(result, Result)), "")
+    return cells(first, metrics, kind="floor")
 
 
 def protocol_text(samples: int, data: str = "mnist") -> str:
-    """Says how samples are evaluated."""
+    """Describes how samples are evaluated."""
     return (
         f"`jaxgan evaluate` scores {samples:,} samples against the test images of {find(data).title}. The floor scores "
-        f"training images as if they were samples. Feature network: {feature_network.load(data).version}; numbers of "
-        "different networks do not compare."
+        f"training images as if they were samples. Feature network: {feature_network.load(data).version}; scores of "
+        "different networks are not comparable."
     )
