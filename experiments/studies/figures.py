@@ -1,4 +1,4 @@
-"""The figures that only studies draw, in the look of `jaxgan.figures`: functions from numbers to Matplotlib figures."""
+"""Figures of the studies, in the style of `jaxgan.figures`: functions from numbers to Matplotlib figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,20 +12,20 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from jaxgan.figures import STYLE, WIDTH
 
-BROAD = {"linewidth": 4.0, "alpha": 0.35, "solid_capstyle": "butt"}  # so that the thin line shows on top of it
+BROAD = {"linewidth": 4.0, "alpha": 0.35, "solid_capstyle": "butt"}  # so the thin line on top stays visible
 THIN = {"linewidth": 0.9}
 
 
 def quality(curves: Mapping[str, Sequence[tuple[float, float]]], *, floor: float, title: str) -> Figure:
-    """Draws the Fréchet distance of samples over the seconds of training, a line for each method.
+    """Draws the Fréchet distance of samples over training time, a line per method.
 
     Args:
-      curves: points (seconds, Fréchet distance) in the order of time, by method; the last one is marked.
+      curves: points (seconds, Fréchet distance) by method, in order of time; the last point is marked.
       floor: the Fréchet distance of real images.
-      title: the figure's title.
+      title: title of the figure.
 
     Returns:
-      The figure, with both scales logarithmic.
+      The figure, with logarithmic scales.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.6))
@@ -54,11 +54,11 @@ def quality(curves: Mapping[str, Sequence[tuple[float, float]]], *, floor: float
 
 
 def distributions(panels: Mapping[str, Mapping[str, Sequence[float]]], *, title: str) -> Figure:
-    """Draws the cumulative distributions of numbers, the first of each panel in black.
+    """Draws cumulative distributions, the first of each panel in black.
 
     Args:
-      panels: numbers by name, by the name of their axis; the same names in every panel.
-      title: the figure's title.
+      panels: numbers by axis label and name; every panel has the same names.
+      title: title of the figure.
 
     Returns:
       The figure.
@@ -84,13 +84,13 @@ def distributions(panels: Mapping[str, Mapping[str, Sequence[float]]], *, title:
 def speeds(
     panels: Mapping[str, Mapping[str, Sequence[float]]], *, reference: str, title: str, columns: int = 1
 ) -> Figure:
-    """Draws how fast competitors are: a bar at the median, a whisker from slowest to fastest turn.
+    """Draws the speeds of programs: a bar at the median, a whisker from the slowest to the fastest turn.
 
     Args:
-      panels: rates of each turn, by panel (a comparison, with a scale of its own) and competitor.
-      reference: the competitor that the others are held against; their bars say how many times as fast it is.
-      title: the figure's title.
-      columns: panels in a row.
+      panels: rates of all turns, by panel (with its own scale) and program.
+      reference: program to compare with; the bars of the others show its speed-up over them.
+      title: title of the figure.
+      columns: panels per row.
 
     Returns:
       The figure.
@@ -98,21 +98,21 @@ def speeds(
     names = list(dict.fromkeys(name for rates in panels.values() for name in rates))
     rows = [list(panels.items())[i : i + columns] for i in range(0, len(panels), columns)]
     shown = [[name for name in names if any(name in rates for _, rates in row)] for row in rows]
-    heights = [0.9 + 0.24 * len(some) for some in shown]
+    heights = [0.9 + 0.24 * len(programs) for programs in shown]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.5 + sum(heights)))
         figure.suptitle(title)
         grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
-        for row, some, all_axes in zip(rows, shown, grid, strict=True):
+        for row, programs, all_axes in zip(rows, shown, grid, strict=True):
             for column, axes in enumerate(all_axes):
                 axes.set_visible(column < len(row))
-                axes.set_yticks(range(len(some)), some if column == 0 else [""] * len(some), fontsize=9)
+                axes.set_yticks(range(len(programs)), programs if column == 0 else [""] * len(programs), fontsize=9)
             for (label, rates), axes in zip(row, all_axes, strict=False):
                 for name in rates:
                     note = "" if name == reference else f", {reference} {_times(rates[reference], rates[name]):.1f}x"
-                    _draw_speed(axes, some.index(name), rates[name], color=f"C{names.index(name) % 5}", note=note)
+                    _draw_speed(axes, programs.index(name), rates[name], color=f"C{names.index(name) % 5}", note=note)
                 axes.set_title(label, fontsize=10)
-                axes.set_ylim(len(some) - 0.5, -0.5)
+                axes.set_ylim(len(programs) - 0.5, -0.5)
                 axes.set_xlim(0, 1.5 * max(max(turns) for turns in rates.values()))
                 axes.xaxis.set_major_locator(MaxNLocator(4))
                 axes.tick_params(axis="x", labelsize=8)
@@ -136,10 +136,10 @@ def _draw_speed(axes: Axes, y: int, rates: Sequence[float], *, color: str, note:
 
 
 class Pair(NamedTuple):
-    """Two trajectories of one training.
+    """Two trajectories of the same training.
 
     Attributes:
-      losses: a number for each step, of the first and of the second, by what it is.
+      losses: a number per step of the first and of the second trajectory, by name.
       differences: the relative difference at each step, by precision.
     """
 
@@ -148,12 +148,12 @@ class Pair(NamedTuple):
 
 
 def trajectories(pairs: Mapping[str, Pair], *, names: tuple[str, str], title: str) -> Figure:
-    """Draws pairs of trajectories, a column each: both on one axis, their difference on a logarithmic one below.
+    """Draws a column per pair of trajectories: both on one axis, and their difference on a logarithmic axis below.
 
     Args:
-      pairs: by the column's title.
-      names: what the first and the second of each pair are.
-      title: the figure's title.
+      pairs: pairs by title of the column.
+      names: names of the first and the second trajectory.
+      title: title of the figure.
 
     Returns:
       The figure. A difference of zero leaves a gap.
@@ -190,7 +190,7 @@ def _draw_losses(axes: Axes, pair: Pair) -> None:
 
 
 def _share_limits(row: list[Axes]) -> None:
-    """Gives all logarithmic axes the same limits, and numbers to the first only."""
+    """Gives all logarithmic axes the same limits, and tick labels to the first only."""
     low, high = (choose(axes.get_ylim()[i] for axes in row) for i, choose in enumerate((min, max)))
     for axes in row:
         axes.set_ylim(low, high)
@@ -207,13 +207,13 @@ def _positive(values: Sequence[float]) -> np.ndarray:
 
 
 class Outcome(NamedTuple):
-    """What a program does when it is right and when it is wrong.
+    """The outcome of a right and a wrong program.
 
     Attributes:
-      quantity: what is drawn.
-      right: the quantity over the program's steps.
-      wrong: the same of the wrong program; empty if it did not get that far.
-      note: the outcome in a few words.
+      quantity: name of the drawn quantity.
+      right: the quantity of the right program at each step.
+      wrong: the quantity of the wrong program; empty if it raised an error.
+      note: short description of the outcome.
     """
 
     quantity: str
@@ -223,12 +223,12 @@ class Outcome(NamedTuple):
 
 
 def outcomes(panels: Mapping[str, Mapping[str, Outcome]], *, columns: int, title: str) -> Figure:
-    """Draws what mistakes do: under the name of each mistake one small panel per design, right and wrong on one axis.
+    """Draws outcomes of mistakes: one panel per mistake and design, right and wrong on the same axis.
 
     Args:
       panels: outcomes by mistake and design; every mistake has the same designs.
-      columns: mistakes in a row.
-      title: the figure's title.
+      columns: mistakes per row.
+      title: title of the figure.
 
     Returns:
       The figure.

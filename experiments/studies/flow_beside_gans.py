@@ -1,9 +1,9 @@
-"""What samples of flow matching and of GANs cost: network evaluations, samples per second, training, parameters.
+"""The cost of samples from flow matching and GANs: network evaluations, sampling speed, training, parameters.
 
 Run:       python experiments/studies/flow_beside_gans.py       (--help lists every flag)
            python experiments/studies/flow_beside_gans.py --runs r3gan runs/small_flow --steps 2 15
-Time:      not measured as a whole; most of it draws the samples of flow matching
-Expect:    flow matching with fewer steps is faster and worse; GANs draw in one evaluation; numbers:
+Time:      unknown; flow matching's samples take most of it
+Expect:    flow matching with fewer steps is faster and worse; GANs sample in one evaluation; numbers:
            experiments/gallery/quality/flow_beside_gans.md
 Writes:    runs/flow_beside_gans/flow_beside_gans.md (or in --out); runs/samples/
 """
@@ -38,29 +38,29 @@ METRICS = ("frechet_distance", "precision", "recall")
 
 @dataclass(frozen=True)
 class Options:
-    """Measures what the samples of finished runs cost and how good they are."""
+    """Measures cost and quality of the samples of finished runs."""
 
-    runs: tuple[Path, ...] = field(default=generators.SHIPPED)  # folders of runs, or names; the first is the reference
-    steps: tuple[int, ...] = (2, 5, 15)  # of the solver of flow matching, a row for each
+    runs: tuple[Path, ...] = field(default=generators.SHIPPED)  # runs or trained generators; the first is the reference
+    steps: tuple[int, ...] = (2, 5, 15)  # solver steps of flow matching, a row for each
     samples: int = protocol.COUNT  # images drawn for each row
-    repeats: int = 5  # turns of each program
-    seconds: float = 1.0  # length of a turn
+    repeats: int = 5  # timed turns of each program
+    seconds: float = 1.0  # seconds per turn
     cache: Path = Path("runs/samples")  # folder for the samples
     out: Path = Path("runs/flow_beside_gans")  # folder for the report
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 class Row(NamedTuple):
-    """A generator, for flow matching with a number of steps of its solver."""
+    """A generator; for flow matching, with a number of solver steps."""
 
     title: str
     trained: str  # title of the run
     run: LoadedRun
-    evaluations: int  # of the network for a sample
+    evaluations: int  # network evaluations per sample
 
 
 def rows(trained: Sequence[generators.Trained], steps: Sequence[int]) -> list[Row]:
-    """Lists the generators, those that integrate once for each number of steps."""
+    """Lists the generators; flow matching once for each number of steps."""
     found = []
     for title, run in trained:
         flow = run.config.method
@@ -77,7 +77,7 @@ def rows(trained: Sequence[generators.Trained], steps: Sequence[int]) -> list[Ro
 
 
 def drawing(run: LoadedRun) -> Train:
-    """Compiles what draws a batch of samples: a function that draws a number of batches and waits for the last."""
+    """Compiles sampling, and returns a function that draws a number of batches and waits for the last."""
     generator = run.method.generator(run.state)
     labels = (jnp.arange(SAMPLE_BATCH) % generator.classes,) if generator.classes else ()
     latents = draw_latents(generator, batch_key(0, jnp.int32(0)), jnp.arange(SAMPLE_BATCH))
@@ -92,7 +92,7 @@ def drawing(run: LoadedRun) -> Train:
 
 
 def parameters(run: LoadedRun) -> tuple[int, int]:
-    """Counts the parameters of the network that draws, and of all networks that train."""
+    """Counts the parameters of the network that draws samples, and of all trained networks."""
     counts = {
         name: sum(layer.parameters for layer in layers(network, batch_size=1))
         for name, network in run.method.networks.items()
@@ -101,7 +101,7 @@ def parameters(run: LoadedRun) -> tuple[int, int]:
 
 
 def study(options: Options) -> Path:
-    """Draws, measures, times and writes the report."""
+    """Draws and scores samples, times sampling and training, and writes the report."""
     least_one = {"steps": min(options.steps, default=0), "repeats": options.repeats}
     trained = generators.load(options.runs, samples=options.samples, **least_one)
     listed, devices = rows(trained, options.steps), select_devices(count=1)
@@ -128,10 +128,10 @@ def study(options: Options) -> Path:
     text = markdown.document(
         "# Flow matching beside the GANs",
         machine.describe("jax", "flax", "jaxgan"),
-        f"{training.protocol_text(options.samples)} Training time is that of all steps, and speed that of samples "
-        "per second, both relative to the first row: medians over turns that the compiled programs take in one "
-        f"process. A batch has {SAMPLE_BATCH} samples. Parameters are those of the network that draws, and of all that "
-        "train. Evaluations are those of the network for a sample; guidance doubles them.",
+        f"{training.protocol_text(options.samples)} Training time (of all steps) and sampling speed are relative to "
+        "the first row: medians over interleaved turns of the compiled programs in one process. A batch has "
+        f"{SAMPLE_BATCH} samples. Parameters are those of the network that draws samples, and of all trained "
+        "networks. Evaluations are network evaluations per sample; guidance doubles them.",
         markdown.table(["generator", *header], table),
     )
     options.out.mkdir(parents=True, exist_ok=True)

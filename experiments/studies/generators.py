@@ -1,4 +1,4 @@
-"""The generators that studies of samples take: finished runs, and those that come with the package."""
+"""The generators for studies of samples: finished runs, and generators that come with the package."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ Images = UInt8[np.ndarray, "count height width channels"]
 
 
 class Trained(NamedTuple):
-    """A generator that has trained.
+    """A trained generator.
 
     Attributes:
-      title: its method, and how long it trained.
-      run: its config, method and state.
+      title: name of the method, and number of epochs.
+      run: config, method and state.
     """
 
     title: str
@@ -35,18 +35,18 @@ class Trained(NamedTuple):
 
 
 def load(runs: Sequence[Path], *, samples: int, **least_one: int) -> list[Trained]:
-    """Reads generators, and checks the numbers of a study.
+    """Loads generators, and checks the options of a study.
 
     Args:
-      runs: folders of runs, or names of generators of the package.
-      samples: how many the study draws of each.
-      **least_one: its numbers that must be at least 1, by flag.
+      runs: working directories, or names of generators of the package.
+      samples: number of samples that the study draws from each.
+      **least_one: other options that must be at least 1, by flag.
 
     Returns:
       The generators.
 
     Raises:
-      UserError: if a number is not allowed; if there is no such run, it trained on other data or is named twice.
+      UserError: if an option is invalid, or a run is missing, trained on other data or listed twice.
     """
     training.check("--runs", list(map(str, runs)), dict.fromkeys(map(str, (*SHIPPED, *runs))), samples, **least_one)
     found = [_load(path) for path in runs]
@@ -67,9 +67,9 @@ def _load(path: Path) -> Trained:
 
 
 def samples(run: LoadedRun, *, count: int, cache: Path) -> Images:
-    """Draws the samples that `jaxgan evaluate` measures for seed 0, or takes them from a file.
+    """Draws the samples that `jaxgan evaluate` scores for seed 0, or reads them from a cache.
 
-    Its name has a digest of config and state.
+    The name of the cache file has a digest of config and state.
     """
     digest = hashlib.sha256(to_json(run.config).encode())
     for leaf in jax.tree.leaves(run.state):

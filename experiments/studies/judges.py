@@ -1,9 +1,9 @@
-"""How much of a difference is the judge's: the Fréchet distances of the same samples by three feature networks.
+"""Fréchet distances of the same samples by three feature networks (judges), to see how much the judge matters.
 
 Run:       python experiments/studies/judges.py         (--help lists every flag)
            python experiments/studies/judges.py --runs runs/vanilla_gan runs/wgan r3gan
-Time:      some minutes on two CPU cores to train two classifiers, and some for each flow matching
-Expect:    distances of other scales and of almost the same order; numbers: experiments/gallery/quality/judges.md
+Time:      a few minutes on two CPU cores to train two classifiers, and a few for each flow-matching run
+Expect:    distances on different scales, in almost the same order; numbers: experiments/gallery/quality/judges.md
 Writes:    runs/judges/ (or --out) with judges.md; runs/judges/NAME/ with each classifier; runs/samples/
 """
 
@@ -30,7 +30,7 @@ from jaxgan.evaluation.feature_network import FeatureNetwork
 from jaxgan.runs.flags import read_flags
 from jaxgan.runs.workdir import write_atomically
 
-JUDGES = {  # with the flags that each is trained by
+JUDGES = {  # with their training flags
     "narrow": "--width 16 --seed 1 --epochs 3 --decay-steps 1404",
     "dense": "--network dense --seed 2",
 }
@@ -38,36 +38,36 @@ JUDGES = {  # with the flags that each is trained by
 
 @dataclass(frozen=True)
 class Options:
-    """Scores the samples of finished runs by the pinned feature network and by others."""
+    """Scores the samples of finished runs with the pinned feature network and with others."""
 
-    runs: tuple[Path, ...] = field(default=generators.SHIPPED)  # folders of runs, or names of trained generators
-    judges: tuple[str, ...] = field(default=tuple(JUDGES))  # which networks to score with, beside the pinned one
+    runs: tuple[Path, ...] = field(default=generators.SHIPPED)  # working directories, or names of trained generators
+    judges: tuple[str, ...] = field(default=tuple(JUDGES))  # feature networks in addition to the pinned one
     samples: int = protocol.COUNT  # images drawn from each run
-    classifiers: Path = Path("runs/judges")  # folder with a folder for each of these networks
+    classifiers: Path = Path("runs/judges")  # folder with one working directory per feature network
     cache: Path = Path("runs/samples")  # folder for the samples
     out: Path = Path("runs/judges")  # folder for the report
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 class Scores(NamedTuple):
-    """What a judge says: its version, what trained it, the share of test images that it knows, Fréchet distances."""
+    """The scores of a judge, with its version, training command and test accuracy."""
 
     version: str
     command: str
     accuracy: float
     floor: float
-    distances: Sequence[float]  # of each generator
+    distances: Sequence[float]  # Fréchet distance of each generator
 
 
 def config(name: str, options: Options) -> Config:
-    """Makes the config of a judge: the recipe of the pinned one, with its flags."""
+    """Makes the config of a judge: the recipe of the pinned network with other flags."""
     found = read_flags(digit_classifier.CONFIG, shlex.split(JUDGES[name]))
     run = {"workdir": options.classifiers / name, "data_dir": options.data_dir}
     return dataclasses.replace(found, run=dataclasses.replace(found.run, **run))
 
 
 def judge(name: str, options: Options) -> FeatureNetwork:
-    """Trains a judge, or takes its finished run, and loads its weights in half precision."""
+    """Trains a judge, or reuses its finished run, and loads its weights in half precision."""
     wanted = config(name, options)
     training.train(wanted)
     recipes.keep_weights(wanted, wanted.run.workdir)
@@ -77,7 +77,7 @@ def judge(name: str, options: Options) -> FeatureNetwork:
 def score(
     network: FeatureNetwork, images: Sequence[generators.Images], train: data.Dataset, test: data.Dataset, command: str
 ) -> Scores:
-    """Scores the samples of each generator, and the training images in their place."""
+    """Scores the samples of each generator, and training images as if they were samples."""
     features, probabilities = network.extract(test.images)
     real, chosen = metrics.moments(features), protocol.floor_choice(train.size, count=len(images[0]))
     floor, *distances = (
@@ -89,17 +89,17 @@ def score(
 
 
 def disagreements(titles: Sequence[str], found: Mapping[str, Scores]) -> list[str]:
-    """Names the pairs of generators that judges order differently."""
-    said = []
+    """Lists the pairs of generators that the judges order differently."""
+    lines = []
     for i, j in combinations(range(len(titles)), 2):
         first = [name for name, each in found.items() if each.distances[i] < each.distances[j]]
         if 0 < len(first) < len(found):
-            said.append(f"{titles[i]} is nearer than {titles[j]} for {' and '.join(first)} alone")
-    return said
+            lines.append(f"{titles[i]} is nearer than {titles[j]} for {' and '.join(first)} alone")
+    return lines
 
 
 def report(titles: Sequence[str], found: Mapping[str, Scores], *, samples: int) -> str:
-    """Writes the report in Markdown."""
+    """Formats the scores as a Markdown report."""
     number, scores = markdown.number, found.values()
     ranks = [rankdata(each.distances).astype(int) for each in scores]
     main, times = ([[title] for title in titles] for _ in range(2))
@@ -114,24 +114,24 @@ def report(titles: Sequence[str], found: Mapping[str, Scores], *, samples: int) 
     ]
     judges = [[name, f"{each.accuracy:.2%}", each.version, f"`{each.command}`"] for name, each in found.items()]
     return markdown.document(
-        "# The same samples, other judges",
+        "# The same samples, different judges",
         machine.describe("jax", "flax", "scipy", "jaxgan"),
-        f"Fréchet distance of the same {samples:,} samples, as bytes, to the test images of MNIST, by the features of "
-        "each network; the rank is in brackets. Distances of different networks have different scales, so only ranks "
-        "and multiples of the floor compare across columns.",
+        f"Fréchet distance between the same {samples:,} samples, as bytes, and the test images of MNIST, with the "
+        "features of each network; ranks are in brackets. Distances of different networks have different scales, so "
+        "only ranks and multiples of the floor are comparable across columns.",
         markdown.table(["Fréchet distance ↓", *found], main),
-        "Spearman's rank correlation of two judges, over all generators:",
+        "Spearman's rank correlation of two judges over all generators:",
         markdown.table(["judges", "rank correlation"], correlations),
         markdown.bullets(disagreements(titles, found)) or "They order all pairs alike.",
         "Multiples of the floor:",
         markdown.table(["distance / floor ↓", *found], times),
-        "The judges, which train on the training images alone:",
+        "The judges, all trained on the training images only:",
         markdown.table(["judge", "test images right", "version", "command"], judges, align="lrll"),
     )
 
 
 def study(options: Options) -> Path:
-    """Draws, scores and writes the report."""
+    """Draws and scores samples, and writes the report."""
     training.check("--judges", options.judges, JUDGES)
     trained = generators.load(options.runs, samples=options.samples)
     train, test = (data.load(generators.DATA, split=split, data_dir=options.data_dir) for split in ("train", "test"))

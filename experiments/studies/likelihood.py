@@ -1,15 +1,15 @@
-"""Log-likelihood of binarized MNIST under a VAE and an IWAE, beside published figures.
+"""Log-likelihood of binarized MNIST under a VAE and an IWAE, beside published values.
 
 Run:       python experiments/studies/likelihood.py      (--help lists every flag)
            python experiments/studies/likelihood.py --models iwae --out experiments/gallery/likelihood
-                                                          (this row anew; the report keeps the other)
-Data:      MNIST; each step draws every pixel anew as 0 or 1, the test images are drawn once, by the seed
-Networks:  those of Burda et al. 2016: 784-200-200-50-200-200-784, tanh, one stochastic layer
+                                                          (updates this row of the report)
+Data:      MNIST; training images are binarized at random in every step, test images once, by the seed
+Networks:  as in Burda et al. 2016: 784-200-200-50-200-200-784, tanh, one stochastic layer
 Measure:   the importance-weighted estimate of log p(x) with 5,000 latents for each of the 10,000 test images
-Time:      half an hour for each model on one CPU core, and 7 min for each estimate
-Expect:    a table of both models beside published figures; numbers: experiments/gallery/likelihood/likelihood.md
-Writes:    runs/likelihood/MODEL/ with what every run writes; likelihood.md and likelihood.json in runs/likelihood/ (or
-           --out), anew after each model
+Time:      half an hour per model on one CPU core, and 7 min per estimate
+Expect:    a table of both models beside published values; numbers: experiments/gallery/likelihood/likelihood.md
+Writes:    runs/likelihood/MODEL/, a working directory per model; likelihood.md and likelihood.json in
+           runs/likelihood/ (or --out), updated after each model
 """
 
 import json
@@ -33,7 +33,7 @@ from jaxgan.runs.workdir import write_atomically
 
 
 def recipe(importance_samples: int, epochs: int) -> Config:
-    """The networks of Burda et al., a larger batch than theirs, and a learning rate that falls to 0."""
+    """Makes a config: the networks of Burda et al., with a larger batch and a learning rate that decays to 0."""
     method = VAE(
         latent_size=50,
         hidden_layers=2,
@@ -65,21 +65,22 @@ PUBLISHED = (  # model, K in training, nats, epochs, images in a batch, pixels o
     (f"VAE of 784-400-40, {PYTHAE}", 1, 89.78, "500", 100, "fixed"),
 )
 NOTES = """\
-All numbers are estimates of -log p(x), in expectation from above; published ones take 5,000 latents per image (pythae's
-VAE: 200). The figures of Burda et al. are as nbip/IWAE quotes them. Pixels that are drawn once for all epochs, "fixed",
-are another data set. Where they are drawn anew, test images are another draw than ours of the same grey pixels."""
+All values are estimates of -log p(x), upper bounds in expectation. Published values use 5,000 latents per image
+(pythae's VAE: 200). The values of Burda et al. are quoted from nbip/IWAE. "Fixed" pixels are binarized once for all
+epochs, which is a different data set. Pixels "drawn anew" are binarized again in every epoch; published test images are
+then a different draw from ours."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Trains a VAE and an IWAE on binarized MNIST, or takes finished runs, and estimates their likelihood."""
+    """Trains a VAE and an IWAE on binarized MNIST, or reuses finished runs, and estimates their likelihood."""
 
-    models: tuple[str, ...] = tuple(MODELS)  # rows to make; the report keeps its others
-    epochs: int | None = None  # passes over the training images; None: 400 of the VAE, 150 of the IWAE
-    samples: int = 5000  # latents per image of the estimate
-    seed: int = 0  # of the run, of the draw of the test images, and of the latents
-    devices: int | None = None  # devices to train on; None: as many as divide the batch
-    runs: Path = Path("runs/likelihood")  # folder with a folder for each model
+    models: tuple[str, ...] = tuple(MODELS)  # rows to make; other rows of the report are kept
+    epochs: int | None = None  # passes over the training images; None: 400 for the VAE, 150 for the IWAE
+    samples: int = 5000  # latents per image for the estimate
+    seed: int = 0  # seed of the run, of the binarized test images, and of the latents
+    devices: int | None = None  # number of devices; None: as many as divide the batch
+    runs: Path = Path("runs/likelihood")  # folder with one working directory per model
     out: Path = Path("runs/likelihood")  # folder for the table
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
@@ -108,7 +109,7 @@ def measure(wanted: Config, options: Options) -> dict[str, Any]:
 
 
 def report(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Writes the table in Markdown: what was measured, then published figures."""
+    """Formats the table as Markdown: measured values, then published values."""
     names = ("importance_samples", "nats", "epochs", "batch_size")
     header = ["model", "K in training", "-log p(x), nats per image ↓", "epochs", "batch", "training pixels", "minutes"]
     ours = [[TITLES[name], *(row[each] for each in names), "drawn anew", row["minutes"]] for name, row in found.items()]
@@ -125,7 +126,7 @@ def report(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def study(options: Options) -> Path:
-    """Trains, estimates and writes the table anew after each model."""
+    """Trains the models, estimates their likelihood, and updates the table after each."""
     epochs = {} if options.epochs is None else {"epochs": options.epochs}
     training.check("--models", options.models, MODELS, importance_samples=options.samples, **epochs)
     path = options.out / "likelihood.md"

@@ -1,13 +1,13 @@
-"""Trains for very many steps with a checkpoint every thousand, and watches memory, open files and the log.
+"""Trains for many steps with a checkpoint every thousand, and monitors memory, open files and the log.
 
 Run:       python experiments/studies/long_run.py                  (--help lists every flag)
-Time:      8 min of one CPU core
-Expect:    memory and open files that become level, and a row of metrics for each checkpoint
+Time:      8 min on one CPU core
+Expect:    memory and open files that become constant, and a row of metrics for each checkpoint
 Writes:    runs/long_run/ (or --out) with long_run.md
 Read:      jaxgan/runs/train.py, jaxgan/runs/checkpoints.py
 
-Memory grows at first: Orbax saves in many threads, and glibc keeps what each has freed for its next allocation.
-TensorStore 0.1.86 never frees the texts of a specification that it gives to Python: some 30 kB per checkpoint.
+Memory grows at first: Orbax saves in many threads, and glibc caches freed memory per thread.
+TensorStore 0.1.86 leaks the strings of specifications that it passes to Python: about 30 kB per checkpoint.
 """
 
 import subprocess
@@ -33,23 +33,23 @@ from jaxgan.runs.workdir import Workdir
 RECIPE = Path(__file__).resolve().parents[1] / "vanilla_gan.py"
 BATCH = 60  # a thousand steps per epoch of MNIST
 EPOCH = 60_000 // BATCH
-QUARTERS = 4  # of the run; memory should be level in the last
+QUARTERS = 4  # of the run; memory should be constant in the last
 
 
 @dataclass(frozen=True)
 class Options:
-    """Trains for very many steps, and watches what the process holds."""
+    """Trains for many steps, and monitors memory and open files of the process."""
 
-    steps: int = number(200_000, low=2 * EPOCH)  # a multiple of 1,000
+    steps: int = number(200_000, low=2 * EPOCH)  # training steps, a multiple of 1,000
     out: Path = Path("runs/long_run")  # folder for the report
 
 
 class Look(NamedTuple):
-    """What the process held at a moment."""
+    """Memory and open files of the process at one time."""
 
     step: int
     megabytes: float  # resident memory
-    files: int  # that are open
+    files: int  # number of open files
 
 
 def study(options: Options) -> Path:
@@ -65,7 +65,7 @@ def study(options: Options) -> Path:
 
 
 def watched(steps: int, folder: Workdir) -> tuple[list[Look], list[tracking.Row]]:
-    """Trains the vanilla GAN with a checkpoint every epoch; looks at the process every second (Linux)."""
+    """Trains the vanilla GAN with a checkpoint every epoch; inspects the process every second (Linux)."""
     flags = ("--batch-size", BATCH, "--epochs", steps // EPOCH, "--checkpoint-every", 1, "--workdir", folder.root)
     looks = []
     with (folder.root.parent / "log.txt").open("w") as log:
@@ -80,7 +80,7 @@ def watched(steps: int, folder: Workdir) -> tuple[list[Look], list[tracking.Row]
 
 
 def look(pid: int, step: int) -> list[Look]:
-    """Looks at a process; finds nothing if it has just ended."""
+    """Inspects a process; returns nothing if it has ended."""
     try:
         status = (Path("/proc") / str(pid) / "status").read_text()
         files = sum(1 for _ in (Path("/proc") / str(pid) / "fd").iterdir())
@@ -91,20 +91,20 @@ def look(pid: int, step: int) -> list[Look]:
 
 
 def slope(looks: Sequence[Look]) -> float:
-    """By how many megabytes memory grows in 10,000 steps, by least squares."""
+    """Fits the growth of memory by least squares, in megabytes per 10,000 steps."""
     steps, megabytes = np.array([(seen.step, seen.megabytes) for seen in looks], float).T
     return float(np.polyfit(steps / 1e4, megabytes, 1)[0])
 
 
 def growth(looks: Sequence[Look], steps: int) -> Iterator[str]:
-    """The slope in each quarter of a run, as text; of a quarter with one row of metrics there is none."""
+    """Formats the growth in each quarter of a run; "none" for a quarter with only one row of metrics."""
     for part in range(QUARTERS):
         inside = [seen for seen in looks if part * steps <= QUARTERS * seen.step < (part + 1) * steps]
         yield f"{slope(inside):+.2f}" if len({seen.step for seen in inside}) > 1 else "none"
 
 
 def report(steps: int, looks: Sequence[Look], rows: Sequence[tracking.Row]) -> str:
-    """What was seen, as Markdown."""
+    """Formats the measurements as Markdown."""
     settled = [seen for seen in looks if steps / QUARTERS <= seen.step < steps]
     memory, files = ([getattr(seen, name) for seen in settled] for name in ("megabytes", "files"))
     complete = [row["step"] for row in rows] == list(range(EPOCH, steps + 1, EPOCH))
@@ -113,13 +113,13 @@ def report(steps: int, looks: Sequence[Look], rows: Sequence[tracking.Row]) -> s
         ("checkpoints", steps // EPOCH),
         ("rows of metrics", f"{len(rows)}, {'complete and in order' if complete else 'NOT complete'}"),
         ("resident memory after the first quarter", f"{min(memory):.0f} to {max(memory):.0f} MB"),
-        ("its growth in 10,000 steps, quarter by quarter", f"{', '.join(growth(looks, steps))} MB"),
+        ("growth per 10,000 steps, by quarter", f"{', '.join(growth(looks, steps))} MB"),
         ("open files", f"{min(files)} to {max(files)}"),
     ]
     return markdown.document(
         "# A long run",
-        f"The vanilla GAN with batches of {BATCH}, and a checkpoint after every {EPOCH:,} steps.",
-        markdown.table(("what", "found"), found),
+        f"The vanilla GAN with batch size {BATCH} and a checkpoint every {EPOCH:,} steps.",
+        markdown.table(("quantity", "value"), found),
         machine.describe("jax", "orbax-checkpoint"),
     )
 

@@ -1,4 +1,4 @@
-"""What a measurement holds for: processor, number of CPUs, versions, date and command."""
+"""Describes the conditions of a measurement: processor, number of CPUs, versions, date and command."""
 
 import contextlib
 import datetime
@@ -16,7 +16,7 @@ def describe(*packages: str) -> str:
     """Describes this machine and its software in one line.
 
     Args:
-      *packages: installed packages to name; none: `PACKAGES`. Those that are not installed are left out.
+      *packages: packages to list if they are installed; none: `PACKAGES`.
 
     Returns:
       For example "AMD EPYC 7B13, 2 CPUs, Linux; Python 3.11.15, jax 0.10.2; 2026-11-26 20:40 UTC".
@@ -34,12 +34,12 @@ def versions(*packages: str) -> str:
 
 
 def now() -> str:
-    """The date and the time, in UTC."""
+    """Returns date and time in UTC."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def command() -> str:
-    """The command line of this process, as one would type it."""
+    """Returns the command line of this process."""
     return shlex.join(["python", *sys.argv])
 
 
@@ -51,7 +51,7 @@ def cpus() -> list[int]:
 
 
 def processor() -> str:
-    """Names the processor as its maker does, where the system tells."""
+    """Returns the model name of the processor, if known."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

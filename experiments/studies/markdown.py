@@ -1,4 +1,4 @@
-"""Markdown: tables, folded details, and blocks joined into a report. Every function returns text for `document`."""
+"""Markdown tables, folded details and code; `document` joins them into a report."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -10,15 +10,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], align: str | 
     """Writes a table.
 
     Args:
-      header: the headings.
-      rows: the cells; None leaves a cell empty.
+      header: column headings.
+      rows: cells; None leaves a cell empty.
       align: one letter per column, "l", "r" or "c". None: the first column left, the others right.
 
     Returns:
-      The table, without a line break at its end.
+      The table, without a trailing line break.
 
     Raises:
-      ValueError: if a row or ``align`` has another length than the header.
+      ValueError: if the length of a row or of ``align`` differs from the header.
     """
     align = align or "l" + "r" * (len(header) - 1)
     rules = [RULES[letter] for letter in align]
@@ -33,7 +33,7 @@ def _line(row: Sequence[object], columns: int) -> str:
 
 
 def details(summary: str, body: str) -> str:
-    """Folds a block of Markdown: a reader sees the summary, plain text, and opens the body with a click."""
+    """Folds a block of Markdown under a summary in plain text."""
     return f"<details>\n<summary>{html.escape(summary, quote=False)}</summary>\n\n{body.strip()}\n\n</details>"
 
 
@@ -49,10 +49,10 @@ def bullets(items: Iterable[str]) -> str:
 
 
 def document(*blocks: str) -> str:
-    """Joins blocks by empty lines into a report that ends with a line break, leaving out empty blocks."""
+    """Joins the non-empty blocks by blank lines, with a line break at the end."""
     return "\n\n".join(block.strip("\n") for block in blocks if block) + "\n"
 
 
 def number(value: float) -> str:
-    """Writes three digits, or the whole part of a number that has more."""
+    """Formats a number with three significant digits, or as an integer from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")

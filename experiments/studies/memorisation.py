@@ -1,13 +1,13 @@
-"""Whether generators copy training images, what they leave out, and how smoothly one sample passes into another.
+"""Tests whether generators copy training images, which images they miss, and how smoothly samples interpolate.
 
 Run:       python experiments/studies/memorisation.py   (--help lists every flag)
            python experiments/studies/memorisation.py --runs runs/vanilla_gan runs/wgan r3gan
-Time:      a minute for five generators on two CPU cores, some minutes more for flow matching
-Expect:    samples as far from training images as test images are, and copies far nearer; numbers:
+Time:      a minute for five generators on two CPU cores, a few minutes more for flow matching
+Expect:    samples as far from training images as test images, unlike copies; numbers:
            experiments/gallery/quality/memorisation.md
 Writes:    runs/memorisation/ (or --out) with memorisation.md, memorisation.png and distances.png; runs/samples/
 
-A sample is suspicious if it is nearer to a training image than images are that nobody trained on.
+A sample is suspicious if it is nearer to a training image than test images are.
 """
 
 import sys
@@ -29,35 +29,36 @@ from jaxgan.data import Dataset
 from jaxgan.evaluation import feature_network, prdc, protocol
 from jaxgan.runs.workdir import write_atomically
 
-STEPS = 32  # of a path between two samples
-COLUMNS = 20  # of the picture
+STEPS = 32  # images on a path between two samples
+COLUMNS = 20  # columns of the figure
 TEST, SHIFTED, BLENDS = "test images", "training images, shifted by a pixel", "test images, faded into one another"
 SPACES = ("pixels", "features")
 DISTANCES = """\
-The nearest of all training images, by pixels in [0, 1] and by the features of the pinned network, both Euclidean.
-*Nearer* is the probability that a sample is nearer to a training image than a test image is (Mann and Whitney's U):
-0.5 says that it is as far, 1 that it is a copy. *Nearest 1 %* is the share of samples below the first percentile of the
-test images. Shifted training images show what copies look like that pixels do not find. Far samples are no copies, but
-need not be good."""
+Euclidean distance to the nearest training image, by pixels in [0, 1] and by features of the pinned network. *Nearer* is
+the probability that a sample is nearer to a training image than a test image is (Mann and Whitney's U): 0.5 means as
+far as test images, 1 means copies. *Nearest 1 %* is the share of samples below the first percentile of the test images.
+Shifted training images are copies that the distance by pixels does not detect. Distant samples are not copies, but may
+still be bad."""
 PICTURE = """\
-Samples that are nearest to a training image by features, two of each class that the network sees in them; below each
-its nearest training image by pixels and by features. Last the test images whose nearest sample is farthest, beyond
-their nearest training image."""
+The samples that are nearest to a training image by features, two per predicted class. Below each sample: its nearest
+training image by pixels and by features. Last row: test images that are much farther from the nearest sample than from
+the nearest training image."""
 PATHS = f"""\
 Path length: E[d(G(z(t)), G(z(t + ε)))² / ε²] with ε = 1/{STEPS}, d the Euclidean distance of the pinned network's
-features of images as bytes, and z(t) the way from a sample's latents to the next one's: an arc for a normal prior, else
-a line (Karras et al. 2019, section 4.1, who take ε = 1e-4 and VGG). *Detour* is the length of a way over the straight
-distance of its ends, the median: 1 is straight in feature space. Ways on labels stay in one class, so they are shorter:
-compare them with each other alone. A generator of one image has ways of length 0, so read them beside recall."""
+features of images as bytes, and z(t) the path between the latents of two samples: an arc for a normal prior, otherwise
+a line (Karras et al. 2019, section 4.1, with ε = 1e-4 and VGG). *Detour* is the median ratio of the length of a path to
+the distance between its ends: 1 is straight in feature space. Paths of class-conditional generators stay in one class
+and are shorter, so compare them only with each other. A generator of a single image has paths of length 0, so read
+path lengths together with recall."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Searches the nearest training image of each sample, and measures the ways between samples."""
+    """Finds the nearest training image of each sample, and measures paths between samples."""
 
-    runs: tuple[Path, ...] = field(default=generators.SHIPPED)  # folders of runs, or names of trained generators
-    samples: int = protocol.COMPARED_PIXELWISE  # samples of each, and as many test images
-    paths: int = 64  # ways from a sample to the next
+    runs: tuple[Path, ...] = field(default=generators.SHIPPED)  # working directories, or names of trained generators
+    samples: int = protocol.COMPARED_PIXELWISE  # samples per generator, and number of test images
+    paths: int = 64  # number of paths between samples
     cache: Path = Path("runs/samples")  # folder for the samples
     out: Path = Path("runs/memorisation")  # folder for the report
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
@@ -71,48 +72,48 @@ class Near(NamedTuple):
 
 
 def nearest(images: Images, features: np.ndarray, train: Dataset, known: np.ndarray) -> dict[str, Near]:
-    """Searches the nearest training images, whose features are known, by pixels and by features."""
+    """Finds the nearest training images by pixels and by features; ``known`` are their features."""
     parts = prdc.map_rows(lambda _, d: (np.argmin(d, axis=1), np.sqrt(np.min(d, axis=1))), features, known)
     index, distance = (np.concatenate(part) for part in zip(*parts, strict=True))
     return {"pixels": Near(*prdc.nearest(images, train.images)), "features": Near(index, distance)}
 
 
-def cells(own: np.ndarray, other: np.ndarray) -> list[str]:
-    """Distances beside those of test images: the median, the probability to be nearer, the share of the nearest."""
-    nearer = mannwhitneyu(other, own).statistic / (len(own) * len(other))
-    share = np.mean(own < np.quantile(other, 0.01))
-    return [markdown.number(float(np.median(own))), f"{nearer:.2f}", f"{share:.1%}"]
+def cells(distance: np.ndarray, test: np.ndarray) -> list[str]:
+    """Formats the median, and two comparisons with the distances of test images; see `DISTANCES`."""
+    nearer = mannwhitneyu(test, distance).statistic / (len(distance) * len(test))
+    share = np.mean(distance < np.quantile(test, 0.01))
+    return [markdown.number(float(np.median(distance))), f"{nearer:.2f}", f"{share:.1%}"]
 
 
 def path_lengths(features: np.ndarray) -> tuple[float, float]:
-    """Measures ways in feature space, [ways, STEPS, features]: the path length, and the detour; see `PATHS`."""
+    """Measures length and detour of paths in feature space, [paths, STEPS, features]; see `PATHS`."""
     x = features.astype(np.float64)
     steps, ends = np.linalg.norm(np.diff(x, axis=1), axis=2), np.linalg.norm(x[:, -1] - x[:, 0], axis=1)
     return float(np.mean(np.square(steps * STEPS))), float(np.median(steps.sum(axis=1) / np.maximum(ends, 1e-9)))
 
 
 def blends(images: Images) -> Images:
-    """Fades each image into the next, and the last into the first."""
+    """Cross-fades each image into the next, and the last into the first."""
     share = np.arange(STEPS).reshape(-1, 1, 1, 1) / STEPS
     mixed = (1 - share) * images[:, None] + share * np.roll(images, -1, axis=0)[:, None]
     return np.round(mixed).astype(np.uint8).reshape(-1, *images.shape[1:])
 
 
 def suspects(distance: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The samples of least distance, two of each class, then any until a row is full."""
+    """Returns the nearest samples: two per class, then any class until the row is full."""
     order = np.argsort(distance, kind="stable")
     first = [i for label in np.unique(labels) for i in order[labels[order] == label][:2]]
     return np.array([*first, *(i for i in order if i not in first)][:COLUMNS])
 
 
 def left_out(held_out: np.ndarray, drawn: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """The test images that are farthest from all samples, beyond their distance to training images; by features."""
+    """Returns the test images whose distance to samples most exceeds their distance to training images, by features."""
     far = np.concatenate(prdc.map_rows(lambda _, d: np.sqrt(np.min(d, axis=1)), held_out, drawn))
     return np.argsort(distance - far, kind="stable")[:COLUMNS]
 
 
 def study(options: Options) -> Path:
-    """Draws, searches and writes the report."""
+    """Draws samples, finds nearest images, measures paths, and writes the report."""
     trained = generators.load(options.runs, samples=options.samples, paths=options.paths)
     network, count = feature_network.load(generators.DATA), options.samples
     train, test = (data.load(generators.DATA, split=split, data_dir=options.data_dir) for split in ("train", "test"))
@@ -145,17 +146,17 @@ def study(options: Options) -> Path:
     figures.save(distributions(panels, title="Distance to the nearest training image"), options.out / "distances.png")
     measures = ("median", "nearer", "nearest 1 %")
     text = markdown.document(
-        "# Memorisation, and what is left out",
+        "# Memorisation and missed images",
         machine.describe("jax", "flax", "scipy", "jaxgan"),
-        f"{count:,} samples of each generator, and as many test images. Feature network: {network.version}.",
+        f"{count:,} samples of each generator, and the same number of test images. Feature network: {network.version}.",
         DISTANCES,
         markdown.table(["", *measures, *(f"{name}, by features" for name in measures)], rows),
-        "![The distribution of distances to the nearest training image, by pixels and by features](distances.png)",
+        "![Distribution of distances to the nearest training image, by pixels and by features](distances.png)",
         PICTURE,
-        "![Samples of each generator above their nearest training images, and test images left out](memorisation.png)",
-        "## Ways between samples",
+        "![Samples of each generator above their nearest training images, and missed test images](memorisation.png)",
+        "## Paths between samples",
         PATHS,
-        markdown.table([f"{options.paths} ways", "path length ↓", "detour ↓"], lengths),
+        markdown.table([f"{options.paths} paths", "path length ↓", "detour ↓"], lengths),
     )
     write_atomically(options.out / "memorisation.md", text)
     return options.out / "memorisation.md"

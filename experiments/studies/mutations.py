@@ -1,10 +1,10 @@
-"""Breaks the code in listed ways, one at a time, and runs the fast tests on each: which of them notices.
+"""Introduces listed bugs one at a time, and runs the fast tests to see which test detects each.
 
 Run:       python experiments/studies/mutations.py                      (--help lists every flag)
-           python experiments/studies/mutations.py --only "key reused"  (those whose name contains it)
+           python experiments/studies/mutations.py --only "key reused"  (bugs whose name contains it)
 Time:      6 min on two CPU cores
-Expect:    a table of the changes, each with the test that failed first: experiments/gallery/mutations/mutations.md
-Writes:    runs/mutations/ (or --out) with mutations.md, anew after each change
+Expect:    a table of bugs, each with the first test that failed: experiments/gallery/mutations/mutations.md
+Writes:    runs/mutations/ (or --out) with mutations.md, updated after each bug
 """
 
 import os
@@ -29,13 +29,13 @@ COPIED = ("jaxgan", "tests", "experiments", "pyproject.toml", "README.md")
 
 
 class Mutation(NamedTuple):
-    """One change of the code, which a test should notice."""
+    """A bug that a test should detect."""
 
     name: str
     file: str  # in the package
     before: str
     after: str
-    tests: tuple[str, ...]  # the fast tests to run, the likeliest first
+    tests: tuple[str, ...]  # the fast tests to run, the most likely first
 
 
 GAN, WGAN = ("tests/methods/test_gan.py",), ("tests/methods/test_wgan.py", "tests/methods/test_gan.py")
@@ -113,7 +113,7 @@ MUTATIONS = (
         ("tests/methods/test_optimization.py", "tests/methods/test_vae.py"),
     ),
     Mutation(
-        "sum of parts in the place of their mean",
+        "sum of parts instead of their mean",
         "methods/optimization.py",
         "x / accumulate",
         "x",
@@ -148,7 +148,7 @@ MUTATIONS = (
     ),
     Mutation("mask kept and dropped swapped", "nn/noise.py", ":units] >= ", ":units] < ", NOISE),
     Mutation(
-        "noise by place on the device",
+        "noise by position on the device",
         "runtime/program.py",
         "index = first + jnp.arange(size)\n    step_key",
         "index = jnp.arange(size)\n    step_key",
@@ -158,7 +158,7 @@ MUTATIONS = (
         "key reused in every step", "runtime/program.py", "jax.random.fold_in(step_key, step))", "step_key)", RUNTIME
     ),
     Mutation(
-        "order of an epoch off by one",
+        "data order of an epoch off by one",
         "runtime/program.py",
         "(step % steps_at_hand)",
         "((step + 1) % steps_at_hand)",
@@ -219,14 +219,14 @@ MUTATIONS = (
 
 @dataclass(frozen=True)
 class Options:
-    """Breaks the code in listed ways, and says which fast test notices."""
+    """Introduces listed bugs, and reports which fast test detects each."""
 
-    only: str = ""  # changes whose name contains it
+    only: str = ""  # only bugs whose name contains this text
     out: Path = Path("runs/mutations")  # folder for the report
 
 
 def study(options: Options) -> Path:
-    """Tries the changes, and writes the report anew after each."""
+    """Tests the bugs, and updates the report after each."""
     chosen = [mutation for mutation in MUTATIONS if options.only in mutation.name]
     if not chosen:
         raise UserError(f"--only: {options.only!r} is in no name, choose from {', '.join(m.name for m in MUTATIONS)}")
@@ -240,10 +240,10 @@ def study(options: Options) -> Path:
 
 
 def noticed_by(mutation: Mutation) -> str | None:
-    """Applies a change to a copy of the project, and returns the first of its tests that fails; None if all pass.
+    """Applies a bug to a copy of the project, and returns the first test that fails; None if all pass.
 
     Raises:
-      ValueError: if the text to replace does not stand in the file, or if no test ran.
+      ValueError: if the file does not contain the text to replace, or if no test ran.
     """
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name)
@@ -252,7 +252,7 @@ def noticed_by(mutation: Mutation) -> str | None:
         file = copy / "jaxgan" / mutation.file
         text = file.read_text()
         if mutation.before not in text:
-            raise ValueError(f"{mutation.name}: {mutation.before!r} does not stand in {mutation.file}")
+            raise ValueError(f"{mutation.name}: {mutation.before!r} does not occur in {mutation.file}")
         file.write_text(text.replace(mutation.before, mutation.after))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-m", "not slow", "-p", "no:cacheprovider"]
         run = subprocess.run(
@@ -272,13 +272,12 @@ def noticed_by(mutation: Mutation) -> str | None:
 
 
 def report(rows: Sequence[tuple[str, str, str]]) -> str:
-    """The table of changes, as Markdown."""
+    """Formats the table of bugs as Markdown."""
     return markdown.document(
-        "# What the tests notice",
+        "# Bugs that the tests detect",
         machine.describe("jax"),
-        "Each row is one change of the code, made in a copy of the project. The last column names the first fast test "
-        "that fails with it.",
-        markdown.table(("change", "file", "noticed by"), rows, "lll"),
+        "Each row is one change to a copy of the code. The last column names the first fast test that fails.",
+        markdown.table(("change", "file", "detected by"), rows, "lll"),
     )
 
 

@@ -1,14 +1,14 @@
-"""Trains the generators that come with the package, by their recipes, and writes their weights and the manifest.
+"""Trains the generators that come with the package, and writes their weights and the manifest.
 
 Run:       python experiments/studies/pretrained.py            (--help lists every flag)
-           python experiments/studies/pretrained.py --out jaxgan/runs/weights        replaces those of the package
-Time:      an hour on two CPU cores; finished runs are taken as they are
-Expect:    a file of 0.5 to 1.3 MB for each, and manifest.json with its SHA-256, the command, and the quality of the run
-Writes:    runs/pretrained/RECIPE/ with what every run writes; RECIPE.safetensors and manifest.json in
+           python experiments/studies/pretrained.py --out jaxgan/runs/weights        (replaces the package's weights)
+Time:      an hour on two CPU cores; finished runs are reused
+Expect:    a file of 0.5 to 1.3 MB per generator, and manifest.json with SHA-256, command, and sample quality
+Writes:    runs/pretrained/RECIPE/, a working directory per recipe; RECIPE.safetensors and manifest.json in
            runs/pretrained/ (or in --out)
 Read:      jaxgan/runs/pretrained.py
 
-Samples depend on no discriminator, so the files hold none. Half precision halves them.
+Sampling needs no discriminator, so the files contain none. Half precision halves their size.
 """
 
 import dataclasses
@@ -32,8 +32,8 @@ from jaxgan.runs.evaluate import evaluate_run
 from jaxgan.runs.flags import read_flags
 from jaxgan.runs.workdir import write_atomically
 
-RECIPES = {  # with the flags that each is trained by
-    "r3gan": "--replicas 4",  # as the table of quality has it; the first is kept
+RECIPES = {  # with their training flags
+    "r3gan": "--replicas 4",  # as in the quality report; the first replica is kept
     "dcgan": "",
     "vae": "",
     "flow_matching": "--conditional --guidance 2 --epochs 4 --decay-steps 7500",
@@ -43,24 +43,24 @@ QUALITY = ("frechet_distance", "precision", "recall", "coverage", "requested_cla
 
 @dataclass(frozen=True)
 class Options:
-    """Trains the recipes whose generators the package has, and writes their weights."""
+    """Trains the generators of the package, and writes their weights."""
 
-    recipes: tuple[str, ...] = field(default=tuple(RECIPES))  # the manifest keeps its others
-    samples: int = COUNT  # images drawn from each run to measure its quality
-    runs: Path = Path("runs/pretrained")  # folder with a folder for each recipe
+    recipes: tuple[str, ...] = field(default=tuple(RECIPES))  # recipes to train; other entries of the manifest are kept
+    samples: int = COUNT  # images drawn from each run to measure quality
+    runs: Path = Path("runs/pretrained")  # folder with one working directory per recipe
     out: Path = Path("runs/pretrained")  # folder for the weights
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 def config(recipe: str, options: Options) -> Config:
-    """The recipe's config, with its flags and in its folder."""
+    """Makes the config of a recipe, with its flags and working directory."""
     found = read_flags(importlib.import_module(recipe).CONFIG, shlex.split(RECIPES[recipe]))
     run = dataclasses.replace(found.run, workdir=options.runs / recipe, data_dir=options.data_dir)
     return Config(found.method, run)
 
 
 def study(options: Options) -> Path:
-    """Trains, evaluates and writes one after the other."""
+    """Trains and evaluates the recipes, and writes their weights, one after another."""
     training.check("--recipes", options.recipes, RECIPES, options.samples)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "manifest.json"
@@ -89,7 +89,7 @@ def study(options: Options) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the study."""
+    """Runs the study as a command."""
     training.command("pretrained.py", Options, study, argv)
 
 

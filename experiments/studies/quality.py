@@ -106,7 +106,8 @@ def report(results: Results, *, samples: int = COUNT, data: str = "mnist") -> st
         "training are per seed and exclude evaluations. Parameters are those of the generator. Ratio to DCGAN: the "
         "DCGAN's Fréchet distance above the floor, divided by that of the method, at the end of both runs and at equal "
         "training time. R3GAN's labels and prior were selected on the last 10,000 training images "
-        "(`mnist_held_out`), its other settings on the test images. [Comparison with PyTorch's samples](twins.md).",
+        "(`mnist_held_out`); its other settings are not independent of the test images. "
+        "[Comparison with PyTorch's samples](twins.md).",
         markdown.table(["method", *cost, *training.labels(MAIN), *against], main),
         "![The Fréchet distance over seconds of training, a line for each method](quality.png)",
         markdown.details("More metrics", markdown.table(["method", *training.labels(MORE), "measured"], more)),

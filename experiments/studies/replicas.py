@@ -1,4 +1,4 @@
-"""How much faster replicas train together than one after another, by method, number and form of the program.
+"""Speed of replicas trained together, relative to one after another, by method, number and form of the program.
 
 Run:       python experiments/studies/replicas.py       (--help lists every flag)
            python experiments/studies/replicas.py --methods vanilla_gan --counts 16
@@ -6,8 +6,8 @@ Time:      10 min on two CPU cores
 Expect:    a table of speeds relative to the same runs one after another; numbers: experiments/gallery/replicas/
 Writes:    runs/replicas/report.md (or in --out)
 
-``turns`` calls the program of one replica for each, ``vmap`` computes all of them in each operation, where
-convolutions of weights that differ become grouped ones. ``spread`` gives each device its share of the replicas.
+``turns`` runs the program of one replica for each in turn. ``vmap`` computes all replicas in each operation;
+convolutions become grouped convolutions. ``spread`` distributes the replicas over devices.
 """
 
 import math
@@ -41,13 +41,13 @@ ALONE, TURNS, VMAP, SPREAD = "one run", "turns", "vmap", "spread"
 
 @dataclass(frozen=True)
 class Options:
-    """Times replicas in one program beside one run after another, and writes a table."""
+    """Times replicas in one program against one run after another, and writes a table."""
 
-    methods: tuple[str, ...] = tuple(programs.RECIPES)  # which recipes to time
+    methods: tuple[str, ...] = tuple(programs.RECIPES)  # recipes to time
     counts: tuple[int, ...] = (2, 8)  # numbers of replicas
-    threads: int | None = None  # CPU threads of the process; None: as many as there are CPUs
-    repeats: int = 5  # turns of each program
-    seconds: float = 2.0  # length of a turn
+    threads: int | None = None  # CPU threads of the process; None: the number of CPUs
+    repeats: int = 5  # timed turns of each program
+    seconds: float = 2.0  # seconds per turn
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     out: Path = Path("runs/replicas")  # folder for the report
 
@@ -55,17 +55,17 @@ class Options:
 def together(
     config: Config, dataset: Dataset, devices: Sequence[jax.Device], *, count: int, form: Form | None = None
 ) -> Train:
-    """Compiles the program of replicas of a recipe, each with a seed of its own.
+    """Compiles a program for replicas of a recipe, each with its own seed.
 
     Args:
-      config: the recipe.
-      dataset: the training images.
-      devices: which share the replicas.
-      count: how many replicas.
-      form: how a device runs its replicas; None for the default on it.
+      config: config of the recipe.
+      dataset: training images.
+      devices: devices that share the replicas.
+      count: number of replicas.
+      form: how a device runs its replicas; None: the default of the device.
 
     Returns:
-      A function that takes a number of steps of all replicas and waits for the last.
+      A function that runs a number of steps of all replicas and waits for the last.
     """
     shape, seeds = dataset.image_shape, tuple(range(count))
     method = build(config.method, image_shape=shape)
@@ -88,7 +88,7 @@ def together(
 
 
 def time_steps(name: str, count: int, options: Options) -> Rates:
-    """Times a recipe alone and its replicas; a fresh process calls this."""
+    """Times a single run of a recipe and its replicas, in a fresh process."""
     config, dataset = programs.RECIPES[name], data.load("mnist", data_dir=options.data_dir)
     devices = select_devices(replicas=count)
     made = {ALONE: programs.jaxgan(config, dataset, devices[:1])}
@@ -99,7 +99,7 @@ def time_steps(name: str, count: int, options: Options) -> Rates:
 
 
 def report(found: dict[tuple[str, int], Rates], *, threads: int) -> str:
-    """Writes the table from the rates by method and number of replicas."""
+    """Formats the rates by method and number of replicas as a table."""
     rows = []
     for (name, count), rates in found.items():
         speeds = [
@@ -111,16 +111,16 @@ def report(found: dict[tuple[str, int], Rates], *, threads: int) -> str:
     return markdown.document(
         "# Replicas together and one after another",
         f"{machine.describe()}; {threads} threads; `{machine.command()}`",
-        "Steps per second of all replicas, relative to the same steps of one run after another: medians over turns, "
-        "in which the programs are timed one after the other. Above 1 the replicas pay. `turns` calls the program of "
-        "one replica for each, `vmap` computes all at once; `spread` gives each device its share. On CPU the package "
-        "takes `turns`, elsewhere `vmap`.",
-        markdown.table(["method", "replicas", "one step alone, ms", TURNS, VMAP, SPREAD], rows),
+        "Steps per second of all replicas, relative to the same runs one after another: medians over interleaved "
+        "turns. Above 1, replicas are faster. `turns` runs the program of one replica for each in turn, `vmap` "
+        "computes all at once, and `spread` distributes the replicas over devices. The package uses `turns` on CPU "
+        "and `vmap` elsewhere.",
+        markdown.table(["method", "replicas", "one step of one run, ms", TURNS, VMAP, SPREAD], rows),
     )
 
 
 def study(options: Options) -> Path:
-    """Times method after method, and writes the table anew after each."""
+    """Times the methods, and updates the table after each."""
     check("--methods", options.methods, programs.RECIPES, repeats=options.repeats)
     most = len(machine.cpus())
     threads = most if options.threads is None else options.threads
@@ -131,7 +131,7 @@ def study(options: Options) -> Path:
     if not 0 < options.seconds < math.inf:
         raise UserError(f"--seconds: {options.seconds} is not allowed, it must be positive")
     path, found = options.out / "report.md", {}
-    data.load("mnist", data_dir=options.data_dir)  # prepared before any clock starts
+    data.load("mnist", data_dir=options.data_dir)  # prepares the data before the timing starts
     for name in options.methods:
         for count in options.counts:
             print(f"{count} replicas of {name} ...", flush=True)

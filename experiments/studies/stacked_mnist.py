@@ -1,16 +1,16 @@
-"""Stacked MNIST: how many of the 1,000 combinations of three digits a GAN draws, and how evenly.
+"""Stacked MNIST: how many of the 1,000 combinations of three digits a GAN generates, and how evenly.
 
 Run:       python experiments/studies/stacked_mnist.py      (--help lists every flag)
            python experiments/studies/stacked_mnist.py --methods r3gan --out experiments/gallery/quality
-                                                             (this row anew; the report keeps the others)
+                                                             (updates this row of the report)
 Data:      60,000 images with a digit in each of three channels (`jaxgan.load("stacked_mnist")`)
 Measure:   the digit classifier labels each channel of 26,000 samples. Each combination that occurs is a mode; the KL
-           divergence of their frequencies from uniform ones says how evenly they occur
-Time:      1 to 2 min per epoch and method on two CPU cores, 10 epochs each, and a minute to count
-Expect:    a table of the methods beside real images and published figures; numbers:
+           divergence of mode frequencies from the uniform distribution measures evenness
+Time:      1 to 2 min per epoch and method on two CPU cores, 10 epochs each, and a minute to count modes
+Expect:    a table of the methods beside real images and published values; numbers:
            experiments/gallery/quality/stacked_mnist.md
-Writes:    runs/stacked_mnist/METHOD/ with what every run writes; stacked_mnist.md and stacked_mnist.json in
-           runs/stacked_mnist/ (or --out), anew after each method
+Writes:    runs/stacked_mnist/METHOD/, a working directory per method; stacked_mnist.md and stacked_mnist.json in
+           runs/stacked_mnist/ (or --out), updated after each method
 """
 
 import dataclasses
@@ -39,16 +39,16 @@ from jaxgan.runs.load import load_run
 from jaxgan.runs.sampler import make_sampler
 from jaxgan.runs.workdir import write_atomically
 
-# Three digits take three times as many latents. Labels would name the modes that are counted.
+# Three digits take three times as many latents. Labels would reveal the modes to count.
 CHANGES = {"latent_size": 3 * r3gan.CONFIG.method.latent_size, "conditional": False}
 RECIPES: Mapping[str, Config] = {
     "dcgan": dcgan.CONFIG,
     "wgan": wgan.CONFIG,
     "r3gan": dataclasses.replace(r3gan.CONFIG, method=dataclasses.replace(r3gan.CONFIG.method, **CHANGES)),
 }
-CLASSES = 10  # of a channel
+CLASSES = 10  # per channel
 
-PUBLISHED = {  # modes found and KL divergence, as Huang et al. 2024 (The GAN is dead; long live the GAN!) list them
+PUBLISHED = {  # number of modes and KL divergence, from Huang et al. 2024 (The GAN is dead; long live the GAN!)
     "DCGAN": (99, 3.40),
     "VEEGAN": (150, 2.95),
     "PacGAN": (992, 0.28),
@@ -57,28 +57,28 @@ PUBLISHED = {  # modes found and KL divergence, as Huang et al. 2024 (The GAN is
     "R3GAN": (1000, 0.029),
 }
 DIFFERENCES = """\
-Published figures give the scale only. They come from other networks, mostly larger and trained for longer, and from
-other classifiers. Ours are the chapter's small networks, trained once, for the steps in the table (a WGAN's are those
-of its critic). All count the modes of 26,000 samples. Real images are the lower bound of the divergence: so few samples
-never fill 1,000 modes evenly, and the digits of MNIST are not equally frequent."""
+Published values only indicate the scale. They come from other classifiers and other networks, which are mostly larger
+and trained for longer. Ours are the chapter's small networks, trained once for the steps in the table (critic steps for
+the WGAN). All values count the modes of 26,000 samples. Real images give a lower bound of the divergence: so few
+samples never cover 1,000 modes evenly, and the digits of MNIST are not equally frequent."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Trains methods on Stacked MNIST, or takes finished runs, and counts the modes that they draw."""
+    """Trains methods on Stacked MNIST, or reuses finished runs, and counts the modes of their samples."""
 
-    methods: tuple[str, ...] = tuple(RECIPES)  # rows to make; the report keeps its others
+    methods: tuple[str, ...] = tuple(RECIPES)  # rows to make; other rows of the report are kept
     epochs: int = 10  # passes over the training images
-    seed: int = 0  # of the run, and of the samples
-    samples: int = 26_000  # images to count modes in; published figures have as many
-    devices: int | None = None  # devices to train on; None: as many as divide the batch
-    runs: Path = Path("runs/stacked_mnist")  # folder with a folder for each method
+    seed: int = 0  # seed of the run and of the samples
+    samples: int = 26_000  # number of samples in which to count modes, as in published results
+    devices: int | None = None  # number of devices; None: as many as divide the batch
+    runs: Path = Path("runs/stacked_mnist")  # folder with one working directory per method
     out: Path = Path("runs/stacked_mnist")  # folder for the table
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
 def config(method: str, options: Options) -> Config:
-    """Makes the config of the run from the method's recipe."""
+    """Makes the config of a method's run from its recipe."""
     run = {name: getattr(options, name) for name in ("data_dir", "seed", "devices")}
     run |= {"workdir": options.runs / method, "data": "stacked_mnist"}
     return training.with_epochs(RECIPES[method], options.epochs, **run)
@@ -88,11 +88,11 @@ class Modes(NamedTuple):
     """The modes of a set of images."""
 
     found: int
-    divergence: float  # KL of the frequencies of all modes from uniform ones, in nats
+    divergence: float  # KL divergence of mode frequencies from the uniform distribution, in nats
 
 
 def count_modes(labels: Int[np.ndarray, "n channels"]) -> Modes:
-    """Counts the combinations of labels that occur, and measures how unevenly they do.
+    """Counts the combinations of labels that occur, and measures how unevenly they occur.
 
     References:
       Metz et al., Unrolled GANs, 2017, section 3.3.1; Lin et al., PacGAN, 2018, section 4.1.
@@ -104,7 +104,7 @@ def count_modes(labels: Int[np.ndarray, "n channels"]) -> Modes:
 
 
 def classify(images: UInt8[np.ndarray, "n h w channels"], network: FeatureNetwork) -> Int[np.ndarray, "n channels"]:
-    """Labels each channel by the feature network of single digits."""
+    """Labels each channel with the feature network of single digits."""
     channels = range(images.shape[-1])
     return np.stack([np.argmax(network.extract(images[..., c : c + 1])[1], axis=1) for c in channels], axis=1)
 
@@ -123,7 +123,7 @@ def measure(folder: Path, network: FeatureNetwork, options: Options) -> dict[str
 
 
 def report(found: Mapping[str, Mapping[str, Any]], real: Modes) -> str:
-    """Writes the table in Markdown: what was measured of each method, real images, published figures."""
+    """Formats the table as Markdown: measured methods, real images, published values."""
     rows = [
         [
             RECIPES[name].method.title,
@@ -146,7 +146,7 @@ def report(found: Mapping[str, Mapping[str, Any]], real: Modes) -> str:
 
 
 def study(options: Options) -> Path:
-    """Trains, counts and writes the table anew after each method."""
+    """Trains the methods, counts modes, and updates the table after each."""
     training.check("--methods", options.methods, RECIPES, options.samples, epochs=options.epochs)
     network, path = feature_network.load("mnist"), options.out / "stacked_mnist.md"
     images = data.load("stacked_mnist", data_dir=options.data_dir).images[: options.samples]

@@ -1,11 +1,11 @@
-"""The samples of the vanilla GAN and the DCGAN beside those of their PyTorch twins, after as many epochs.
+"""Samples of the vanilla GAN and the DCGAN beside samples of their PyTorch twins, after equal numbers of epochs.
 
 Run:       python experiments/studies/twins_quality.py      (needs PyTorch: pip install -e '.[imperative]')
            python experiments/studies/twins_quality.py --methods dcgan --seeds 1
-Time:      about half an hour on two CPU cores; seconds for what is trained and evaluated already
-Expect:    for each pair the mean Fréchet distance, its deviation over training seeds, and the difference of the means
+Time:      about half an hour on two CPU cores; seconds for evaluated runs
+Expect:    for each pair, the mean Fréchet distance, its deviation over training seeds, and the difference of the means
            with its standard error; numbers: experiments/gallery/quality/twins.md
-Writes:    runs/twins/METHOD/ with the runs, and a file with each Fréchet distance; runs/twins/twins.md (or in --out)
+Writes:    runs/twins/METHOD/ with the runs, and a file per Fréchet distance; runs/twins/twins.md (or in --out)
 """
 
 import math
@@ -32,16 +32,16 @@ from jaxgan.runs.launch import stopped_in_words
 from jaxgan.runs.workdir import write_atomically
 
 RECIPES = {"vanilla_gan": vanilla_gan.CONFIG, "dcgan": dcgan.CONFIG}
-EPOCHS = {"vanilla_gan": 20, "dcgan": 3}  # of both programs
-AT_ONCE = 500  # samples that a twin draws together
+EPOCHS = {"vanilla_gan": 20, "dcgan": 3}  # for both programs
+AT_ONCE = 500  # batch size for samples of a twin
 
 
 @dataclass(frozen=True)
 class Options:
-    """Trains recipes and their twins from several seeds, or takes finished runs, and compares their samples."""
+    """Trains recipes and their twins with several seeds, or reuses finished runs, and compares their samples."""
 
-    methods: tuple[str, ...] = tuple(RECIPES)  # which pairs
-    seeds: int = 3  # training seeds, from 0 on
+    methods: tuple[str, ...] = tuple(RECIPES)  # pairs to compare
+    seeds: int = 3  # number of training seeds, from 0
     samples: int = COUNT  # images drawn from each run
     runs: Path = Path("runs/twins")  # folder for the runs
     out: Path = Path("runs/twins")  # folder for the table
@@ -55,14 +55,14 @@ def config(method: str, seed: int, options: Options) -> Config:
 
 
 def recipe(wanted: Config, samples: int) -> Evaluation:
-    """Trains a recipe, or takes its run, and evaluates it."""
+    """Trains a recipe, or reuses its run, and evaluates it."""
     with stopped_in_words("twins_quality", wanted):
         training.train(wanted)
     return evaluate_run(wanted.run.workdir, count=samples, data_dir=wanted.run.data_dir)
 
 
 def twin(wanted: Config, samples: int) -> Evaluation:
-    """The same of the recipe's twin, whose samples PyTorch draws in evaluation mode."""
+    """Trains the twin of a recipe, or reuses its run, and evaluates samples from PyTorch in evaluation mode."""
     run, folder = wanted.run, wanted.run.workdir.with_name(f"pytorch_{wanted.run.seed}")
     how = {name: getattr(run, name) for name in ("epochs", "batch_size", "seed", "data_dir")}
     trained = imperative.run(TWINS[type(wanted.method)], imperative.Options(workdir=folder, **how)).twin
@@ -74,7 +74,7 @@ def twin(wanted: Config, samples: int) -> Evaluation:
 
 
 def distance(make: Callable[[Config, int], Evaluation], wanted: Config, samples: int) -> float:
-    """The Fréchet distance of a program's samples, from a file if they were evaluated before."""
+    """Returns the Fréchet distance of a program's samples, from a file if they are already evaluated."""
     path = wanted.run.workdir.with_name(f"{make.__name__}_{wanted.run.seed}_{samples}.txt")
     print(f"{path} ...", flush=True)
     if not path.exists():
@@ -84,7 +84,7 @@ def distance(make: Callable[[Config, int], Evaluation], wanted: Config, samples:
 
 
 def rows(method: str, ours: Sequence[float], theirs: Sequence[float]) -> list[list[object]]:
-    """Writes the distances of a recipe and its twin by training seed, and the difference of their means."""
+    """Formats the distances of a recipe and its twin by training seed, and the difference of their means."""
     title, several, found = RECIPES[method].method.title, len(ours) > 1, []
     means = [float(np.mean(values)) for values in (ours, theirs)]
     deviations = [float(np.std(values, ddof=1)) if several else None for values in (ours, theirs)]
@@ -98,7 +98,7 @@ def rows(method: str, ours: Sequence[float], theirs: Sequence[float]) -> list[li
 
 
 def study(options: Options) -> Path:
-    """Trains, draws, evaluates and writes the table, anew after each method."""
+    """Trains and evaluates the pairs, and updates the table after each."""
     training.check("--methods", options.methods, RECIPES, options.samples, seeds=options.seeds)
     table, path = [], options.out / "twins.md"
     for method in options.methods:
@@ -109,11 +109,11 @@ def study(options: Options) -> Path:
         text = markdown.document(
             "# The recipes and their PyTorch twins",
             machine.describe("jax", "flax", "jaxgan", "torch"),
-            f"{training.protocol_text(options.samples)} The program that trained draws, in evaluation mode. Means ± "
-            "deviations are over training seeds. A difference is the recipe's mean less the twin's, ± its standard "
-            "error.",
+            f"{training.protocol_text(options.samples)} Each program draws its own samples, in evaluation mode. Means "
+            "± standard deviations are over training seeds. A difference is the recipe's mean minus the twin's mean, "
+            "± its standard error.",
             markdown.table(
-                ["method", "program", "epochs", "Fréchet distance ↓", "of each training seed"], table, align="llrrr"
+                ["method", "program", "epochs", "Fréchet distance ↓", "by training seed"], table, align="llrrr"
             ),
         )
         write_atomically(path, text)
