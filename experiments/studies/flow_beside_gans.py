@@ -3,8 +3,7 @@
 Run:       python experiments/studies/flow_beside_gans.py       (--help lists every flag)
            python experiments/studies/flow_beside_gans.py --runs r3gan runs/small_flow --steps 2 15
 Time:      unknown; flow matching's samples take most of it
-Expect:    flow matching with fewer steps is faster and worse; GANs sample in one evaluation; numbers:
-           experiments/gallery/quality/flow_beside_gans.md
+Expect:    flow matching with fewer steps is faster and worse; GANs sample in one evaluation
 Writes:    runs/flow_beside_gans/flow_beside_gans.md (or in --out); runs/samples/
 """
 
@@ -124,7 +123,7 @@ def study(options: Options) -> Path:
         table.append([row.title, *(markdown.number(found[name]) for name in METRICS), markdown.number(slower), *cells])
     table.append(["floor: training images", *(markdown.number(floor[name]) for name in METRICS), *[None] * 6])
     header = [training.METRICS[name] for name in METRICS]
-    header += ["training time", "parameters", "that train", "evaluations", "samples/s", "speed of sampling"]
+    header += ["training time", "parameters", "trained parameters", "evaluations", "samples/s", "sampling speed"]
     text = markdown.document(
         "# Flow matching beside the GANs",
         machine.describe("jax", "flax", "jaxgan"),

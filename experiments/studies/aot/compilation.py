@@ -1,4 +1,4 @@
-"""Compiles the function that trains for a target, and reads the program: what a step costs, sums and copies."""
+"""Compiles the training function for a target, and analyzes the cost, collectives and copies of a step."""
 
 import math
 from collections import Counter
@@ -21,7 +21,7 @@ from jaxgan.runtime.program import Carry
 from jaxgan.runtime.targets import Target, least_bytes, lower_training
 
 Shape = tuple[int, int, int, int]
-TOO_MANY = (200_000_000, 28, 28, 1)  # larger than any chip's memory
+TOO_MANY = (200_000_000, 28, 28, 1)  # larger than the memory of any chip
 
 
 def lower(
@@ -33,18 +33,18 @@ def lower(
     optimizer: optax.GradientTransformation | None = None,
     replicas: int = 1,
 ) -> tuple[Lowered, Carry]:
-    """Traces the `train_steps` of a recipe for devices that need not be there.
+    """Traces the `train_steps` of a recipe for devices that need not be available.
 
     Args:
-      config: the recipe's.
-      devices: where it would run.
+      config: config of the recipe.
+      devices: target devices.
       parallel: the front end for several devices.
       images: shape of the data.
-      optimizer: replaces the optimizers of the recipe.
-      replicas: how many runs train together.
+      optimizer: overrides the optimizers of the recipe.
+      replicas: number of runs that train together.
 
     Returns:
-      The function, ready to compile, and its first argument as shapes, as one device holds it.
+      The lowered function, and its first argument as shapes on one device.
     """
     axis_name = mapped_axis(devices[: len(devices) // device_groups(len(devices), replicas=replicas)])
     method = methods.build(config.method, image_shape=images[1:], axis_name=axis_name, optimizer=optimizer)
@@ -53,32 +53,32 @@ def lower(
 
 
 def images_of(config: Config) -> Shape:
-    """The shape of the images that a device holds: of its data set all, of a stream a chunk."""
+    """Returns the shape of the images on a device: the whole data set, or a chunk of a stream."""
     spec = find(config.run.data, image_size=config.run.image_size)
     streamed = BYTES_PER_CHUNK // math.prod(spec.image_shape)
     return (spec.examples["train"] if config.run.input == "memory" else streamed, *spec.image_shape)
 
 
 def fitted(config: Config, target: Target) -> Config:
-    """Gives a recipe a batch of one image per device where its own is smaller."""
+    """Increases the batch size of a recipe to at least one image per device."""
     return replace(config, run=replace(config.run, batch_size=max(config.run.batch_size, target.count)))
 
 
 def compile_recipe(
     config: Config, target: Target, devices: Sequence[jax.Device], *, parallel: str, effort: float, replicas: int = 1
 ) -> dict[str, Any]:
-    """Compiles a recipe for a target and reads the program.
+    """Compiles a recipe for a target and analyzes the program.
 
     Args:
-      config: the recipe's.
+      config: config of the recipe.
       target: the chips.
-      devices: their description for JAX.
-      parallel: the front end; jit takes one chip.
-      effort: the compiler's effort for fast programs: 0 its default, -1 its least.
-      replicas: how many runs train together: devices share them first, and the devices of a group each batch.
+      devices: JAX devices that describe the chips.
+      parallel: the front end; jit uses one chip.
+      effort: optimization effort of the compiler: 0 default, -1 minimum.
+      replicas: number of runs that train together, distributed over groups of devices that share each batch.
 
     Returns:
-      What was found in the program, for one step and one device.
+      Properties of the program, for one step and one device.
     """
     shape = images_of(config)
     lowered, carry = lower(config, devices, parallel=parallel, images=shape, replicas=replicas)
@@ -119,7 +119,7 @@ def compile_recipe(
 
 
 def too_large(config: Config, devices: Sequence[jax.Device], *, effort: float) -> str:
-    """Compiles a program whose data alone is larger than a chip's memory, and returns the compiler's complaint."""
+    """Compiles a program whose data exceeds the memory of a chip, and returns the compiler's error message."""
     try:
         lowered, _ = lower(config, devices, parallel="auto", images=TOO_MANY)
         lowered.compile({"exec_time_optimization_effort": effort})
@@ -129,46 +129,46 @@ def too_large(config: Config, devices: Sequence[jax.Device], *, effort: float) -
 
 
 def networks(carry: Carry) -> list[NetworkState]:
-    """The networks in a state, whatever method it is of."""
+    """Returns the networks in the state of any method."""
     leaves = jax.tree.leaves(carry.state, is_leaf=lambda x: isinstance(x, NetworkState))
     return [leaf for leaf in leaves if isinstance(leaf, NetworkState)]
 
 
 def gradient_sizes(carry: Carry) -> Counter[int]:
-    """Counts the arrays of parameters that get a gradient, by their number of elements."""
+    """Counts the parameter arrays with a gradient, by number of elements."""
     return Counter(x.size for network in networks(carry) for x in jax.tree.leaves(network.params))
 
 
 def undonated(program: hlo.Program, carry: Carry) -> list[str]:
-    """Names the parts of the state that the program holds twice, instead of writing over its argument."""
+    """Lists the parts of the state that are not donated, so the program holds them twice."""
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(carry)]
     return [f"{path} is not donated" for i, path in enumerate(paths) if i not in program.aliased]
 
 
 def outside_of_matrix_unit(products: hlo.Products) -> list[str]:
-    """Names the products outside of a TPU's matrix unit, except those of matrices with vectors.
+    """Lists the products outside of a TPU's matrix unit, except matrix-vector products.
 
-    A product with a vector, such as that of the layer which ends in one logit, is a sum to the compiler.
+    The compiler turns a matrix-vector product, such as the layer with a single logit, into a sum.
     """
     convolutions = [name for name in products.taken_apart if name.endswith("/conv_general_dilated")]
     return [f"{name} is outside of the matrix unit" for name in [*products.elsewhere, *convolutions]]
 
 
 def unexpected_collectives(program: hlo.Program, carry: Carry, *, chips: int, groups: int = 1) -> list[str]:
-    """Compares what chips exchange with what data parallelism needs.
+    """Compares the collectives of a program with those that data parallelism needs.
 
-    In a step each array of gradients is summed exactly once over the chips that share a batch. Beside it only batch
-    statistics and scalars (metrics) are summed, and nothing else is exchanged. The compiler may merge sums into one
-    instruction, so arrays are counted by their sizes, not instructions.
+    A step sums each array of gradients exactly once over the chips that share a batch. Otherwise it sums only batch
+    statistics and scalars (metrics), and exchanges nothing else. The compiler may merge sums into one instruction, so
+    this function counts arrays by size instead of instructions.
 
     Args:
       program: a compiled program.
       carry: its first argument, as shapes.
-      chips: how many share a batch.
-      groups: how many such groups there are, each with replicas of its own.
+      chips: number of chips that share a batch.
+      groups: number of such groups, each with its own replicas.
 
     Returns:
-      One line for each difference.
+      One line per difference.
     """
     step = program.collectives(program.body)
     unexpected = [f"a step has an {c.kind} of {c.bytes} bytes" for c in step if c.kind != "all-reduce"]
@@ -176,9 +176,9 @@ def unexpected_collectives(program: hlo.Program, carry: Carry, *, chips: int, gr
         unexpected.append(f"{outside} collectives lie outside of the loop over steps")
     if chips == 1:
         return unexpected + [f"an {c.kind} on a single chip" for c in step]
-    together = [tuple(range(first, first + chips)) for first in range(0, chips * groups, chips)]
+    expected = [tuple(range(first, first + chips)) for first in range(0, chips * groups, chips)]
     unexpected += [
-        f"an {c.kind} is among the chips {c.groups}" for c in step if sorted(c.groups or together) != together
+        f"an {c.kind} is among the chips {c.groups}" for c in step if sorted(c.groups or expected) != expected
     ]
     found, wanted = hlo.reduced_sizes(step), gradient_sizes(carry)
     statistics = {x.size for network in networks(carry) for x in jax.tree.leaves(network.batch_stats)}

@@ -1,4 +1,4 @@
-"""Compiles the recipes for TPU slices that are not there, and reads the programs.
+"""Compiles the recipes for TPU slices, without a TPU, and analyzes the programs.
 
 Run:       python -m pip install -e '.[tpu-aot]'
            python experiments/studies/aot/compile_for.py                            (v5e: one chip, 16 on four hosts)
@@ -7,10 +7,10 @@ Run:       python -m pip install -e '.[tpu-aot]'
 Time:      10 min on two CPU cores, 21 programs; half of that with --effort -1
 Expect:    no deviations in any program
 Read:      jaxgan/runtime/program.py, jaxgan/runtime/devices.py
-Writes:    runs/compile_for/compile_for.md and compile_for.json (or in --out), anew after each program
+Writes:    runs/compile_for/compile_for.md and compile_for.json (or in --out), updated after each program
 
-The TPU compiler compiles the function that trains, as the training loop gets it from `compile_program`: many steps in
-one loop, over all of its data. Nothing runs.
+The TPU compiler compiles the training function that the training loop gets from `compile_program`: a loop over many
+steps with all data. Nothing runs.
 """
 
 import json
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")  # nothing runs here, and a chip that is there is left alone
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # nothing runs, so do not occupy an existing chip
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # experiments/
 
 import celeba
@@ -40,8 +40,8 @@ from jaxgan.errors import UserError
 from jaxgan.runtime import targets
 
 DEFAULT = tuple(module.__name__ for module in (*chapter.RECIPES, r3gan, flow_matching))
-# Left out by default: programs in colour take minutes to compile, and on one chip the classifier's copies all of the
-# data into fast memory in every step.
+# Not in the defaults: the programs for colour images take minutes to compile, and on one chip the classifier copies all
+# data to fast memory in every step.
 MODULES = (*chapter.RECIPES, r3gan, flow_matching, cifar10, celeba, digit_classifier)
 RECIPES = {module.__name__: module.CONFIG for module in MODULES}
 FRONT_ENDS = ("pmap", "shard_map")
@@ -49,34 +49,35 @@ COLUMNS = ("recipe", "chips", "front end", "images per device", "MFLOP", "least 
 COLUMNS += ("arguments, MB", "temporaries, MB")
 COLUMNS += ("state aliased", "exchanges", "MB", "gradients, MB", "products", "deviations")
 LEGEND = """\
-Compiled by the TPU compiler, not run. Numbers are for one device and one step; arguments and temporaries are those of
-the whole program. A chip is one device; of TPU7x (Ironwood) it is two.
-The least bytes are those of the state, read and written, and of the batch. The least µs are the roofline: the larger
-of arithmetic over the chip's peak in bfloat16 and of the least bytes over the bandwidth of its memory.
+Compiled by the TPU compiler, not run. Numbers are for one device and one step; arguments and temporaries are for the
+whole program. A chip is one device, except TPU7x (Ironwood) with two devices per chip.
+The least bytes are the state, read and written, and the batch. The least µs are the roofline: the larger of operations
+divided by the chip's peak in bfloat16, and least bytes divided by its memory bandwidth.
 
-Properties that each program should have; deviations list what it has not:
+Expected properties of each program; violations are listed under deviations:
 
-- The state is written over the argument that it came in ("state aliased" counts its arrays).
-- A step sums each gradient once over the chips that share a batch. Beside gradients it sums batch statistics and
-  metrics, nothing else. Chips with other replicas exchange nothing.
-- Every convolution is on the matrix unit. "Products" counts them, in brackets those with a vector: they become sums.
+- The new state is written over the argument of the old state ("state aliased" counts the arrays).
+- A step sums each gradient once over the chips that share a batch. Otherwise it only sums batch statistics and
+  metrics. Chips with different replicas exchange nothing.
+- Every convolution runs on the matrix unit. "Products" counts them; in brackets: matrix-vector products, which become
+  sums.
 - No step copies the data, and the program fits into memory. Most of its arguments are the 47 MB of MNIST, padded,
-  or the images of another data set; of a stream they are those of a chunk."""
+  or the images of another data set, or a chunk of a stream."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Compiles the recipes for chips that are not there, and reads the programs."""
+    """Compiles the recipes for chips that need not be available, and analyzes the programs."""
 
     target: tuple[str, ...] = ("v5e:1x1", "v5e:4x4")  # chips in a shape: v4, v5e, v5p, v6e or tpu7x
-    recipes: tuple[str, ...] = DEFAULT  # which to compile; cifar10, celeba and digit_classifier, too
-    replicas: tuple[int, ...] = ()  # compile so many runs that train together, in the place of single ones
-    effort: float = 0.0  # of the TPU compiler for fast programs: 0 as in training, -1 its least
+    recipes: tuple[str, ...] = DEFAULT  # recipes to compile; also cifar10, celeba and digit_classifier
+    replicas: tuple[int, ...] = ()  # numbers of replicas to compile instead of single runs
+    effort: float = 0.0  # optimization effort of the TPU compiler: 0 as in training, -1 minimum
     out: Path = Path("runs/compile_for")  # folder for the table and the numbers
 
 
 def study(options: Options) -> Path:
-    """Compiles everything, and writes the report anew after each program."""
+    """Compiles all programs, and updates the report after each."""
     check("--recipes", options.recipes, RECIPES)
     if wrong := [count for count in options.replicas if count < 2]:
         raise UserError(f"--replicas: {wrong[0]} is not allowed, it must be at least 2")
@@ -85,13 +86,13 @@ def study(options: Options) -> Path:
     parsed = [targets.parse_target(text) for text in options.target]
     made = [(target, targets.devices(target)) for target in parsed]
     options.out.mkdir(parents=True, exist_ok=True)
-    jax.config.update("jax_enable_compilation_cache", False)  # what is compiled for a topology cannot be stored
+    jax.config.update("jax_enable_compilation_cache", False)  # programs for a topology cannot be cached
     results: dict[str, Any] = {"machine": machine.describe("jax", "libtpu"), "command": machine.command()}
     results |= {"programs": [], "too_large": {}}
     path = options.out / "compile_for.md"
     for target, devices in made:
-        complaint = compilation.too_large(vanilla_gan.CONFIG, devices[:1], effort=options.effort)
-        results["too_large"][target.name] = complaint
+        error = compilation.too_large(vanilla_gan.CONFIG, devices[:1], effort=options.effort)
+        results["too_large"][target.name] = error
         for name in options.recipes:
             config = compilation.fitted(RECIPES[name], target)
             ways = [(parallel, 1) for parallel in (FRONT_ENDS if target.count > 1 else ("jit",))]
@@ -106,19 +107,19 @@ def study(options: Options) -> Path:
 
 
 def report(results: Mapping[str, Any]) -> str:
-    """Writes the report in Markdown from what compile_for.json holds."""
+    """Formats the content of compile_for.json as a Markdown report."""
     return markdown.document(
-        "# Programs for TPUs that are not here",
+        "# Programs compiled for TPUs",
         f"{results['machine']}; `{results['command']}`",
         LEGEND,
         markdown.table(COLUMNS, map(cells, results["programs"]), align="lll" + "r" * (len(COLUMNS) - 4) + "l"),
         "Negative control, a program whose data is larger than memory:",
-        markdown.bullets(f"{target}: {words}" for target, words in results["too_large"].items()),
+        markdown.bullets(f"{target}: {message}" for target, message in results["too_large"].items()),
     )
 
 
 def cells(row: Mapping[str, Any]) -> list[object]:
-    """Writes a program as a row of the table."""
+    """Formats a program as a row of the table."""
     exchanges = ", ".join(f"{count} {kind}" for kind, count in sorted(row["collectives"].items()))
     argument, temporary, sent, gradients = (
         f"{row[f'{name}_bytes'] / 1e6:,.2f}" for name in ("argument", "temporary", "collective", "gradient")

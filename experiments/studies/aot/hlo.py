@@ -1,4 +1,4 @@
-"""A compiled program, read from XLA's text: its instructions, its exchanges between chips, and its products."""
+"""Parses the text of a compiled XLA program: instructions, collectives between chips, and products."""
 
 import math
 import re
@@ -13,9 +13,9 @@ import numpy as np
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 PRODUCTS = ("convolution", "dot")
-# Instructions that name arrays or views of them, and write nothing.
+# Instructions that only name or view arrays, without writing.
 FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call", "after-all"}
-CALLS = {"call", "call-start"}  # the second runs beside the others, as exchanges do on an Ironwood's SparseCores
+CALLS = {"call", "call-start"}  # the second runs asynchronously, as collectives on Ironwood's SparseCores
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][a-z\-]*)\(([^)]*)\)(.*)$")
@@ -39,27 +39,27 @@ class Instruction(NamedTuple):
     attributes: str
 
     def called(self, kind: str) -> tuple[str, ...]:
-        """The computations that it names under an attribute."""
+        """Returns the computations that an attribute names."""
         found = re.search(rf"\b{kind}=(\{{[^}}]*\}}|%?[\w.\-]+)", self.attributes)
         return tuple(re.findall(r"[\w.\-]+", found[1])) if found else ()
 
     @property
     def origin(self) -> str:
-        """The path of the JAX operation that it comes from."""
+        """Returns the path of the JAX operation that it comes from."""
         found = re.search(r'op_name="([^"]*)"', self.attributes)
         return found[1] if found else ""
 
 
 class Collective(NamedTuple):
-    """One exchange between the chips."""
+    """One collective operation between chips."""
 
     kind: str
     operands: tuple[Array, ...]
-    groups: tuple[tuple[int, ...], ...] = ()  # of chips, each among themselves; none: all chips
+    groups: tuple[tuple[int, ...], ...] = ()  # groups of chips that communicate; none: all chips
 
     @property
     def bytes(self) -> int:
-        """What each chip sends."""
+        """Returns the number of bytes that each chip sends."""
         return sum(array.size * BYTES.get(array.dtype, 8) for array in self.operands)
 
 
@@ -69,14 +69,14 @@ class Program:
 
     computations: Mapping[str, Mapping[str, Instruction]]
     entry: str
-    aliased: frozenset[int]  # outputs that take the place of an argument
+    aliased: frozenset[int]  # outputs that share memory with an argument
 
     @cached_property
     def body(self) -> str:
-        """The computation that is one training step: the body of the program's only loop over steps.
+        """Returns the computation of one training step: the body of the program's only loop.
 
         Raises:
-          ValueError: if there is no such loop, or more than one.
+          ValueError: if there is not exactly one loop.
         """
         loops = [i for i in self.computations[self.entry].values() if i.opcode == "while"]
         if len(loops) != 1:
@@ -84,14 +84,14 @@ class Program:
         return loops[0].called("body")[0]
 
     def inside(self, fusion: Instruction) -> Iterator[tuple[str, Instruction]]:
-        """The operations that are fused into a kernel, at any depth, each with its computation."""
+        """Yields the operations fused into a kernel, at any depth, each with its computation."""
         for name in fusion.called("calls"):
             for instruction in self.computations[name].values():
                 yield name, instruction
                 yield from self.inside(instruction)
 
     def kernels(self, computation: str) -> Iterator[tuple[str, Instruction]]:
-        """What a computation runs, each with its computation: instructions, a fusion being one, loops and branches."""
+        """Yields the instructions that a computation runs, including loops and branches; a fusion counts as one."""
         for instruction in self.computations[computation].values():
             yield computation, instruction
             kinds = ["branch_computations", "true_computation", "false_computation", "body"]
@@ -100,9 +100,9 @@ class Program:
                     yield from self.kernels(name)
 
     def collectives(self, computation: str) -> list[Collective]:
-        """The exchanges between chips in a computation and all that it calls.
+        """Returns the collectives in a computation and in all computations that it calls.
 
-        A collective that is started and waited for counts once, and so does one that is fused with its result's user.
+        An asynchronous collective counts once, and so does a collective that is fused with the user of its result.
         """
         return [
             Collective(
@@ -116,7 +116,7 @@ class Program:
         ]
 
     def whole_copies(self, size: int) -> list[str]:
-        """Names the kernels of a step that write an array of at least so many elements, such as all of the data."""
+        """Lists the kernels of a step that write an array of at least ``size`` elements, such as the whole data set."""
         return [
             instruction.name
             for _, instruction in self.kernels(self.body)
@@ -126,8 +126,8 @@ class Program:
     def products(self) -> "Products":
         """Finds the convolutions and matrix products of a program compiled for TPU.
 
-        The compiler turns matrix products into convolutions. Each kernel that holds one names its layout on the matrix
-        unit.
+        The compiler turns matrix products into convolutions. A kernel on the matrix unit has the attribute
+        "convolution_algorithm_config".
         """
         count, elsewhere, kept, named = 0, [], set(), set()
         for _, kernel in self.kernels(self.entry):
@@ -143,15 +143,15 @@ class Program:
 
 
 class Products(NamedTuple):
-    """Where the convolutions and matrix products of a program are computed."""
+    """The convolutions and matrix products of a program, by where they run."""
 
     count: int  # on the matrix unit
-    elsewhere: list[str]  # kernels that hold one, but not on the matrix unit
+    elsewhere: list[str]  # kernels with a product outside of the matrix unit
     taken_apart: list[str]  # JAX operations that became multiplications and sums
 
 
 def parse(text: str) -> Program:
-    """Reads the text of a compiled module, as `compiled.as_text()` gives it; raises ValueError if it has no entry."""
+    """Parses the output of `compiled.as_text()`; raises ValueError if it has no entry computation."""
     computations, current, entry = {}, {}, None
     for line in text.splitlines():
         if header := _COMPUTATION.match(line):
@@ -159,7 +159,7 @@ def parse(text: str) -> Program:
             entry = header[2] if header[1] else entry
         elif found := _INSTRUCTION.match(line):
             name, type_, opcode, operands, attributes = found.groups()
-            # Operands are names, with or without types before them; that of a parameter is its position.
+            # Operands are names, with or without types before them; the operand of a parameter is its position.
             names = (operands,) if opcode == "parameter" else tuple(re.findall(r"%([\w.\-]+)", operands))
             sizes = [
                 (dtype, math.prod(map(int, filter(None, dims.split(","))))) for dtype, dims in _ARRAY.findall(type_)
@@ -173,7 +173,7 @@ def parse(text: str) -> Program:
 
 
 def _groups(attributes: str) -> tuple[tuple[int, ...], ...]:
-    """Reads the groups of chips of an exchange, which stand in full or as a reshaped and transposed count."""
+    """Parses the groups of chips of a collective, given as a list or as a reshaped and transposed range."""
     if listed := re.search(r"replica_groups=\{(\{.*?\})\}", attributes):
         return tuple(tuple(map(int, group.split(","))) for group in re.findall(r"[\d,]*\d", listed[1]))
     if counted := re.search(r"replica_groups=\[(\d+,\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", attributes):
@@ -184,5 +184,5 @@ def _groups(attributes: str) -> tuple[tuple[int, ...], ...]:
 
 
 def reduced_sizes(found: Sequence[Collective]) -> Counter[int]:
-    """Counts the arrays that are summed over chips, by their number of elements."""
+    """Counts the arrays summed over chips, by number of elements."""
     return Counter(array.size for c in found if c.kind == "all-reduce" for array in c.operands)

@@ -1,10 +1,10 @@
-"""The functional and the imperative design of the same four programs, compared: one report.
+"""Compares the functional and the imperative design of the same four programs in one report.
 
 Run:       python experiments/studies/design/compare.py        (needs PyTorch: pip install -e '.[imperative]')
            python experiments/studies/design/compare.py --parts hazards
-Time:      about 10 min on one CPU core, most of it to compile in double precision; half a minute for the hazards
-Expect:    losses of 100 steps equal to 1e-11 in double precision; every resumed run ends with the same bytes; eight
-           mistakes with hidden state, most of them silent
+Time:      about 10 min on one CPU core, mostly compilation in double precision; half a minute for the hazards
+Expect:    losses of 100 steps that agree to 1e-11 in double precision; resumed runs that end with the same bytes;
+           eight mistakes with hidden state, most of them silent
 Writes:    runs/design/ (or --out) with report.md, trajectories.png and hazards.png
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # experiments/
 
-from imperative import requirements  # noqa: F401, says what to install where PyTorch is missing
+from imperative import requirements  # noqa: F401, exits with an install command if PyTorch is missing
 from studies import figures, machine, markdown
 from studies.design import mistakes, resuming, trajectories
 from studies.design.hazards import FUNCTIONAL, IMPERATIVE
@@ -27,28 +27,29 @@ from jaxgan.figures import save
 
 PARTS = ("trajectories", "resuming", "hazards")
 
-DEVICES = """On 2026-11-23 we made the twins train on two devices, by the patches in
+DEVICES = """\
+On 2026-11-23 the twins were changed to train on two devices, by the patches in
 [experiments/imperative/distributed](../../imperative/distributed): 37 lines of code added and 12 removed, and 3 and 1
-more for batch normalization. The recipes needed a flag, `--devices 2`, since the package has the collectives and the
-sharding once for all methods: 128 of its lines named devices or their axis then. Twenty steps on two devices against
-the same on one, in float64 with equal noise: losses within 1e-14 for every recipe, and within 1e-15 for the twins of
-the vanilla GAN and the VAE. The twins of the DCGAN and the WGAN-GP were 1e-2 apart, since PyTorch's SyncBatchNorm
-refuses to run on CPU and each process then normalizes by the statistics of its part (jax 0.10.2, torch 2.13.0)."""
+more for batch normalization. The recipes only needed the flag `--devices 2`, since the package implements collectives
+and sharding once for all methods: 128 of its lines named devices or their axis. Over twenty steps in float64 with equal
+noise, losses on two devices and on one device agree within 1e-14 for all recipes, and within 1e-15 for the twins of
+the vanilla GAN and the VAE. The twins of the DCGAN and the WGAN-GP differ by 1e-2, since PyTorch's SyncBatchNorm does
+not run on CPU and each process normalizes with the statistics of its own batch (jax 0.10.2, torch 2.13.0)."""
 
 
 @dataclass(frozen=True)
 class Options:
     """Compares the functional and the imperative design of the same programs, and writes one report."""
 
-    methods: tuple[str, ...] = tuple(RECIPES)  # which methods to compare
-    parts: tuple[str, ...] = PARTS  # which parts of the report to measure
-    steps: int = 100  # steps of a trajectory
+    methods: tuple[str, ...] = tuple(RECIPES)  # methods to compare
+    parts: tuple[str, ...] = PARTS  # parts of the report to measure
+    steps: int = 100  # length of a trajectory
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     out: Path = Path("runs/design")  # folder for the report and the figures
 
 
 def study(options: Options) -> Path:
-    """Measures, and writes the report and its figures."""
+    """Runs the measurements, and writes the report and its figures."""
     check("--methods", options.methods, RECIPES)
     check("--parts", options.parts, dict.fromkeys(PARTS), steps=options.steps)
     configs = {method: RECIPES[method] for method in options.methods}
@@ -77,7 +78,7 @@ def study(options: Options) -> Path:
 
 
 def report(found: Mapping[str, Any]) -> str:
-    """Writes the report in Markdown: a table and two figures, then a section per part with its details folded."""
+    """Formats the report as Markdown: a table, two figures, and a section per part with folded details."""
     sections = {"trajectories": _trajectories, "resuming": _resuming, "hazards": mistakes.section}
     pictures = {"trajectories": "Losses of both designs, and their difference", "hazards": "Eight mistakes, by design"}
     return markdown.document(
@@ -120,8 +121,8 @@ def _summary(found: Mapping[str, Any]) -> list[list[str | None]]:
 def _trajectories(found: Mapping[str, Any]) -> str:
     return markdown.document(
         "## The same training",
-        "Both designs begin with the same weights, see the same MNIST batches, and get the same latents, dropout masks "
-        "and interpolations. In single precision rounding grows; the same programs in double precision stay together.",
+        "Both designs start from the same weights and use the same MNIST batches, latents, dropout masks and "
+        "interpolations. In single precision rounding errors grow; in double precision the same programs agree.",
         markdown.details(
             "Largest relative difference of any loss so far, and of any array of weights or statistics at the end",
             trajectories.table(found),
@@ -132,11 +133,11 @@ def _trajectories(found: Mapping[str, Any]) -> str:
 def _resuming(found: Mapping[str, Any]) -> str:
     return markdown.document(
         "## Resuming",
-        f"Every program stops after {resuming.STOP} steps, in the middle of its second epoch. A fresh one goes on from "
-        "what was saved. The functional run saves neither random state nor order: every random number is a function of "
-        "seed, step and example, and the order one of seed and epoch. In PyTorch each item has its own line of code "
-        "that one can forget. The other two save one value.",
-        markdown.details("What a checkpoint holds, and what happens without it", resuming.tables(found)),
+        f"Every program stops after {resuming.STOP} steps, in the middle of its second epoch. A new program resumes "
+        "from the checkpoint. The functional run saves neither random state nor data order: every random number is a "
+        "function of seed, step and example, and the order is a function of seed and epoch. In PyTorch, each item "
+        "needs its own line of code, which can be forgotten. The other two designs save a single value.",
+        markdown.details("Contents of a checkpoint, and the effect of missing items", resuming.tables(found)),
     )
 
 

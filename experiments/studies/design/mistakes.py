@@ -1,4 +1,4 @@
-"""The section on hazards: every file of the folder is run, and its outcomes become a table, a figure and diffs."""
+"""The section on hazards: runs every hazard, and formats the outcomes as a table, a figure and diffs."""
 
 import importlib
 import pkgutil
@@ -10,10 +10,11 @@ from studies import figures, markdown
 from studies.design import hazards
 from studies.design.hazards import FUNCTIONAL, IMPERATIVE, Outcome, effects, observe
 
-FOLDER = "../../studies/design/hazards"  # from the report in the gallery
-LEGEND = """Each row is one file, which runs alone and prints both outcomes. The right and the wrong program have equal
-weights, images and random numbers. *Silent*: nothing was raised, and the results differ. *No effect*: the results are
-the same bit for bit. Numbers are means over the steps, right → wrong, and the mean distance of the two in a step."""
+FOLDER = "../../studies/design/hazards"  # relative to the report in the gallery
+LEGEND = """\
+Each row is one file, which can be run alone and prints both outcomes. Right and wrong programs have equal
+weights, images and random numbers. *Silent*: no error is raised, and the results differ. *No effect*: the results are
+equal bit for bit. Numbers are means over steps, right → wrong, and the mean absolute difference per step ("apart")."""
 KINDS = {"silent": "silent", "no effect": "without effect", "raises": "with an error"}
 
 Found = Sequence[tuple[ModuleType, Sequence[Outcome]]]
@@ -28,7 +29,7 @@ def measure() -> Found:
 
 
 def section(found: Found) -> str:
-    """Writes the table of all hazards, and folds the wrong lines of each."""
+    """Formats the table of all hazards, and the folded diffs."""
     rows, blocks = [], []
     for module, outcomes in found:
         cells = {outcome.design: in_words(outcome) for outcome in outcomes}
@@ -39,25 +40,25 @@ def section(found: Found) -> str:
         "## Mistakes with hidden state",
         LEGEND,
         markdown.table(["mistake", FUNCTIONAL, IMPERATIVE], rows, "lll"),
-        markdown.details("The wrong lines beside the right ones", markdown.document(*blocks)),
+        markdown.details("Wrong and right lines", markdown.document(*blocks)),
     )
 
 
 def in_words(outcome: Outcome) -> str:
-    """What happens and, where it is silent, the effects."""
-    words = "; ".join(f"{quantity} {effect}" for quantity, effect in effects(outcome))
-    return f"*{outcome.happens}*" + (f": {words}" if outcome.happens == "silent" else "")
+    """Describes what happens and, if it is silent, the effects."""
+    text = "; ".join(f"{quantity} {effect}" for quantity, effect in effects(outcome))
+    return f"*{outcome.happens}*" + (f": {text}" if outcome.happens == "silent" else "")
 
 
 def count(found: Found, design: str) -> str:
-    """Counts what happens in a design."""
+    """Counts the kinds of outcomes of a design."""
     happens = [outcome.happens for _, outcomes in found for outcome in outcomes if outcome.design == design]
-    counts = {words: sum(one.startswith(kind) for one in happens) for kind, words in KINDS.items()}
-    return ", ".join(f"{number} {words}" for words, number in counts.items() if number)
+    counts = {label: sum(text.startswith(kind) for text in happens) for kind, label in KINDS.items()}
+    return ", ".join(f"{number} {label}" for label, number in counts.items() if number)
 
 
 def panels(found: Found) -> dict[str, dict[str, figures.Outcome]]:
-    """Chooses what the figure shows: the first quantity of each hazard and design."""
+    """Selects the first quantity of each hazard and design for the figure."""
     return {title(module): {outcome.design: _drawn(outcome) for outcome in outcomes} for module, outcomes in found}
 
 
@@ -67,15 +68,15 @@ def _drawn(outcome: Outcome) -> figures.Outcome:
 
 
 def name(module: ModuleType) -> str:
-    """The file's name without its ending."""
+    """Returns the name of a hazard's file without its suffix."""
     return module.__name__.rpartition(".")[2]
 
 
 def title(module: ModuleType) -> str:
-    """What comes before the first colon of the docstring."""
+    """Returns the text before the first colon of the docstring."""
     return module.__doc__.partition(":")[0]
 
 
 def explanation(module: ModuleType) -> str:
-    """The docstring between its first line and the command."""
+    """Returns the docstring between its first line and the command."""
     return module.__doc__.partition("\n")[2].partition("\nRun:")[0].strip()

@@ -1,7 +1,7 @@
-"""What a checkpoint must hold so that a run goes on as if it had never stopped, in each design.
+"""The items that a checkpoint needs for an exact resume, in each design.
 
-A training stops in the middle of its second epoch. A fresh program goes on from its state, with everything or without
-one item, and its end is compared with that of a training without a break.
+Training stops in the middle of its second epoch. A new program resumes from the state, complete or without one item,
+and its final state is compared with an uninterrupted run.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runtime.program import Inputs, compile_program
 
 NNX = "imperative NNX"
-EPOCH, STOP, END = 10, 15, 19  # steps: before an epoch ends, its metrics are sums
+EPOCH, STOP, END = 10, 15, 19  # steps; within an epoch, metrics are running sums
 SEED = 0
 NNX_TWINS = {VanillaGAN: nnx_vanilla_gan.VanillaGAN, DCGAN: nnx_dcgan.DCGAN}
 
 PARAMETERS, STATISTICS, OPTIMIZERS = "parameters", "batch statistics", "optimizer state"
 SETTINGS, STEP, RANDOM, ORDER = "settings", "step", "random state", "order of the data"
 AVERAGED, SUMS = "averaged parameters", "sums of metrics"
-ITEMS = {  # what an array belongs to, by what occurs in its path; the first that does decides
+ITEMS = {  # items of a checkpoint, with patterns for the paths of their arrays; the first match counts
     SETTINGS: r"\['options'\]",
     RANDOM: r"rngs|\['random'\]",
     ORDER: r"\['shuffler'\]",
@@ -53,13 +53,13 @@ ITEMS = {  # what an array belongs to, by what occurs in its path; the first tha
     PARAMETERS: r"",
 }
 
-State = Any  # nested containers of arrays: what a design saves
-Advance = Callable[[State | None, int], State]  # goes on from a state, None for the start, to a step
+State = Any  # what a design saves: nested containers of arrays
+Advance = Callable[[State | None, int], State]  # trains from a state (None: the start) to a step
 Measured = dict[str, Any]
 
 
 def functional(config: Config, images: np.ndarray) -> Advance:
-    """The functional design: the state is the one value that passes from call to call."""
+    """The functional design: the state is a single value, passed from call to call."""
     batch_size, shape = config.run.batch_size, images.shape[1:]
     method = build(config.method, image_shape=shape)
     program = compile_program(method, jax.devices()[:1], image_shape=shape, batch_size=batch_size)
@@ -79,10 +79,10 @@ def functional(config: Config, images: np.ndarray) -> Advance:
 
 
 def pytorch(config: Config, images: np.ndarray) -> Advance:
-    """The twin in PyTorch: the state is collected from, and put back into, several objects."""
+    """The PyTorch twin: the state is collected from several objects, and restored into them."""
 
     def advance(state: State | None, stop: int) -> State:
-        torch.manual_seed(SEED if state is None else SEED + 1)  # a fresh process has drawn something else
+        torch.manual_seed(SEED if state is None else SEED + 1)  # a new process has another random state
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             options = training.Options(Path(folder), epochs=END, steps=stop, batch_size=config.run.batch_size)
             run = training.Training(twin_of(config.method), training.on_device(images, "cpu"), options)
@@ -96,7 +96,7 @@ def pytorch(config: Config, images: np.ndarray) -> Advance:
 
 
 def nnx(config: Config, images: np.ndarray) -> Advance:
-    """The twin in Flax NNX: one object holds almost everything. It is compiled once, and its state replaced."""
+    """The NNX twin: one object holds almost all state. It is compiled once, and its state is replaced."""
     twin = NNX_TWINS[type(config.method)](seed=SEED)
     start = nnx_training.Training(twin, images, nnx_training.Options(Path(), batch_size=config.run.batch_size)).state()
 
@@ -120,7 +120,7 @@ DESIGNS = {FUNCTIONAL: functional, IMPERATIVE: pytorch, NNX: nnx}
 
 
 def measure(configs: Mapping[str, Config], *, data_dir: Path | None) -> dict[str, dict[str, Measured]]:
-    """Stops and resumes every method in every design that it has; returns what :func:`compare` found."""
+    """Stops and resumes every method in all of its designs; returns the results of :func:`compare`."""
     torch.set_num_threads(1)
     found: dict[str, dict[str, Measured]] = {}
     for method, config in configs.items():
@@ -131,12 +131,12 @@ def measure(configs: Mapping[str, Config], *, data_dir: Path | None) -> dict[str
 
 
 def compare(advance: Advance) -> Measured:
-    """Compares trainings that resumed with one that did not stop.
+    """Compares resumed runs with an uninterrupted run.
 
     Returns:
-      ``bytes`` by item of the state in the middle; ``resumed``, what is not the same to the byte after resuming with
-      all of it; and ``without``, by the item that began anew: ``differs``, likewise, and ``weights``, the norm of the
-      difference of all parameters over their norm.
+      ``bytes``, the size of each item in the saved state; ``resumed``, the items that differ in any byte after an exact
+      resume; and ``without``, by reset item: ``differs``, the items that differ, and ``weights``, the relative norm of
+      the difference of all parameters.
     """
     fresh, middle, whole = advance(None, 0), advance(None, STOP), advance(None, END)
     saved = by_item(middle)
@@ -151,12 +151,12 @@ def compare(advance: Advance) -> Measured:
 
 
 def item_of(path: str) -> str:
-    """Tells which item an array belongs to."""
+    """Returns the item that an array belongs to."""
     return next(item for item, pattern in ITEMS.items() if re.search(pattern, path))
 
 
 def leave_out(state: State, fresh: State, item: str) -> State:
-    """Begins an item anew: as in a fresh run, and zero what that has not made yet."""
+    """Resets an item to the start of a run; arrays that do not exist there become zero."""
     at_start = dict(_leaves(fresh))
 
     def choose(path: Any, leaf: Any) -> Any:
@@ -169,7 +169,7 @@ def leave_out(state: State, fresh: State, item: str) -> State:
 
 
 def by_item(state: State) -> dict[str, dict[str, np.ndarray]]:
-    """Sorts the arrays of a state by item and path, without the settings."""
+    """Groups the arrays of a state by item and path, without the settings."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for path, leaf in _leaves(state):
         if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -184,7 +184,7 @@ def _leaves(state: State) -> list[tuple[str, Any]]:
 
 
 def differing(end: State, reference: State) -> list[str]:
-    """Names the items that are not the same to the byte."""
+    """Lists the items that differ in any byte."""
     ours, theirs = by_item(end), by_item(reference)
 
     def same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
@@ -194,34 +194,34 @@ def differing(end: State, reference: State) -> list[str]:
 
 
 def distance(end: State, reference: State) -> float:
-    """The norm of the difference of all parameters over their norm."""
+    """Computes the relative norm of the difference of all parameters."""
     ours, theirs = (by_item(state)[PARAMETERS] for state in (end, reference))
     squares = sum(float(np.square(np.subtract(ours[path], theirs[path], dtype=float)).sum()) for path in theirs)
     return math.sqrt(squares / sum(float(np.square(array, dtype=float).sum()) for array in theirs.values()))
 
 
 def tables(found: Mapping[str, Mapping[str, Measured]]) -> str:
-    """Writes two tables: the bytes of each item, and how far the weights move without it."""
-    cells = [(method, design, one) for method, designs in found.items() for design, one in designs.items()]
-    names = [item for item in ITEMS if any(item in one["bytes"] for *_, one in cells)]
+    """Formats two tables: the bytes of each item, and the change of the weights without it."""
+    cells = [(method, design, result) for method, designs in found.items() for design, result in designs.items()]
+    names = [item for item in ITEMS if any(item in result["bytes"] for *_, result in cells)]
     sizes = [
-        [method, design, *(f"{one['bytes'][name]:,}" if name in one["bytes"] else None for name in names)]
-        for method, design, one in cells
+        [method, design, *(f"{result['bytes'][name]:,}" if name in result["bytes"] else None for name in names)]
+        for method, design, result in cells
     ]
     moved = [
         [
             method,
             design,
-            *(f"{one['without'][name]['weights']:.1e}" if name in one["without"] else None for name in names),
+            *(f"{result['without'][name]['weights']:.1e}" if name in result["without"] else None for name in names),
         ]
-        for method, design, one in cells
+        for method, design, result in cells
     ]
     align, header = "ll" + "r" * len(names), ["method", "design", *names]
     return markdown.document(
-        f"Bytes of each item in the state after {STOP} steps, {EPOCH} steps per epoch:",
+        f"Bytes of each item in the state after {STOP} steps, with {EPOCH} steps per epoch:",
         markdown.table(header, sizes, align),
-        f"The item begins anew, and the run goes on to step {END}: norm of the difference of the parameters from those "
-        "of the run that did not stop, over their norm. No error was raised. Training reads neither running statistics "
-        "nor averaged parameters nor sums of metrics; samples and records do.",
+        f"One item is reset to its initial value, and the run continues to step {END}: relative norm of the difference "
+        "of the parameters from an uninterrupted run. No error was raised. Training does not read running statistics, "
+        "averaged parameters or sums of metrics; samples and logs do.",
         markdown.table(header, moved, align),
     )

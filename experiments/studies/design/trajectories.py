@@ -1,4 +1,4 @@
-"""The same training in both designs: equal weights, digits and random numbers, compared loss by loss."""
+"""Compares the losses of both designs, trained with equal weights, images and random numbers."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from jaxgan.config import Config
 from jaxgan.data.order import epoch_order
 
 PRECISIONS = ("float64", "float32")
-MARKS = (1, 10, 100)  # steps after which the table says how far apart the losses are
+MARKS = (1, 10, 100)  # steps after which the table shows the difference of the losses
 DRAWN = {  # losses in the figure, by metric
     "discriminator_loss": "discriminator",
     "generator_loss": "generator",
@@ -26,7 +26,7 @@ Measured = dict[str, Any]
 
 
 def measure(configs: Mapping[str, Config], *, steps: int, data_dir: Path | None) -> dict[str, dict[str, Measured]]:
-    """Trains every method beside its PyTorch twin in each precision; returns what :func:`side_by_side` measured."""
+    """Trains every method beside its PyTorch twin in each precision; returns the results of :func:`side_by_side`."""
     torch.set_num_threads(1)
     found = {}
     for method, config in configs.items():
@@ -39,9 +39,9 @@ def side_by_side(config: Config, images: np.ndarray, precision: str, *, steps: i
     """Trains one method in both designs.
 
     Returns:
-      ``losses`` (of the functional and of the imperative design at each step, by metric), ``apart`` (the largest
-      relative difference of a loss at each step) and ``weights`` (the largest relative difference of an array of
-      weights or statistics at the end).
+      ``losses``, of the functional and the imperative design at each step, by metric; ``apart``, the largest relative
+      difference of a loss at each step; and ``weights``, the largest relative difference of an array of weights or
+      statistics at the end.
     """
     size, order = config.run.batch_size, epoch_order(len(images), seed=0, epoch=0)
     setting = parity.Setting(
@@ -63,13 +63,13 @@ def side_by_side(config: Config, images: np.ndarray, precision: str, *, steps: i
 
 
 def table(found: Mapping[str, Mapping[str, Measured]]) -> str:
-    """Writes how far apart the losses are after a few, some and all steps."""
+    """Formats the differences of the losses after the steps in `MARKS` and after all steps."""
     steps = len(next(iter(next(iter(found.values())).values()))["apart"])
     marks = [mark for mark in MARKS if mark < steps] + [steps]
     rows = [
-        [method, precision, *(f"{max(one['apart'][:n]):.1e}" for n in marks), f"{one['weights']:.1e}"]
+        [method, precision, *(f"{max(run['apart'][:n]):.1e}" for n in marks), f"{run['weights']:.1e}"]
         for method, precisions in found.items()
-        for precision, one in precisions.items()
+        for precision, run in precisions.items()
     ]
     return markdown.table(
         ["method", "precision", *(f"to step {n}" for n in marks), "weights"], rows, "ll" + "r" * len(rows[0][2:])
@@ -77,12 +77,12 @@ def table(found: Mapping[str, Mapping[str, Measured]]) -> str:
 
 
 def largest(found: Mapping[str, Mapping[str, Measured]], precision: str) -> float:
-    """The largest relative difference of any loss in a precision."""
+    """Returns the largest relative difference of any loss in a precision."""
     return max(max(precisions[precision]["apart"]) for precisions in found.values())
 
 
 def pairs(found: Mapping[str, Mapping[str, Measured]], titles: Mapping[str, str]) -> dict[str, figures.Pair]:
-    """Chooses what :func:`studies.figures.trajectories` shows: losses in single precision, differences in both."""
+    """Selects data for :func:`studies.figures.trajectories`: losses in single precision, differences in both."""
     return {
         titles[method]: figures.Pair(
             {

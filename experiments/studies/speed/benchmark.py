@@ -1,14 +1,14 @@
-"""How fast the compiled steps are, beside the same steps in PyTorch, in Flax NNX and from stock Flax layers.
+"""Speed of the compiled steps, beside the same steps in PyTorch, Flax NNX and stock Flax layers.
 
 Run:       python experiments/studies/speed/benchmark.py      (PyTorch: pip install -e '.[imperative]')
            python experiments/studies/speed/benchmark.py --methods dcgan --threads 1 --starts 0 --batch-sizes --widths
-                                                              (one method; an empty list leaves a part out)
+                                                              (one method; an empty list skips a part)
 Time:      20 min on two CPU cores
-Expect:    one table of steps per second, then first steps, a DCGAN at other sizes, and the loop
-Writes:    runs/speed/ (or --out) with report.md, numbers.json and speed.png, anew after each part
+Expect:    a table of steps per second, then first steps, a DCGAN at other sizes, and the training loop
+Writes:    runs/speed/ (or --out) with report.md, numbers.json and speed.png, updated after each part
 
-Every method has a process per number of threads, confined to as many CPUs. Its programs take turns there, so that other
-load on the machine hits all of them alike. A ratio is taken within each turn; the report shows the median.
+Every method and number of threads has a process that is confined to this number of CPUs. Its programs take turns, so
+other load on the machine affects all of them equally. Ratios are taken within a turn; the report shows their median.
 """
 
 import math
@@ -37,24 +37,24 @@ LOOP = "vanilla_gan"  # the recipe with the shortest steps
 
 @dataclass(frozen=True)
 class Options:
-    """Times the compiled steps of this package beside those of PyTorch and Flax, and writes a report."""
+    """Times compiled steps of this package beside steps of PyTorch and Flax, and writes a report."""
 
-    methods: tuple[str, ...] = tuple(RECIPES)  # which recipes to time
-    threads: tuple[int, ...] = (1, 2)  # numbers of CPU threads, a fresh process each
-    repeats: int = 5  # turns of each program
-    seconds: float = 1.0  # length of a turn
-    starts: int = 2  # cold and warm starts of each script; 0: none
-    batch_sizes: tuple[int, ...] = (16, 64, 256, 1024)  # of a DCGAN step; none: leave them out
-    widths: tuple[int, ...] = (16, 32, 64)  # of a DCGAN step; none: leave them out
-    loop_steps: int = 10_000  # steps to measure the training loop over; 0: leave it out
+    methods: tuple[str, ...] = tuple(RECIPES)  # recipes to time
+    threads: tuple[int, ...] = (1, 2)  # numbers of CPU threads, each in a new process
+    repeats: int = 5  # timed turns of each program
+    seconds: float = 1.0  # seconds per turn
+    starts: int = 2  # number of cold and warm starts of each script; 0: skip
+    batch_sizes: tuple[int, ...] = (16, 64, 256, 1024)  # batch sizes of a DCGAN step; none: skip
+    widths: tuple[int, ...] = (16, 32, 64)  # widths of a DCGAN step; none: skip
+    loop_steps: int = 10_000  # steps for the measurement of the training loop; 0: skip
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
-    out: Path = Path("runs/speed")  # folder of the report, its numbers and its figure
+    out: Path = Path("runs/speed")  # folder for the report, its numbers and its figure
 
 
 def study(options: Options) -> Path:
-    """Measures everything, and writes the report anew after each part."""
+    """Runs all measurements, and updates the report after each part."""
     check_options(options)
-    data.load("mnist", data_dir=options.data_dir)  # prepared before any clock starts
+    data.load("mnist", data_dir=options.data_dir)  # prepares the data before the timing starts
     options.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"machine": machine.describe(), "command": machine.command()}
     results |= {"load": os.getloadavg()[0], "turns": f"{options.repeats} turns of {options.seconds:g} s"}
@@ -83,7 +83,7 @@ def study(options: Options) -> Path:
 
 
 def time_steps(method: str, config: Config, options: Options, chosen: Sequence[str] = PROGRAMS) -> Rates:
-    """Times the programs that train a method; a fresh process calls this."""
+    """Times the programs that train a method, in a new process."""
     devices = select_devices(batch_size=config.run.batch_size)
     size = f"batch size {config.run.batch_size}, devices: {len(devices)}"
     print(f"{config.method.title}, {size} ...", flush=True)
@@ -93,7 +93,7 @@ def time_steps(method: str, config: Config, options: Options, chosen: Sequence[s
 
 
 def time_loop(options: Options) -> dict[str, Any]:
-    """Measures what the training loop costs, and its memory; a fresh process calls this."""
+    """Measures overhead and memory of the training loop, in a new process."""
     config, devices = RECIPES[LOOP], select_devices(count=1)
     dataset = data.load(config.run.data, data_dir=options.data_dir)
     every = max(1, options.loop_steps // 10)
@@ -101,7 +101,7 @@ def time_loop(options: Options) -> dict[str, Any]:
 
 
 def sizes(batch_sizes: Sequence[int], widths: Sequence[int]) -> list[Config]:
-    """Gives the DCGAN each batch size and each width once; one varies, the other is the recipe's."""
+    """Returns DCGANs with each batch size and each width; the other one has the value of the recipe."""
     recipe = RECIPES["dcgan"]
     pairs = [(size, recipe.method.width) for size in batch_sizes]
     pairs += [(recipe.run.batch_size, width) for width in widths]
@@ -112,7 +112,7 @@ def sizes(batch_sizes: Sequence[int], widths: Sequence[int]) -> list[Config]:
 
 
 def check_options(options: Options) -> None:
-    """Raises UserError for the first option out of bounds."""
+    """Raises UserError for the first invalid option."""
     check("--methods", options.methods, RECIPES, repeats=options.repeats)
     for config in sizes(options.batch_sizes, options.widths):
         validate(config)

@@ -1,4 +1,4 @@
-"""What the training loop costs beside the steps, and whether its memory stays flat."""
+"""Overhead of the training loop, and growth of its memory."""
 
 import dataclasses
 import gc
@@ -18,7 +18,7 @@ from jaxgan.methods import build
 from jaxgan.runs import console
 from jaxgan.runs.train import SECONDS_PER_CALL, Progress, train
 
-WARM_UP = 2  # calls left out: the first compiles, the second is short
+WARM_UP = 2  # skipped calls: the first compiles, the second is short
 
 
 def measure(
@@ -30,29 +30,29 @@ def measure(
     memory_every: int = 1000,
     seconds_per_call: float = SECONDS_PER_CALL,
 ) -> dict[str, Any]:
-    """Trains by the loop that every recipe runs, with its progress bar, rows, checkpoints and samples.
+    """Trains with the loop of all recipes, including progress bar, metrics, checkpoints and samples.
 
     Args:
-      config: the recipe; its folder and number of epochs are replaced.
-      dataset: the training images.
+      config: config of the recipe; working directory and number of epochs are overridden.
+      dataset: training images.
       devices: one device.
-      steps: how many at least; the last epoch is finished.
-      memory_every: steps between two measurements of memory.
-      seconds_per_call: how long a call should take.
+      steps: minimum number of steps; the last epoch is completed.
+      memory_every: steps between measurements of memory.
+      seconds_per_call: target duration of a call.
 
     Returns:
-      ``steps``; ``calls`` and ``between``, the seconds inside each call of the compiled program and from there to the
-      next call; and ``memory``, a row per measurement.
+      ``steps``; ``calls`` and ``between``, the seconds of each call of the compiled program and between calls; and
+      ``memory``, a row per measurement.
     """
     inside, between, memory, began, ended, step = [], [], [], time.perf_counter(), 0.0, 0
 
-    def report(progress: Progress) -> None:  # the loop calls this when a call of the program has ended
+    def report(progress: Progress) -> None:  # called by the loop after a call of the program
         nonlocal ended, step
         ended, step = time.perf_counter(), progress.step
         inside.append(ended - began)
         show(progress)
 
-    def stop() -> None:  # the loop asks this before the next call begins
+    def stop() -> None:  # called by the loop before the next call of the program
         nonlocal began
         between.append(time.perf_counter() - ended)
         if step >= memory_every * (len(memory) + 1):
@@ -73,7 +73,7 @@ def measure(
 
 
 def memory_now() -> dict[str, float]:
-    """Counts the arrays that JAX holds and their MB, and reads the process's resident MB; nan without /proc."""
+    """Measures the number and size of live JAX arrays, and the resident memory of the process (nan without /proc)."""
     gc.collect()
     arrays, statm = jax.live_arrays(), Path("/proc/self/statm")
     resident = int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if statm.exists() else float("nan")

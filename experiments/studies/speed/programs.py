@@ -1,4 +1,4 @@
-"""The programs that the benchmark compares: the same training steps in jaxgan, stock Flax layers, PyTorch and NNX."""
+"""The programs of the benchmark: the same training steps in jaxgan, stock Flax layers, PyTorch and NNX."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -31,7 +31,7 @@ JAXGAN, ALL_DEVICES, STOCK, NNX = "jaxgan", "jaxgan, all devices", "stock Flax l
 EAGER, COMPILED = "PyTorch eager", "PyTorch compiled"
 PROGRAMS = (JAXGAN, ALL_DEVICES, EAGER, COMPILED, STOCK, NNX)
 NNX_TWINS = ("vanilla_gan", "dcgan")
-WARM_UP = 3  # steps, enough for every compilation
+WARM_UP = 3  # steps, enough to finish compilation
 
 
 def programs(
@@ -40,14 +40,14 @@ def programs(
     """Compiles and warms up the programs that train a method.
 
     Args:
-      name: the recipe, one of `RECIPES`.
-      config: the recipe's config, perhaps of other sizes.
-      dataset: the training images.
-      devices: where JAX runs; with more than one, jaxgan also runs on all of them.
+      name: name of the recipe, one of `RECIPES`.
+      config: config of the recipe, possibly with other sizes.
+      dataset: training images.
+      devices: devices of JAX; with more than one, jaxgan also runs on all of them.
       chosen: which of `PROGRAMS` to make.
 
     Returns:
-      The programs by name, without those that cannot run here.
+      The available programs by name.
     """
     makers = {JAXGAN: partial(jaxgan, config, dataset, devices[:1])}
     if len(devices) > 1:
@@ -65,7 +65,7 @@ def programs(
     for kind in (kind for kind in chosen if kind in makers):
         try:
             found[kind] = makers[kind]()
-        except Exception as error:  # of many types: no C++ compiler, no second derivative
+        except Exception as error:  # various types: no C++ compiler, no second derivative
             if kind != COMPILED:
                 raise
             print(f"  no {kind}: {str(error).partition(chr(10))[0]}")
@@ -73,12 +73,12 @@ def programs(
 
 
 def jaxgan(config: Config, dataset: Dataset, devices: Sequence[jax.Device], *, method: Method | None = None) -> Train:
-    """Compiles the program that every run of this package drives; ``method`` replaces the one of the config."""
+    """Compiles the training program of this package; ``method`` overrides the method of the config."""
     return training(config, dataset, devices, method=method).train
 
 
 class Training(NamedTuple):
-    """A run that goes on, and the program that it repeats."""
+    """A function that continues a run, and its program."""
 
     train: Train
     lowered: jax.stages.Lowered
@@ -88,7 +88,7 @@ class Training(NamedTuple):
 def training(
     config: Config, dataset: Dataset, devices: Sequence[jax.Device], *, method: Method | None = None
 ) -> Training:
-    """Compiles the program as `jaxgan` does, and keeps it for who asks what it costs."""
+    """Compiles the program like `jaxgan`, and returns it for cost analysis."""
     image_shape, everywhere, seed = dataset.images.shape[1:], replicated(devices), config.run.seed
     method = method or build(config.method, image_shape=image_shape, axis_name=mapped_axis(devices))
     program = compile_program(
@@ -119,10 +119,10 @@ def training(
 
 
 def pytorch(config: Config, dataset: Dataset, device: str, *, compiled: bool | str = False) -> Train:
-    """Makes and warms up the PyTorch twin; images stay on the device, and its loop fetches nothing from there.
+    """Makes and warms up the PyTorch twin; images stay on the device, and the loop does not wait for results.
 
-    Compiled, its losses pass through ``torch.compile``, of a mode if ``compiled`` names one. It then also has fused
-    Adam, no gradient that no update uses, and channels last.
+    If ``compiled``, the losses are compiled by ``torch.compile``; a string selects its mode. The twin then also uses
+    fused Adam and channels last, and skips unused gradients.
     """
     import torch
     from imperative.training import batch, on_device
@@ -140,7 +140,7 @@ def pytorch(config: Config, dataset: Dataset, device: str, *, compiled: bool | s
         for i in range(steps):
             start = i % steps_per_epoch * size
             if compiled:
-                torch.compiler.cudagraph_mark_step_begin()  # from here on CUDA graphs may write over earlier results
+                torch.compiler.cudagraph_mark_step_begin()  # CUDA graphs may overwrite earlier results from here
             sums += torch.stack(list(twin.train_step(batch(images, order[start : start + size]), done).values()))
             done += 1
         sums.tolist()  # waits for the device
@@ -150,7 +150,7 @@ def pytorch(config: Config, dataset: Dataset, device: str, *, compiled: bool | s
 
 
 def nnx(name: str, config: Config, dataset: Dataset) -> Train:
-    """Makes and warms up the NNX twin, driven as by its own loop."""
+    """Makes and warms up the NNX twin, called as in its own training loop."""
     from imperative import nnx_dcgan, nnx_vanilla_gan
     from imperative.nnx_training import batch
 

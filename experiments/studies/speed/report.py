@@ -1,4 +1,4 @@
-"""The benchmark's report: one table, one figure, and folded details."""
+"""The report of the benchmark: one table, one figure, and folded details."""
 
 import json
 from collections.abc import Mapping
@@ -13,23 +13,22 @@ from studies.speed.timing import ratio
 
 from jaxgan import figures as package_figures
 
-Results = Mapping[str, Any]  # what numbers.json holds; see `benchmark.run`
+Results = Mapping[str, Any]  # content of numbers.json; see `benchmark.study`
 
 RATES = """\
-Programs of one method take turns in one process: {turns}. A cell is the median of steps per second over turns. In
-brackets it says how many times as fast jaxgan is: the median of the ratios within a turn, which varies by about 10 %
-between runs. Threads that spin, as PyTorch's do, suffer most from other load; the load average was {load:.1f} before.
+The programs of a method take turns in one process: {turns}. A cell shows the median of steps per second over turns.
+In brackets: the speed-up of jaxgan, the median of the ratios within a turn, which varies by about 10 % between runs.
+Spinning threads, as in PyTorch, suffer most from other load; the load average was {load:.1f} before the benchmark.
 All devices: on CPU one per thread. PyTorch compiled: torch.compile, fused Adam, channels last, no unused gradients. An
-empty cell: the program cannot run here, or has no such form."""
+empty cell: the program is not available."""
 STARTS = """\
 Seconds from the start of a script to its first training step, on one thread. Medians of {start_count} starts with an
-empty cache of compiled programs (cold), each followed by one with the cache that it filled (warm). Eager PyTorch has no
-cache."""
-SCALING = "On one thread. A cell is the median of milliseconds per step; in brackets, how many times as fast jaxgan is."
+empty compilation cache (cold), each followed by a start with the filled cache (warm). Eager PyTorch has no cache."""
+SCALING = "On one thread. A cell shows the median of milliseconds per step; in brackets, the speed-up of jaxgan."
 
 
 def write(results: Results, *, out: Path) -> Path:
-    """Writes the report, its numbers and its figure into an existing folder, and returns the report's path."""
+    """Writes the report, its numbers and its figure to an existing folder, and returns the path of the report."""
     (out / "report.md").write_text(markdown(results), encoding="utf-8")
     (out / "numbers.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if panels := {f"{title(each['method'])}, {_threads(each['threads'])}": each["rates"] for each in results["speeds"]}:
@@ -40,7 +39,7 @@ def write(results: Results, *, out: Path) -> Path:
 
 
 def markdown(results: Results) -> str:
-    """Writes the report as Markdown; what was not measured is left out."""
+    """Formats the report as Markdown, without parts that were not measured."""
     blocks = ["# Speed of the same training steps", f"{results['machine']}; `{results['command']}`"]
     if results["speeds"]:
         blocks += [RATES.format(**results), speed_table(results["speeds"])]
@@ -55,7 +54,7 @@ def markdown(results: Results) -> str:
 
 
 def speed_table(speeds: list[Results]) -> str:
-    """Writes a row per method and program, and a column per number of threads."""
+    """Formats a table with a row per method and program, and a column per number of threads."""
     threads = sorted({each["threads"] for each in speeds})
     rates = {(each["method"], each["threads"]): each["rates"] for each in speeds}
     rows = [
@@ -68,7 +67,7 @@ def speed_table(speeds: list[Results]) -> str:
 
 
 def cell(rates: Mapping[str, list[float]], program: str, *, milliseconds: bool = False) -> str:
-    """Writes a program's median, and how many times as fast jaxgan is; nothing for a program without rates."""
+    """Formats the median of a program, and the speed-up of jaxgan; empty for a program without rates."""
     if program not in rates:
         return ""
     median = float(np.median(rates[program]))
@@ -77,7 +76,7 @@ def cell(rates: Mapping[str, list[float]], program: str, *, milliseconds: bool =
 
 
 def starts_table(starts: Results) -> str:
-    """Writes the median seconds to the first step."""
+    """Formats a table of the median seconds to the first step."""
     rows = [
         [title(method), program, *(f"{np.median(times):.1f}" for times in seconds.values())]
         for method, programs in starts.items()
@@ -87,7 +86,7 @@ def starts_table(starts: Results) -> str:
 
 
 def scaling_table(points: list[Results]) -> str:
-    """Writes a row per batch size and width."""
+    """Formats a table with a row per batch size and width."""
     programs = [program for program in PROGRAMS if program in points[0]["rates"]]
     rows = []
     for point in points:
@@ -98,12 +97,12 @@ def scaling_table(points: list[Results]) -> str:
 
 
 def loop_text(loop: Results) -> str:
-    """Writes what the loop costs beside the calls of the compiled program, and how memory grows."""
+    """Describes the overhead of the training loop, and the growth of its memory."""
     call, between = (1e3 * float(np.median(loop[name])) for name in ("calls", "between"))
     outside = sum(loop["between"]) / (sum(loop["calls"]) + sum(loop["between"]))
     text = (
         f"{title(loop['method'])}, {loop['steps']:,} steps. A call of the compiled program takes {call:.0f} ms, "
-        f"and the loop {between:.2f} ms between calls (medians). With metrics, checkpoints and samples, "
+        f"and the loop {between:.2f} ms between calls (medians). Including metrics, checkpoints and samples, "
         f"{outside:.1%} of the time lies between calls."
     )
     if len(memory := loop["memory"]) > 1:
@@ -119,7 +118,7 @@ def loop_text(loop: Results) -> str:
 
 
 def title(method: str) -> str:
-    """The name of a recipe's method."""
+    """Returns the title of a recipe's method."""
     return RECIPES[method].method.title
 
 

@@ -1,4 +1,4 @@
-"""How long a script takes from its start to its first training step, with a cold and a warm cache of programs."""
+"""Time from the start of a script to its first training step, with a cold and a warm compilation cache."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from studies.speed.programs import EAGER, JAXGAN
 
 EXPERIMENTS = Path(__file__).resolve().parents[2]
 TIMEOUT = 300.0  # seconds
-SCRIPTS = {  # flags, and the file that the script writes after its first step
+SCRIPTS = {  # path, flags, and the file that the script writes after its first step
     JAXGAN: ("{}.py", ["--epochs", "1", "--log-every", "1"], "metrics.jsonl"),
     EAGER: ("imperative/{}.py", ["--steps", "1"], "checkpoint.pt"),
 }
@@ -21,9 +21,9 @@ Starts = dict[str, dict[str, list[float]]]  # seconds of each start, by program 
 
 
 def measure(method: str, repeats: int, data_dir: Path | None) -> Starts:
-    """Starts the scripts of a method again and again, each time in a new folder, first with an empty cache.
+    """Starts the scripts of a method repeatedly, in new working directories, first with an empty cache.
 
-    PyTorch's script caches no program. Its second start shows what the system's cache of files gains.
+    PyTorch's script has no compilation cache. Its second start shows the effect of the file-system cache.
     """
     found: Starts = {program: {"cold": [], "warm": []} for program in SCRIPTS if path(method, program).exists()}
     for _ in range(repeats):
@@ -35,15 +35,15 @@ def measure(method: str, repeats: int, data_dir: Path | None) -> Starts:
 
 
 def path(method: str, program: str) -> Path:
-    """The script of a method and program."""
+    """Returns the script of a method and program."""
     return EXPERIMENTS / SCRIPTS[program][0].format(method)
 
 
 def first_step(method: str, program: str, *, cache: str, data_dir: Path | None) -> float:
-    """Runs a script until it has written the sign of its first step, and returns the seconds.
+    """Runs a script until it writes the file of its first step, and returns the seconds.
 
     Raises:
-      RuntimeError: if it fails, or takes too long.
+      RuntimeError: if the script fails or takes too long.
     """
     script, (_, flags, sign) = path(method, program), SCRIPTS[program]
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:

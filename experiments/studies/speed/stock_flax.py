@@ -1,7 +1,7 @@
-"""The DCGAN from Flax's own layers, trained by this package's step inside its own program.
+"""The DCGAN with stock Flax layers, trained by the step and program of this package.
 
-Parameters have the same names, shapes and meaning, so the two can be compared. Their initial distribution and the
-biased running variance are Flax's.
+Parameters have the same names, shapes and meaning as in this package. Initial distributions and the biased running
+variance are those of Flax.
 """
 
 from functools import partial
@@ -21,10 +21,10 @@ from jaxgan.nn.noise import PRIORS
 
 
 class Network(nn.Module):
-    """A network with batch normalization that may be applied without recording statistics.
+    """A network with batch normalization that can be applied without recording statistics.
 
-    ``nn.BatchNorm`` records them in every training pass and raises where it may not. Here they are thrown away, as
-    this package's layers do.
+    ``nn.BatchNorm`` records statistics in every training pass, and raises if the collection is immutable. This class
+    discards them instead, like the layers of this package.
     """
 
     @nn.nowrap
@@ -40,7 +40,7 @@ def _normalized(x: Array, *, slope: float, train: bool, name: str) -> Array:
 
 
 class Generator(Network):
-    """Maps latents to images: the pyramid up, and tanh."""
+    """Maps latents to images: upsampling pyramid, and tanh."""
 
     image_shape: tuple[int, int, int]
     width: int
@@ -64,7 +64,7 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """Maps images to logits: the pyramid down to one number."""
+    """Maps images to logits: downsampling pyramid to one number."""
 
     width: int
     negative_slope: float

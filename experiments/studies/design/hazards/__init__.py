@@ -1,10 +1,10 @@
-"""Eight mistakes with hidden state, one file each, with the wrong lines beside the right ones in both designs.
+"""Eight mistakes with hidden state, one file each, with wrong lines beside right lines in both designs.
 
     python experiments/studies/design/hazards/forgotten_detach.py
 
-Each file has a program per design, and two pieces that go into it: ``..._right`` and ``..._wrong``. Everything else is
-the same: weights, images and random numbers. This file holds what the eight share: the toy images, the two designs of
-the vanilla GAN, and how an outcome is observed and shown.
+Each file has a program per design, and two versions of a function that it calls: ``..._right`` and ``..._wrong``.
+Everything else is equal: weights, images and random numbers. This file has the shared code: toy images, both designs of
+the vanilla GAN, and functions that run a pair and print the outcome.
 """
 
 import difflib
@@ -27,19 +27,19 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 
 IMPERATIVE, FUNCTIONAL = "imperative PyTorch", "functional JAX"
 STEPS, BATCH_SIZE, SIDE, LATENT_SIZE, UNITS = 100, 64, 8, 8, 64
-LOOK_EVERY = 10  # steps between two looks at a network
+LOOK_EVERY = 10  # steps between two inspections of a network
 
 Observed = Mapping[str, Any]  # by name: a number, a number per step, or images [n, height, width, channels] in [-1, 1]
 
 
 class Pair(NamedTuple):
-    """A program, the right piece for it and the wrong one.
+    """A program, with a right and a wrong version of one function.
 
     Attributes:
       design: `IMPERATIVE` or `FUNCTIONAL`.
-      program: runs with a piece; what it observes is compared, its first number per step is drawn.
-      right: the piece as it should be.
-      wrong: the same with the mistake.
+      program: runs with either version and returns observations to compare; the figure shows the first one.
+      right: the correct function.
+      wrong: the function with the mistake.
     """
 
     design: str
@@ -49,13 +49,13 @@ class Pair(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the wrong piece did.
+    """The outcome of a pair.
 
     Attributes:
-      design: of the pair.
-      happens: "silent", "no effect" where both runs are equal bit for bit, or "raises" with the error.
-      right: what the right program observed.
-      wrong: what the wrong program observed; empty where it raised.
+      design: design of the pair.
+      happens: "silent", "no effect" if both runs are equal bit for bit, or "raises" with the type of the error.
+      right: observations of the right program.
+      wrong: observations of the wrong program; empty if it raised an error.
       lines: the mistake as a diff.
     """
 
@@ -67,13 +67,13 @@ class Outcome(NamedTuple):
 
 
 def observe(pair: Pair) -> Outcome:
-    """Runs a pair and compares, and leaves PyTorch's random numbers where they were."""
-    torch.set_num_threads(1)  # networks of this size only wait for more
+    """Runs both versions and compares them; restores PyTorch's random state."""
+    torch.set_num_threads(1)  # small networks do not benefit from more threads
     with torch.random.fork_rng(devices=[]):
         right = {name: np.asarray(value) for name, value in pair.program(pair.right).items()}
         try:
             wrong = {name: np.asarray(value) for name, value in pair.program(pair.wrong).items()}
-        except Exception as error:  # which one it is, is what we ask
+        except Exception as error:  # the type of the error is the result
             wrong, happens = {}, f"raises {type(error).__name__}"
         else:
             same = all(np.array_equal(right[name], wrong[name]) for name in right)
@@ -88,14 +88,14 @@ def _diff(pair: Pair) -> str:
 
 
 def _body(piece: Callable) -> list[str]:
-    """The lines of a function below its signature and its docstring of one line."""
+    """Returns the lines of a function below its one-line docstring."""
     lines = textwrap.dedent(inspect.getsource(piece)).splitlines()
     start = next(i for i, line in enumerate(lines) if line.lstrip().startswith('"""')) + 1
     return textwrap.dedent("\n".join(lines[start:])).splitlines()
 
 
 def effects(outcome: Outcome) -> list[tuple[str, str]]:
-    """Puts each effect in words: the means of both runs and their distance, or how far images are apart."""
+    """Describes each effect: the means of both runs and their difference, or the difference of images."""
     return [(name, _effect(outcome.right[name], wrong)) for name, wrong in outcome.wrong.items()]
 
 
@@ -109,18 +109,18 @@ def _effect(right: np.ndarray, wrong: np.ndarray) -> str:
 
 
 def show(module: str, pairs: tuple[Pair, ...]) -> None:
-    """Runs a hazard's pairs and prints the docstring of its file, both outcomes and their effects."""
+    """Runs the pairs of a hazard, and prints the docstring of its file, the outcomes and the effects."""
     print(module.strip())
     for pair in pairs:
         outcome = observe(pair)
         print(f"\n{outcome.design}: {outcome.happens}")
         print(textwrap.indent(outcome.lines, "    "))
-        for name, words in effects(outcome):
-            print(f"  {name}: {words}")
+        for name, effect in effects(outcome):
+            print(f"  {name}: {effect}")
 
 
 def batches(steps: int = STEPS) -> Iterator[np.ndarray]:
-    """Yields the batch of each step: spots of light at random places, [64, 8, 8, 1] in [-1, 1]."""
+    """Yields the batch of each step: bright spots at random positions, [64, 8, 8, 1] in [-1, 1]."""
     rng, grid = np.random.default_rng(0), np.arange(SIDE)
     for _ in range(steps):
         y, x = rng.uniform(2, SIDE - 3, (2, BATCH_SIZE, 1, 1))
@@ -129,41 +129,41 @@ def batches(steps: int = STEPS) -> Iterator[np.ndarray]:
 
 
 def to_torch(images: np.ndarray) -> torch.Tensor:
-    """Images with the channels first."""
+    """Converts images to a tensor with channels first."""
     return torch.from_numpy(images).movedim(-1, 1)
 
 
 def twin() -> GAN:
-    """The vanilla GAN in PyTorch, with weights and all later random numbers from seed 0."""
+    """Builds the vanilla GAN in PyTorch, with weights and all later random numbers from seed 0."""
     torch.manual_seed(0)
     return vanilla_gan(latent_size=LATENT_SIZE, hidden_units=UNITS, image_shape=(1, SIDE, SIDE))
 
 
 def drawn(gan: GAN) -> np.ndarray:
-    """Samples of the PyTorch GAN, from latents that depend on no earlier draw."""
+    """Draws samples of the PyTorch GAN, from latents independent of earlier draws."""
     torch.manual_seed(1)
     return gan.sample(64).movedim(1, -1).numpy()
 
 
 @cache
 def method() -> Method:
-    """The vanilla GAN as pure functions, compiled."""
+    """Builds and compiles the vanilla GAN as pure functions."""
     built = build(VanillaGAN(latent_size=LATENT_SIZE, hidden_units=UNITS), image_shape=(SIDE, SIDE, 1))
     compiled = {"init": jax.jit(built.init), "step": jax.jit(built.step)}
     return built._replace(**compiled, sample=jax.jit(built.sample, static_argnums=2))
 
 
 def start() -> GANState:
-    """The functional GAN's state before training."""
+    """Returns the initial state of the functional GAN."""
     return method().init(jax.random.key(0))
 
 
 def batch(images: np.ndarray) -> Batch:
-    """A batch as the functional step takes it; the labels play no part."""
+    """Makes a batch for the functional step; labels are ignored."""
     index = jnp.arange(len(images))
     return Batch(jnp.asarray(images), index, index)
 
 
 def samples(state: GANState) -> jax.Array:
-    """Samples of the functional GAN, from latents that depend on no earlier draw."""
+    """Draws samples of the functional GAN, from latents independent of earlier draws."""
     return method().sample(state, jax.random.key(1), 64)

@@ -1,10 +1,10 @@
 """Forgotten detach: the discriminator's loss reaches the generator.
 
-The discriminator needs generated images, not the graph that made them. Without `detach()` its backward pass leaves a
-gradient in the generator, which then also steps towards images that are easier to reject.
+The discriminator needs generated images, not the autograd graph that made them. Without `detach()`, its backward pass
+leaves a gradient in the generator. The generator then also steps towards images that are easier to reject.
 
-In JAX the gradient of the discriminator's loss is taken with respect to the discriminator's parameters. Images that are
-generated inside of the loss lead to the same gradient: no other was asked for.
+In JAX, the gradient of the discriminator's loss is taken with respect to the discriminator's parameters only. So images
+that are generated inside of the loss give the same gradient.
 
 Run:  python experiments/studies/design/hazards/forgotten_detach.py
 """
@@ -35,7 +35,7 @@ from jaxgan.methods.losses import fake_loss, real_loss
 
 
 def imperative(generate):
-    """Trains with both `zero_grad()` at the top of the step."""
+    """Trains with both `zero_grad()` at the start of the step."""
     gan, strays = twin(), []
     for images in map(to_torch, batches()):
         gan.discriminator_optimizer.zero_grad()
@@ -50,17 +50,17 @@ def imperative(generate):
 
 
 def imperative_right(gan, count):
-    """Images for the discriminator, without their graph."""
+    """Generates images for the discriminator, without their graph."""
     return gan.generator(gan.draw_latents(count)).detach()
 
 
 def imperative_wrong(gan, count):
-    """Images with their graph."""
+    """Generates images with their graph."""
     return gan.generator(gan.draw_latents(count))
 
 
 def functional(gradient):
-    """Trains the discriminator with a way of taking its gradient, against a generator that stays as it is."""
+    """Trains the discriminator with a function that takes its gradient, against a fixed generator."""
     adam, generator, params, losses = optax.adam(1e-3), start().generator.params, start().discriminator.params, []
 
     @jax.jit
@@ -78,7 +78,7 @@ def functional(gradient):
 
 
 def functional_right(params, generator, images, latents):
-    """Generates outside of the function that is differentiated."""
+    """Generates images outside of the differentiated function."""
     fake = apply("generator", generator, latents)
 
     def loss(params):
@@ -88,7 +88,7 @@ def functional_right(params, generator, images, latents):
 
 
 def functional_wrong(params, generator, images, latents):
-    """Generates inside of it and stops no gradient."""
+    """Generates images inside of the differentiated function, without stopping gradients."""
 
     def loss(params):
         fake = apply("generator", generator, latents)

@@ -1,10 +1,10 @@
-"""Forgotten eval(): a network works in the mode that somebody else left it in.
+"""Forgotten eval(): a network runs in the mode that earlier code has set.
 
-D(x) is to be measured by the whole discriminator. In training mode dropout silences half of its units, others for each
-image, and takes random numbers that training would have taken.
+D(x) should be measured with all units of the discriminator. In training mode, dropout drops a random half of its units
+for each image, and consumes random numbers of training.
 
-In JAX the mode is an argument, so a measurement cannot inherit one. A call can still forget it: the discriminator
-that is applied without `train=True` trains without dropout, and nothing says so.
+In JAX, the mode is an argument, so a measurement cannot inherit a mode. A call can still forget the argument: without
+`train=True`, the discriminator silently trains without dropout.
 
 Run:  python experiments/studies/design/hazards/forgotten_eval_mode.py
 """
@@ -25,7 +25,7 @@ from jaxgan.nn import noise
 
 
 def imperative(measure):
-    """Trains, and measures D(x) of the same images after each step."""
+    """Trains, and measures D(x) on the same images after each step."""
     gan, images, measured = twin(), to_torch(next(batches())), []
     for step, real in enumerate(batches()):
         gan.train_step(to_torch(real), step)
@@ -34,7 +34,7 @@ def imperative(measure):
 
 
 def imperative_right(gan, images):
-    """Switches dropout off, and on again."""
+    """Turns dropout off, and on again."""
     gan.discriminator.eval()
     with torch.no_grad():
         probability = gan.discriminator(images).sigmoid().mean().item()
@@ -73,12 +73,12 @@ def functional(logits):
 
 
 def functional_right(discriminator, params, images, bits):
-    """Logits in training mode."""
+    """Computes logits in training mode."""
     return discriminator.apply({"params": params}, images, train=True, bits=bits)
 
 
 def functional_wrong(discriminator, params, images, bits):
-    """Logits in the default mode."""
+    """Computes logits in the default mode."""
     return discriminator.apply({"params": params}, images, bits=bits)
 
 

@@ -1,10 +1,10 @@
-"""Forgotten zero_grad: gradients add up over the steps.
+"""Forgotten zero_grad: gradients accumulate over steps.
 
-`backward()` adds to the gradients that lie in the parameters. Without `zero_grad()` the discriminator steps along the
-sum of all gradients so far, and those of the generator's passes are among them.
+`backward()` adds to the gradients stored in the parameters. Without `zero_grad()`, the discriminator steps along the
+sum of all gradients so far, including gradients from the generator's passes.
 
-In JAX a gradient is a return value and nothing remembers it. The mistake there is the opposite one: a step returns the
-new state, and a program that drops it trains nothing.
+In JAX, a gradient is a return value, so nothing accumulates. The opposite mistake is possible: a step returns the new
+state, and a program that drops it does not train.
 
 Run:  python experiments/studies/design/hazards/forgotten_zero_grad.py
 """
@@ -32,14 +32,14 @@ from studies.design.hazards import (
 
 
 def imperative(step):
-    """Trains with a step of one's own."""
+    """Trains with a given step."""
     gan = twin()
     losses = [step(gan, to_torch(images)) for images in batches()]
     return {"loss of D": losses, "samples": drawn(gan)}
 
 
 def imperative_right(gan, images):
-    """Zeroes the gradients of both networks before their passes."""
+    """Zeroes the gradients of each network before its pass."""
     gan.discriminator_optimizer.zero_grad()
     loss = gan.discriminator_loss(images, gan.draw_latents(len(images)))["discriminator_loss"]
     loss.backward()
@@ -52,7 +52,7 @@ def imperative_right(gan, images):
 
 
 def imperative_wrong(gan, images):
-    """Zeroes those of the generator only."""
+    """Zeroes the gradients of the generator only."""
     loss = gan.discriminator_loss(images, gan.draw_latents(len(images)))["discriminator_loss"]
     loss.backward()
     gan.discriminator_optimizer.step()
@@ -64,7 +64,7 @@ def imperative_wrong(gan, images):
 
 
 def functional(advance):
-    """Trains with a way of taking steps."""
+    """Trains with a function that takes a step."""
     state, losses = start(), []
     for number, images in enumerate(batches()):
         state, metrics = advance(state, images, jax.random.fold_in(jax.random.key(0), number))
@@ -73,13 +73,13 @@ def functional(advance):
 
 
 def functional_right(state, images, key):
-    """Goes on from the new state."""
+    """Continues from the new state."""
     state, metrics = method().step(state, batch(images), key)
     return state, metrics
 
 
 def functional_wrong(state, images, key):
-    """Goes on from the old state."""
+    """Continues from the old state."""
     _, metrics = method().step(state, batch(images), key)
     return state, metrics
 

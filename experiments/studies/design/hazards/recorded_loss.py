@@ -1,10 +1,10 @@
-"""Recorded loss: a number carried out of a program drags the program along.
+"""Recorded loss: a number carried out of a program keeps the program alive.
 
-A loss in PyTorch is a tensor with the graph that made it. A sum of losses over an epoch keeps the graph of every step
-alive: the numbers are right, and memory grows until it ends.
+A loss in PyTorch is a tensor with its autograd graph. A sum of losses over an epoch keeps the graphs of all steps
+alive: the numbers are right, but memory grows until it is exhausted.
 
-In a compiled JAX function there are no numbers yet. What a side effect carries out is a tracer, which raises when
-somebody uses it.
+Inside a compiled JAX function, values are tracers without numbers. A side effect stores a tracer, which raises an error
+when it is used.
 
 Run:  python experiments/studies/design/hazards/recorded_loss.py
 """
@@ -23,7 +23,7 @@ from jaxgan.methods.losses import real_loss
 
 
 def imperative(add):
-    """Trains the discriminator, and sums its losses for a mean over the epoch."""
+    """Trains the discriminator, and sums its losses for the mean of the epoch."""
     gan, total, nodes = twin(), 0.0, []
     for images in map(to_torch, batches()):
         gan.discriminator_optimizer.zero_grad()
@@ -46,7 +46,7 @@ def imperative_wrong(total, loss):
 
 
 def graph_size(value):
-    """Counts the nodes of autograd's graph that a value keeps alive."""
+    """Counts the nodes of the autograd graph that a value keeps alive."""
     seen, waiting = set(), [getattr(value, "grad_fn", None)]
     while waiting:
         node = waiting.pop()
@@ -64,7 +64,7 @@ def functional(record):
 
 
 def functional_right(loss):
-    """Records what the compiled function returns."""
+    """Records return values of the compiled function."""
     losses, compiled = [], jax.jit(loss)
     for images in batches():
         losses.append(compiled(images))

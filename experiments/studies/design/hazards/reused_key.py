@@ -1,10 +1,10 @@
-"""Reused key: noise that should be fresh is that of another step.
+"""Reused key: a step gets the noise of another step instead of new noise.
 
-A key gives the same numbers whenever it is used. A step that draws from the run's key, and not from one of its own,
-shows the networks the same latents and drops the same units in all steps.
+A key gives the same numbers every time it is used. If every step draws from the run's key instead of its own key, all
+steps use the same latents and drop the same units.
 
-In PyTorch a seed does it: a look that calls `manual_seed` to see the same samples each time also sends training back
-to the start of its stream.
+In PyTorch, a seed has the same effect: code that calls `manual_seed` to draw the same samples each time also resets the
+random stream of training.
 
 Run:  python experiments/studies/design/hazards/reused_key.py
 """
@@ -34,7 +34,7 @@ from studies.design.hazards import (
 
 
 def imperative(look):
-    """Trains, and looks at samples from the same latents from time to time."""
+    """Trains, and draws samples from the same latents every `LOOK_EVERY` steps."""
     gan, losses = twin(), []
     for step, images in enumerate(batches()):
         losses.append(gan.train_step(to_torch(images), step)["discriminator_loss"].item())
@@ -44,20 +44,20 @@ def imperative(look):
 
 
 def imperative_right(gan):
-    """Seeds a stream beside that of training."""
+    """Seeds a separate random stream."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return gan.sample(16)
 
 
 def imperative_wrong(gan):
-    """Seeds the stream of training."""
+    """Seeds the random stream of training."""
     torch.manual_seed(0)
     return gan.sample(16)
 
 
 def functional(advance):
-    """Trains with a way of choosing the key of a step."""
+    """Trains with a function that chooses the key of a step."""
     state, losses = start(), []
     for step, images in enumerate(batches()):
         state, metrics = advance(state, batch(images), jax.random.key(0), step)
@@ -66,13 +66,13 @@ def functional(advance):
 
 
 def functional_right(state, examples, key, step):
-    """Folds the step's number into the run's key."""
+    """Folds the number of the step into the run's key."""
     key = jax.random.fold_in(key, step)
     return method().step(state, examples, key)
 
 
 def functional_wrong(state, examples, key, step):
-    """Draws from the run's key in each step."""
+    """Uses the run's key in every step."""
     return method().step(state, examples, key)
 
 

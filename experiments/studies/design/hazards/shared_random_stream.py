@@ -1,10 +1,10 @@
-"""Shared random stream: an innocent draw changes all later random numbers.
+"""Shared random stream: an unrelated draw changes all later random numbers.
 
-PyTorch draws from one global stream. A look at one sample takes numbers from it, and training goes on with others: a
-run that looks cannot be compared with one that does not.
+PyTorch draws from one global stream. Drawing a single sample consumes numbers of the stream, and training continues
+with different numbers. So a run that draws samples is not comparable with a run that does not.
 
-A chain of keys that is split at each use is the same stream by hand. A key that is folded from the step's number has
-no history, and this package makes every key like that.
+A chain of keys, split at every use, has the same problem. A key folded from the number of the step has no history; this
+package makes all keys this way.
 
 Run:  python experiments/studies/design/hazards/shared_random_stream.py
 """
@@ -34,7 +34,7 @@ from studies.design.hazards import (
 
 
 def imperative(look):
-    """Trains, and looks at one sample from time to time."""
+    """Trains, and draws one sample every `LOOK_EVERY` steps."""
     gan, losses = twin(), []
     for step, images in enumerate(batches()):
         losses.append(gan.train_step(to_torch(images), step)["discriminator_loss"].item())
@@ -44,18 +44,18 @@ def imperative(look):
 
 
 def imperative_right(gan):
-    """Puts the stream back to where it was."""
+    """Restores the state of the stream."""
     with torch.random.fork_rng(devices=[]):
         return gan.sample(1)
 
 
 def imperative_wrong(gan):
-    """Draws from the stream of training."""
+    """Draws from the random stream of training."""
     return gan.sample(1)
 
 
 def functional(key_of_look):
-    """Trains with a chain of keys, and looks at one sample from time to time."""
+    """Trains with a chain of keys, and draws one sample every `LOOK_EVERY` steps."""
     state, chain, losses = start(), jax.random.key(0), []
     for step, images in enumerate(batches()):
         chain, key = jax.random.split(chain)
@@ -68,13 +68,13 @@ def functional(key_of_look):
 
 
 def functional_right(chain, step):
-    """Folds the step's number into a key of its own."""
+    """Folds the number of the step into a separate key."""
     key = jax.random.fold_in(jax.random.key(1), step)
     return chain, key
 
 
 def functional_wrong(chain, step):
-    """Splits a key off the chain of training."""
+    """Splits a key from the chain of training."""
     chain, key = jax.random.split(chain)
     return chain, key
 

@@ -1,9 +1,10 @@
-"""Stale closure, live snapshot: weights kept from one time are those of another.
+"""Stale closure, live snapshot: stored weights are from a different step than expected.
 
-`jax.jit` compiles what a function closes over as a constant. A compiled function that takes the weights from around it
-draws with those of its first call for ever.
+`jax.jit` compiles closed-over values as constants. A compiled function that closes over the weights always uses the
+weights of its first call.
 
-PyTorch has the reverse: `state_dict()` refers to the living parameters. Weights that are kept to go back to train on.
+PyTorch has the opposite problem: `state_dict()` refers to the live parameters. Weights saved this way to restore them
+later continue to train.
 
 Run:  python experiments/studies/design/hazards/stale_closure.py
 """
@@ -33,7 +34,7 @@ from studies.design.hazards import (
 
 
 def imperative(keep):
-    """Keeps the weights of step 10, and draws with them later from the same latents."""
+    """Stores the weights of step 10, and later draws with them from the same latents."""
     gan, kept, brightness = twin(), None, []
     latents = gan.draw_latents(64)
     for step, images in enumerate(batches()):
@@ -48,17 +49,17 @@ def imperative(keep):
 
 
 def imperative_right(generator):
-    """Keeps a copy."""
+    """Stores a copy."""
     return copy.deepcopy(generator.state_dict())
 
 
 def imperative_wrong(generator):
-    """Keeps references."""
+    """Stores references."""
     return generator.state_dict()
 
 
 def functional(make_draw):
-    """Trains, and draws from the same latents after each step by a function that is compiled once."""
+    """Trains, and draws from the same latents after each step with a function compiled once."""
     state, key, brightness = start(), jax.random.key(1), []
 
     def newest():
@@ -73,13 +74,13 @@ def functional(make_draw):
 
 
 def functional_right(newest):
-    """The state is an argument of the compiled function."""
+    """Passes the state to the compiled function as an argument."""
     draw = jax.jit(lambda key, state: method().sample(state, key, 64))
     return lambda key: draw(key, newest())
 
 
 def functional_wrong(newest):
-    """The compiled function takes the state from around it."""
+    """Closes over the state in the compiled function."""
     draw = jax.jit(lambda key: method().sample(newest(), key, 64))
     return lambda key: draw(key)
 

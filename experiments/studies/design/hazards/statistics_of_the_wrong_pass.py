@@ -1,10 +1,10 @@
-"""Statistics of the wrong pass: a look at a network moves its running statistics.
+"""Statistics of the wrong pass: an extra forward pass changes the running statistics.
 
-Batch normalization in training mode follows every batch that passes, also under `torch.no_grad()`. A look at
-black images shifts the running mean and variance that all later evaluations use.
+Batch normalization in training mode updates its running statistics with every batch, even under `torch.no_grad()`. A
+pass of black images shifts the running mean and variance of all later evaluations.
 
-In JAX new statistics are a return value, for callers that ask for them with `mutable`. A look in the wrong mode shows a
-wrong picture and leaves nothing behind.
+In JAX, new statistics are a return value, which callers request with `mutable`. A pass in the wrong mode gives a wrong
+output, but has no side effect.
 
 Run:  python experiments/studies/design/hazards/statistics_of_the_wrong_pass.py
 """
@@ -29,7 +29,7 @@ BLACK = np.full_like(REAL, -1)
 
 
 def imperative(look):
-    """Trains a discriminator on spots and noise, looks at black images, and measures logits in evaluation mode."""
+    """Trains a discriminator on spots and noise, passes black images, and measures logits in evaluation mode."""
     torch.manual_seed(0)
     layers = torch.nn.Linear(64, 32), torch.nn.BatchNorm1d(32), torch.nn.ReLU(), torch.nn.Linear(32, 1)
     network, measured = torch.nn.Sequential(torch.nn.Flatten(), *layers, torch.nn.Flatten(0)), []
@@ -48,7 +48,7 @@ def imperative(look):
 
 
 def imperative_right(network, images):
-    """Looks in evaluation mode."""
+    """Passes images in evaluation mode."""
     network.eval()
     with torch.no_grad():
         network(images)
@@ -56,13 +56,13 @@ def imperative_right(network, images):
 
 
 def imperative_wrong(network, images):
-    """Looks in training mode, without gradients."""
+    """Passes images in training mode, without gradients."""
     with torch.no_grad():
         network(images)
 
 
 class Discriminator(linen.Module):
-    """The same network on the layers of this package."""
+    """The same network, with layers of this package."""
 
     @linen.compact
     def __call__(self, images, *, train):
@@ -72,7 +72,7 @@ class Discriminator(linen.Module):
 
 
 def functional(look):
-    """The same training; parameters and statistics are values."""
+    """Runs the same training with parameters and statistics as values."""
     network, adam, spots = Discriminator(), optax.adam(1e-2), jnp.asarray(REAL)
 
     def loss(params, stats, real, key):
@@ -101,12 +101,12 @@ def functional(look):
 
 
 def functional_right(variables, images):
-    """Looks in evaluation mode."""
+    """Passes images in evaluation mode."""
     return Discriminator().apply(variables, images, train=False)
 
 
 def functional_wrong(variables, images):
-    """Looks in training mode."""
+    """Passes images in training mode."""
     return Discriminator().apply(variables, images, train=True)
 
 
