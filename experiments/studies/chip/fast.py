@@ -1,4 +1,4 @@
-"""How fast an accelerator trains: beside PyTorch on the same card, and beside what the card can do."""
+"""Training speed of an accelerator, relative to PyTorch and to the peak performance of the device."""
 
 import contextlib
 import tempfile
@@ -24,19 +24,19 @@ from jaxgan.nn import bilinear, convolution_kernels
 
 PAIR, AS_ON_CPU, OWN = "the adjoint pair", "the pair in its forms for CPU", "XLA's derivatives"
 GRAPHED = "PyTorch CUDA graphs"
-TWINS: dict[str, bool | str] = {EAGER: False, COMPILED: True, GRAPHED: "reduce-overhead"}  # what torch.compile is given
+TWINS: dict[str, bool | str] = {EAGER: False, COMPILED: True, GRAPHED: "reduce-overhead"}  # arguments for torch.compile
 AS_FAST = "jaxgan is times as fast"
 CALLS = (0.02, 0.1, 0.5, 2.0)  # seconds of a call of the compiled program
 DTYPES = {"float32": jnp.float32, "default": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 def turns(setting: Setting, trains: dict[str, Train]) -> dict[str, list[float]]:
-    """Times programs in turns."""
+    """Times programs in interleaved turns."""
     return interleaved(trains, repeats=1 if setting.small else 5, seconds=0.01 if setting.small else 0.3)
 
 
 def median(numbers: Sequence[float]) -> float:
-    """The median."""
+    """Returns the median."""
     return float(np.median(numbers))
 
 
@@ -58,7 +58,7 @@ def ceilings(setting: Setting) -> Iterator[Row]:
 
 
 def repeat(call: Any, times: int) -> None:
-    """Makes calls in a row and waits for the last."""
+    """Calls a function repeatedly and waits for the last result."""
     result = None
     for _ in range(times):
         result = call()
@@ -67,7 +67,7 @@ def repeat(call: Any, times: int) -> None:
 
 @contextlib.contextmanager
 def in_torch(precision: str, device: str) -> Iterator[None]:
-    """Has PyTorch compute inside as JAX does: full float32; TF32, JAX's default on a card; or autocast to bfloat16."""
+    """Sets PyTorch's precision to match JAX: full float32; TF32, JAX's default on GPUs; or autocast to bfloat16."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
@@ -76,9 +76,9 @@ def in_torch(precision: str, device: str) -> Iterator[None]:
 
 
 def steps(setting: Setting, method: str, batch_size: int, precision: str, twins: Sequence[str] = ()) -> Iterator[Row]:
-    """Times a recipe's steps in turns with those of its PyTorch twins, and asks what its program costs.
+    """Times the steps of a recipe and its PyTorch twins in turns, and analyzes the cost of its program.
 
-    A twin that fails gives a row that says why. Jaxgan's row is not repeated beside compiled twins.
+    A twin that fails gives a row with the reason. The row of jaxgan is not repeated beside compiled twins.
     """
     matmul, dtype = PRECISIONS[precision]
     config = setting.recipe(method, run={"batch_size": batch_size}, compute_dtype=dtype)
@@ -94,7 +94,7 @@ def steps(setting: Setting, method: str, batch_size: int, precision: str, twins:
         for twin in twins if has_torch else ():
             try:
                 trains[twin] = programs.pytorch(config, dataset, device, compiled=TWINS[twin])
-            except Exception as error:  # of many types; jaxgan's own row still counts
+            except Exception as error:  # various types; jaxgan's row is still valid
                 yield Row("speed", key | {"program": twin}, {"steps/s": in_words(error)})
         rates = turns(setting, trains)
     for program, found in rates.items():
@@ -108,7 +108,7 @@ def steps(setting: Setting, method: str, batch_size: int, precision: str, twins:
 
 
 def flags(setting: Setting, method: str, batch_size: int, flags: str) -> Iterator[Row]:
-    """Times a recipe in a process that has flags of XLA."""
+    """Times a recipe in a process with XLA flags."""
     config = setting.recipe(method, run={"batch_size": batch_size})
     ours = programs.training(config, setting.images(), jax.devices()[:1])
     rate = median(turns(setting, {JAXGAN: ours.train})[JAXGAN])
@@ -118,9 +118,9 @@ def flags(setting: Setting, method: str, batch_size: int, flags: str) -> Iterato
 
 
 def cost(ours: programs.Training, rate: float) -> dict[str, float]:
-    """What a program computes and moves per second, and the memory it takes, as far as XLA tells."""
+    """Returns operations and bytes per second, and memory of a program, as far as XLA reports them."""
     found: dict[str, float] = {}
-    with contextlib.suppress(Exception):  # a backend may not tell
+    with contextlib.suppress(Exception):  # not available on every backend
         found["TFLOP/s"] = (ours.lowered.cost_analysis() or {})["flops"] * rate / 1e12
     with contextlib.suppress(Exception):
         found["GB/s"] = (ours.compiled.cost_analysis() or {})["bytes accessed"] * rate / 1e9
@@ -132,7 +132,7 @@ def cost(ours: programs.Training, rate: float) -> dict[str, float]:
 
 
 def calls(setting: Setting, method: str) -> Iterator[Row]:
-    """Runs the real training loop with calls of several lengths."""
+    """Runs the training loop of the recipes with calls of several lengths."""
     dataset, devices = setting.images(), jax.devices()[:1]
     config = setting.recipe(method, run={"batch_size": 16} if setting.small else {})
     for seconds in CALLS[:1] if setting.small else CALLS:
@@ -151,7 +151,7 @@ def calls(setting: Setting, method: str) -> Iterator[Row]:
 
 
 def patches() -> dict[str, contextlib.AbstractContextManager[Any]]:
-    """Inside each, convolutions are traced in another form."""
+    """Returns context managers in which convolutions are traced in different forms."""
     kernels = convolution_kernels
     return {
         PAIR: contextlib.nullcontext(),
@@ -161,7 +161,7 @@ def patches() -> dict[str, contextlib.AbstractContextManager[Any]]:
 
 
 def forms(setting: Setting, method: str, batch_size: int) -> Iterator[Row]:
-    """Times a recipe with each form of convolution and of its gradients, in turns."""
+    """Times a recipe with each form of convolutions and their gradients, in turns."""
     config = setting.recipe(method, run={"batch_size": batch_size})
     dataset, devices = setting.images(), jax.devices()[:1]
     trains = {}
@@ -175,7 +175,7 @@ def forms(setting: Setting, method: str, batch_size: int) -> Iterator[Row]:
 
 
 def first_steps(setting: Setting, method: str) -> Iterator[Row]:
-    """Times a recipe's command to its first step, with an empty cache of compiled programs and with the filled one."""
+    """Times a recipe's command up to its first step, with an empty and with a filled compilation cache."""
     with tempfile.TemporaryDirectory() as cache:
         for kind in ("cold", "warm"):
             seconds = starts.first_step(method, JAXGAN, cache=cache, data_dir=setting.data_dir)

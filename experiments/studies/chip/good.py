@@ -1,4 +1,4 @@
-"""How soon an accelerator trains each recipe to its quality."""
+"""Time in which an accelerator trains each recipe to its quality on CPU."""
 
 import json
 import math
@@ -12,11 +12,11 @@ from studies.chip.recipes import Setting
 from studies.chip.worker import Row
 
 ON_CPU = Path(__file__).resolve().parents[2] / "gallery" / "quality" / "results.json"
-MARGIN = 1.1  # a distance up to so many times that on CPU counts as the same quality
+MARGIN = 1.1  # distances up to this factor times the distance on CPU count as the same quality
 
 
 def recipe(setting: Setting, method: str) -> Iterator[Row]:
-    """Runs a recipe to its end, evaluated on the way, and compares it with the quality report's run on CPU."""
+    """Trains a recipe to the end with evaluations, and compares it with the CPU run of the quality report."""
     with tempfile.TemporaryDirectory() as folder:
         epochs = quality.RECIPES[method].run.epochs
         run = {"workdir": Path(folder, method), "data_dir": setting.data_dir}
@@ -37,7 +37,7 @@ def recipe(setting: Setting, method: str) -> Iterator[Row]:
 
 
 def on_cpu(method: str) -> float | None:
-    """The Fréchet distance of the quality report's run."""
+    """Returns the Fréchet distance of the run in the quality report."""
     results = json.loads(ON_CPU.read_text())["results"] if ON_CPU.exists() else {}
     found = results.get(method)
     return found["metrics"]["frechet_distance"]["mean"] if isinstance(found, dict) else None

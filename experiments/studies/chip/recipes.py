@@ -1,4 +1,4 @@
-"""What the parts share: recipes at a size, and the data they train on."""
+"""Shared by the parts: recipes at full or small size, and their data."""
 
 import dataclasses
 from pathlib import Path
@@ -17,19 +17,19 @@ SMALL_IMAGES = 640
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """How large everything is, and where the data lie."""
+    """The sizes, and the folder of the data sets."""
 
     small: bool = False
     data_dir: Path | None = None
 
     def images(self, *, most: int | None = None) -> Dataset:
-        """The training images, or the first ``most``."""
+        """Loads the training images, or the first ``most``."""
         dataset = data.load("mnist", data_dir=self.data_dir)
         most = SMALL_IMAGES if self.small else most
         return dataset._replace(images=dataset.images[:most], labels=dataset.labels[:most])
 
     def recipe(self, name: str, *, run: dict[str, Any] | None = None, **method: Any) -> Config:
-        """A recipe, with some fields changed."""
+        """Returns the config of a recipe with changed fields."""
         config = RECIPES[name]
         if self.small:
             method |= {key: value for key, value in SMALL.items() if hasattr(config.method, key)}

@@ -1,4 +1,4 @@
-"""Whether an accelerator computes what the CPU does, and the same again."""
+"""Correctness of an accelerator: agreement with the CPU, and reproducibility."""
 
 import hashlib
 import tempfile
@@ -26,14 +26,14 @@ from jaxgan.runs.train import train
 from jaxgan.runtime.devices import AXIS
 from jaxgan.runtime.program import INIT_STREAM, STEP_STREAM, Carry, stream_key, to_unit_range
 
-PRECISIONS = {  # of matrix products: JAX's precision, and the field of a method
+PRECISIONS = {  # precisions of matrix products: JAX's setting, and the compute dtype of a method
     "float32": ("highest", "float32"),
     "default": ("default", "float32"),
     "bfloat16": ("default", "bfloat16"),
 }
-STEPS, MORE_STEPS = 20, 200  # compared, and in bfloat16 only watched
-LEAST = 0.01  # a metric below it is compared as if it were this large
-LAYERS = {  # of the DCGAN: geometry, size of the images, channels
+STEPS, MORE_STEPS = 20, 200  # compared steps, and steps in bfloat16 that must be finite
+LEAST = 0.01  # differences of smaller metrics are relative to this value
+LAYERS = {  # layers of the DCGAN: geometry, image size, channels
     "28 to 14": (Geometry((4, 4), (2, 2), (1, 1)), 28, (1, 32)),
     "14 to 7": (Geometry((4, 4), (2, 2), (1, 1)), 14, (32, 64)),
     "7 to 4": (Geometry((3, 3), (2, 2), (1, 1)), 7, (64, 128)),
@@ -44,10 +44,10 @@ Step = Callable[[Any, int], tuple[Any, dict[str, float], Any]]
 
 
 def agreement(setting: Setting, method: str) -> Iterator[Row]:
-    """Takes a method's first steps on the CPU in full precision, and on the accelerator in each precision.
+    """Takes the first steps of a method on the CPU in full precision, and on the accelerator in each precision.
 
-    From each state of the CPU the accelerator takes one step, so that gradients of equal weights are compared: Adam
-    turns the sign of a tiny gradient into a whole step. Then it takes the same steps on its own.
+    The accelerator takes one step from each state of the CPU, to compare gradients at equal weights: Adam turns the
+    sign of a tiny gradient into a whole step. Then it takes the same steps from the start.
     """
     steps = 3 if setting.small else STEPS
     start, on_cpu = initial(setting, method), stepper(setting, method, "float32", jax.devices("cpu")[0])
@@ -77,7 +77,7 @@ def agreement(setting: Setting, method: str) -> Iterator[Row]:
 
 
 def initial(setting: Setting, name: str) -> Any:
-    """The state that all of a method's programs start from."""
+    """Returns the initial state of all programs of a method."""
     method = build(setting.recipe(name).method, image_shape=setting.images(most=1).image_shape, optimizer=recording())
     with jax.default_device(jax.devices("cpu")[0]):
         return jax.device_get(jax.jit(method.init)(stream_key(0, INIT_STREAM)))
@@ -86,7 +86,7 @@ def initial(setting: Setting, name: str) -> Any:
 def stepper(setting: Setting, name: str, precision: str, device: Any) -> Step:
     """Compiles a method's step for a device.
 
-    It maps a state and the number of a step to the next state, its metrics, and the gradients of all networks.
+    The step maps a state and a step number to the next state, metrics, and gradients of all networks.
     """
     matmul, dtype = PRECISIONS[precision]
     config = setting.recipe(name, compute_dtype=dtype)
@@ -105,18 +105,18 @@ def stepper(setting: Setting, name: str, precision: str, device: Any) -> Step:
 
 
 def of(state: Any) -> Carry:
-    """A state in a carry."""
+    """Wraps a state in a carry."""
     return Carry(state, {}, jnp.zeros((), jnp.int32))
 
 
 def batch_of(dataset: Dataset, number: int, size: int) -> Batch:
-    """The images of a step, one batch after the other."""
+    """Returns the batch of a step, in the order of the data set."""
     chosen = np.arange(number * size, (number + 1) * size) % dataset.size
     return Batch(np.asarray(to_unit_range(dataset.images[chosen])), dataset.labels[chosen], np.arange(size))
 
 
 def recording(rate: float = 1e-3) -> optax.GradientTransformation:
-    """Adam whose state also holds the last gradients."""
+    """Makes an Adam whose state also holds the last gradients."""
     adam = optimization.adam(rate)
 
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
@@ -130,23 +130,23 @@ def recording(rate: float = 1e-3) -> optax.GradientTransformation:
 
 
 def weights(state: Any) -> Any:
-    """The parameters of all networks."""
+    """Returns the parameters of all networks."""
     return state.variables(averaged=False)[0]
 
 
 def apart(found: Any, expected: Any) -> float:
-    """The distance of two trees of arrays, relative to the length of the second."""
+    """Returns the distance of two trees of arrays, relative to the norm of the second."""
     a, b = (np.concatenate([np.ravel(x).astype(np.float64) for x in jax.tree.leaves(t)]) for t in (found, expected))
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
 def metrics_apart(found: dict[str, float], expected: dict[str, float]) -> float:
-    """The largest relative difference of a metric."""
+    """Returns the largest relative difference of a metric."""
     return max(abs(float(found[name] - value)) / max(abs(float(value)), LEAST) for name, value in expected.items())
 
 
 def convolutions(setting: Setting) -> Iterator[Row]:
-    """Checks on the accelerator, in float32, that the three maps are adjoint, and their derivatives to second order."""
+    """Compares the three adjoint maps in float32 on the accelerator, and their first and second derivatives."""
     batch = 2 if setting.small else 16
     for name, (geometry, size, channels) in tuple(LAYERS.items())[-1 if setting.small else 0 :]:
         rng, small = np.random.default_rng(0), geometry.down((size, size))
@@ -166,18 +166,18 @@ def convolutions(setting: Setting) -> Iterator[Row]:
 
 
 def ours(geometry: Geometry, x: Array, w: Array) -> Array:
-    """C(x, w) of the adjoint pair."""
+    """Computes C(x, w) by the adjoint pair."""
     return convolution(x, w, strides=geometry.strides, padding=geometry.padding)
 
 
 def of_xla(geometry: Geometry, x: Array, w: Array) -> Array:
-    """The same by XLA, with derivatives of its own."""
+    """Computes C(x, w) by XLA, with XLA's derivatives."""
     padding = [(p, p) for p in geometry.padding]
     return lax.conv_general_dilated(x, w, geometry.strides, padding, dimension_numbers=LAYOUT)
 
 
 def products(geometry: Geometry, x: Array, w: Array, y: Array) -> list[Array]:
-    """<C(x, w), y>, <x, T(y, w)> and <w, W(x, y)>, over ||C(x, w)|| ||y||."""
+    """Computes <C(x, w), y>, <x, T(y, w)> and <w, W(x, y)>, divided by ||C(x, w)|| ||y||."""
     options, surplus = {"strides": geometry.strides, "padding": geometry.padding}, geometry.surplus(pair(x.shape[1:3]))
     down = ours(geometry, x, w)
     up = transposed_convolution(y, w, output_padding=surplus, **options)
@@ -187,7 +187,7 @@ def products(geometry: Geometry, x: Array, w: Array, y: Array) -> list[Array]:
 
 
 def derivatives(conv: Callable[[Array, Array], Array]) -> Callable[..., Any]:
-    """Compiles the gradients of a loss, and those of the length of its gradients, in image and kernel."""
+    """Compiles the gradients of a loss, and of its squared gradient norm, in image and kernel."""
 
     def loss(x: Array, w: Array, y: Array) -> Array:
         return jnp.sum(jnp.sin(conv(x, w)) * y)
@@ -199,7 +199,7 @@ def derivatives(conv: Callable[[Array, Array], Array]) -> Callable[..., Any]:
 
 
 def front_ends(setting: Setting, method: str) -> Iterator[Row]:
-    """Takes a step by jit on one device, and by pmap and shard_map on all that divide the batch."""
+    """Takes a step by jit on one device, and by pmap and shard_map on all devices that divide the batch."""
     config, dataset = setting.recipe(method), setting.images(most=64)
     size = 16 if setting.small else 64
     devices = jax.local_devices()[: max(n for n in range(1, jax.local_device_count() + 1) if size % n == 0)]
@@ -226,7 +226,7 @@ def front_ends(setting: Setting, method: str) -> Iterator[Row]:
 
 
 def same_bytes(setting: Setting, methods: tuple[str, ...], flags: str, process: int) -> Iterator[Row]:
-    """Trains two epochs of a part of the images: at once, again, and resumed after the first; compares all bytes."""
+    """Trains two epochs on few images once, again, and resumed after the first; compares the bytes of the states."""
     dataset = setting.images(most=6400)
     for method in methods:
         with tempfile.TemporaryDirectory() as folder:
@@ -241,7 +241,7 @@ def same_bytes(setting: Setting, methods: tuple[str, ...], flags: str, process: 
 
 
 def train_to(setting: Setting, method: str, dataset: Dataset, workdir: Path, epochs: list[int]) -> str:
-    """Runs a recipe to one epoch after the other, each time from its folder, and digests the last state."""
+    """Trains a recipe to each of the epochs, resuming in between, and digests the last state."""
     state = None
     for i, last in enumerate(epochs):
         run = {"workdir": workdir, "epochs": last, "checkpoint_every": 1, "sample_epochs": ()}
@@ -252,7 +252,7 @@ def train_to(setting: Setting, method: str, dataset: Dataset, workdir: Path, epo
 
 
 def digest(state: Any) -> str:
-    """The beginning of the SHA-256 of all arrays."""
+    """Returns the first digits of the SHA-256 of all arrays."""
     hashed = hashlib.sha256()
     for leaf in jax.tree.leaves(jax.device_get(state)):
         hashed.update(np.ascontiguousarray(leaf).tobytes())

@@ -1,4 +1,4 @@
-"""Tasks carried out in a process of their own, so that a crash, a hang or a lack of memory costs one task."""
+"""Runs tasks in separate processes, so a crash, a hang or an out-of-memory error costs one task."""
 
 import contextlib
 import multiprocessing
@@ -18,31 +18,31 @@ from studies import machine
 from jaxgan.runtime.numerics import fixed_numerics
 
 DRIVERS = ("jax-cuda13-plugin", "jax-cuda12-plugin", "nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "libtpu")
-FIRST_WORD = 120.0  # seconds in which a process must have found its devices
-WORDS = 200  # characters of an error that a report quotes
+FIRST_WORD = 120.0  # seconds for a new process to find its devices
+WORDS = 200  # maximum length of an error in the report
 
 
 class Row(NamedTuple):
     """A row of a table."""
 
     table: str
-    key: Mapping[str, Any]  # what was measured, by the heading of its column
-    values: Mapping[str, Any]  # what was found, likewise
+    key: Mapping[str, Any]  # identifies the measurement, by column heading
+    values: Mapping[str, Any]  # results, by column heading
 
 
 class Task(NamedTuple):
-    """A measurement that a process carries out."""
+    """A measurement for a process."""
 
     part: str
-    name: str  # no other task has it
-    measure: Callable[..., Iterator[Row]]  # a function of a module
+    name: str  # unique
+    measure: Callable[..., Iterator[Row]]  # a module-level function
     arguments: Mapping[str, Any]
     flags: str = ""  # added to XLA_FLAGS
-    fresh: bool = False  # whether no other task may have run in its process
+    fresh: bool = False  # whether the task needs a new process
 
 
 class Failed(NamedTuple):
-    """Why a task gave not all of its rows."""
+    """The reason why a task did not yield all of its rows."""
 
     why: str
 
@@ -54,7 +54,7 @@ class Done(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A process that carries out tasks."""
+    """A process that runs tasks."""
 
     process: BaseProcess
     pipe: Connection
@@ -66,7 +66,7 @@ STOPPED = Failed("stopped, its time was up")
 
 
 def describe() -> dict[str, Any]:
-    """Describes the accelerator of this process: its name, platform and number, and the machine around it."""
+    """Describes the accelerator of this process: name, platform, number of devices, and machine."""
     devices = jax.devices()
     card = f"{len(devices)} x {devices[0].device_kind}".removeprefix("1 x ")
     about = machine.describe(*machine.PACKAGES, *DRIVERS)
@@ -74,7 +74,7 @@ def describe() -> dict[str, Any]:
 
 
 def identify() -> dict[str, Any]:
-    """Describes the accelerator from a process that ends at once, so that none is held here."""
+    """Describes the accelerator from a short-lived process, so this process does not occupy it."""
     with tempfile.TemporaryDirectory() as folder:
         worker = start("", Path(folder))
         try:
@@ -89,16 +89,16 @@ def identify() -> dict[str, Any]:
 
 
 def answers(tasks: Sequence[Task], *, until: Callable[[Task], tuple[float, float]]) -> Iterator[tuple[Task, Answer]]:
-    """Carries out tasks one after the other.
+    """Runs tasks one after another.
 
-    A process serves all tasks of the same flags, until one takes it down or has to be stopped.
+    A process runs all tasks with the same flags, until a task crashes it or must be stopped.
 
     Args:
-      tasks: what to do, in order.
-      until: the times, of ``time.monotonic``, before which a task may begin and at which it is stopped.
+      tasks: tasks in order.
+      until: returns two times of ``time.monotonic``: a task must start before the first, and is stopped at the second.
 
     Yields:
-      Each row as it is measured, with its task; and for each task at its end what that was.
+      Each task with each of its rows as it is measured, and finally with `Done` or `Failed`.
     """
     worker = None
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +140,7 @@ def _answers(worker: Worker, task: Task, end: float) -> Iterator[Answer]:
 
 
 def start(flags: str, cache: Path) -> Worker:
-    """Starts a process with flags of XLA and its own cache of compiled programs."""
+    """Starts a process with XLA flags and its own compilation cache."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=serve, args=(there, flags, str(cache)), daemon=False)
@@ -150,7 +150,7 @@ def start(flags: str, cache: Path) -> Worker:
 
 
 def stop(worker: Worker) -> None:
-    """Ends a process and its children."""
+    """Kills a process and its children."""
     assert worker.process.pid
     with contextlib.suppress(ProcessLookupError, PermissionError, AttributeError):  # before `serve`; on Windows
         os.killpg(worker.process.pid, signal.SIGKILL)
@@ -160,17 +160,17 @@ def stop(worker: Worker) -> None:
 
 
 def serve(pipe: Connection, flags: str, cache: str) -> None:
-    """Carries out the tasks that come through a pipe until its other end is closed; after None it only describes."""
+    """Runs tasks from a pipe until the other end closes; None only requests a description of the device."""
     with contextlib.suppress(AttributeError, OSError):
-        os.setpgrp()  # so that `stop` ends the children, too
+        os.setpgrp()  # so `stop` also kills the children
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch and scripts use the same card
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch and scripts share the device
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     with contextlib.suppress(EOFError, BrokenPipeError), fixed_numerics():
         while True:
             if (task := pipe.recv()) is None:
-                with contextlib.suppress(RuntimeError, AssertionError):  # no device: the other end sees us end
+                with contextlib.suppress(RuntimeError, AssertionError):  # no device: the other end gets an EOFError
                     pipe.send(describe())
                 return
             began = time.perf_counter()
@@ -178,10 +178,10 @@ def serve(pipe: Connection, flags: str, cache: str) -> None:
                 for row in task.measure(**task.arguments):
                     pipe.send(row)
                 pipe.send(Done(time.perf_counter() - began))
-            except (Exception, SystemExit) as error:  # of any kind: the next task goes on
+            except (Exception, SystemExit) as error:  # of any type, to continue with the next task
                 pipe.send(Failed(in_words(error)))
 
 
 def in_words(error: BaseException) -> str:
-    """Writes the kind of an error and the beginning of its message in one line."""
+    """Formats the type of an error and the start of its message in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:WORDS]

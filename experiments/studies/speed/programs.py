@@ -119,7 +119,7 @@ def training(
 
 
 def pytorch(config: Config, dataset: Dataset, device: str, *, compiled: bool | str = False) -> Train:
-    """Makes and warms up the PyTorch twin; images stay on the device, and the loop does not wait for results.
+    """Makes and warms up the PyTorch twin; images stay on the device, and the loop fetches no results.
 
     If ``compiled``, the losses are compiled by ``torch.compile``; a string selects its mode. The twin then also uses
     fused Adam and channels last, and skips unused gradients.
