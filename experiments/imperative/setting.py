@@ -156,16 +156,16 @@ def draws(config: MethodConfig, key: Key[Array, ""], *, count: int) -> Draws:
     if isinstance(config, VAE):
         return Draws((prior.draw(noise.random_bits(key, index, count=config.latent_size)),), (), None)
     units, rate = (config.hidden_units, config.dropout_rate) if isinstance(config, VanillaGAN) else (0, 0.0)
-    words = dict.fromkeys(("fake latents", "generator latents"), config.latent_size)
-    words |= dict.fromkeys(("real mask", "fake mask", "generator mask"), noise.mask_words(units, rate=rate))
-    words |= {"epsilon": int(isinstance(config, WGAN))}
-    bits = noise.named_bits(key, index, words)
+    counts = dict.fromkeys(("fake latents", "generator latents"), config.latent_size)
+    counts |= dict.fromkeys(("real mask", "fake mask", "generator mask"), noise.mask_words(units, rate=rate))
+    counts |= {"epsilon": int(isinstance(config, WGAN))}
+    bits = noise.named_bits(key, index, counts)
     return Draws(
-        tuple(prior.draw(bits[name]) for name in words if name.endswith("latents")),
-        tuple(noise.keep_mask(bits[name], units, rate=rate) / (1 - rate) for name in words if name.endswith("mask"))
+        tuple(prior.draw(bits[name]) for name in counts if name.endswith("latents")),
+        tuple(noise.keep_mask(bits[name], units, rate=rate) / (1 - rate) for name in counts if name.endswith("mask"))
         if units
         else (),
-        (noise.uniform(bits["epsilon"]) + 1)[:, :, None, None] / 2 if words["epsilon"] else None,
+        (noise.uniform(bits["epsilon"]) + 1)[:, :, None, None] / 2 if counts["epsilon"] else None,
     )
 
 

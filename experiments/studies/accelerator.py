@@ -112,8 +112,8 @@ def tasks(options: Options, platform: str) -> list[Task]:
 
 def task_of(part: str, measure: Callable, xla_flags: str = "", *, fresh: bool = False, **arguments: Any) -> Task:
     """Makes a task, named after its part, measurement and arguments."""
-    words = [", ".join(value) if isinstance(value, tuple) else str(value) for value in arguments.values()]
-    name = " ".join([part, measure.__name__.replace("_", " "), *filter(None, words[1:])])  # without the setting
+    values = [", ".join(value) if isinstance(value, tuple) else str(value) for value in arguments.values()]
+    name = " ".join([part, measure.__name__.replace("_", " "), *filter(None, values[1:])])  # without the setting
     return Task(part, name, measure, arguments, xla_flags, fresh)
 
 

@@ -94,7 +94,7 @@ def disagreements(titles: Sequence[str], found: Mapping[str, Scores]) -> list[st
     for i, j in combinations(range(len(titles)), 2):
         first = [name for name, each in found.items() if each.distances[i] < each.distances[j]]
         if 0 < len(first) < len(found):
-            lines.append(f"{titles[i]} is nearer than {titles[j]} for {' and '.join(first)} alone")
+            lines.append(f"{titles[i]} is nearer than {titles[j]} only for {' and '.join(first)}")
     return lines
 
 

@@ -107,7 +107,7 @@ def test_costs_of_samples_are_relative_to_the_first_run(small, tmp_path, monkeyp
 
 def test_pairs_that_judges_order_differently_are_named():
     found = {"a": Scores("", "", 1.0, 0.1, [1.0, 2.0, 3.0]), "b": Scores("", "", 1.0, 0.1, [1.0, 3.0, 2.0])}
-    assert judges.disagreements(["x", "y", "z"], found) == ["y is nearer than z for a alone"]
+    assert judges.disagreements(["x", "y", "z"], found) == ["y is nearer than z only for a"]
     lines = judges.report(["x", "y", "z"], found, samples=100).splitlines()
     assert "| y | 2.00 (2) | 3.00 (3) |" in lines
     assert "| a and b | 0.500 |" in lines

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from studies.chip.recipes import Setting
 from studies.chip.right import PRECISIONS
-from studies.chip.worker import Row, in_words
+from studies.chip.worker import Row, one_line
 from studies.speed import loop, programs, starts
 from studies.speed.programs import COMPILED, EAGER, JAXGAN
 from studies.speed.timing import Train, interleaved, ratio
@@ -95,7 +95,7 @@ def steps(setting: Setting, method: str, batch_size: int, precision: str, twins:
             try:
                 trains[twin] = programs.pytorch(config, dataset, device, compiled=TWINS[twin])
             except Exception as error:  # various types; jaxgan's row is still valid
-                yield Row("speed", key | {"program": twin}, {"steps/s": in_words(error)})
+                yield Row("speed", key | {"program": twin}, {"steps/s": one_line(error)})
         rates = turns(setting, trains)
     for program, found in rates.items():
         values = {"steps/s": median(found), "images/s": batch_size * median(found)}

@@ -179,9 +179,9 @@ def serve(pipe: Connection, flags: str, cache: str) -> None:
                     pipe.send(row)
                 pipe.send(Done(time.perf_counter() - began))
             except (Exception, SystemExit) as error:  # of any type, to continue with the next task
-                pipe.send(Failed(in_words(error)))
+                pipe.send(Failed(one_line(error)))
 
 
-def in_words(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Formats the type of an error and the start of its message in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:WORDS]

@@ -99,16 +99,16 @@ def _summary(found: Mapping[str, Any]) -> list[list[str | None]]:
             apart = f"at most {trajectories.largest(part, precision):.0e} apart"
             rows.append([f"losses of {steps} steps, {precision}", apart, apart, None])
     if part := found.get("resuming"):
-        designs = {name: [one[name] for one in part.values() if name in one] for name in resuming.DESIGNS}
-        saved = {name: {item for one in all_of for item in one["bytes"]} for name, all_of in designs.items()}
-        beside = [item for item in resuming.ITEMS if item not in (resuming.PARAMETERS, resuming.STATISTICS)]
+        designs = {name: [method[name] for method in part.values() if name in method] for name in resuming.DESIGNS}
+        saved = {name: {item for run in runs for item in run["bytes"]} for name, runs in designs.items()}
+        others = [item for item in resuming.ITEMS if item not in (resuming.PARAMETERS, resuming.STATISTICS)]
         rows.append(
             ["saved beside weights and statistics"]
-            + [", ".join(item for item in beside if item in items) for items in saved.values()]
+            + [", ".join(item for item in others if item in items) for items in saved.values()]
         )
         rows.append(
             ["resumed: the same bytes as without a stop"]
-            + [f"{sum(not one['resumed'] for one in all_of)} of {len(all_of)} methods" for all_of in designs.values()]
+            + [f"{sum(not run['resumed'] for run in runs)} of {len(runs)} methods" for runs in designs.values()]
         )
     if part := found.get("hazards"):
         counts = [mistakes.count(part, design) for design in (FUNCTIONAL, IMPERATIVE)]

@@ -32,7 +32,7 @@ def section(found: Found) -> str:
     """Formats the table of all hazards, and the folded diffs."""
     rows, blocks = [], []
     for module, outcomes in found:
-        cells = {outcome.design: in_words(outcome) for outcome in outcomes}
+        cells = {outcome.design: describe(outcome) for outcome in outcomes}
         rows.append([f"[{title(module)}]({FOLDER}/{name(module)}.py)", cells[FUNCTIONAL], cells[IMPERATIVE]])
         lines = "\n\n".join(f"# {outcome.design}: {outcome.happens}\n{outcome.lines}" for outcome in outcomes)
         blocks += [f"**{title(module)}**", explanation(module), markdown.code(lines, "diff")]
@@ -44,7 +44,7 @@ def section(found: Found) -> str:
     )
 
 
-def in_words(outcome: Outcome) -> str:
+def describe(outcome: Outcome) -> str:
     """Describes what happens and, if it is silent, the effects."""
     text = "; ".join(f"{quantity} {effect}" for quantity, effect in effects(outcome))
     return f"*{outcome.happens}*" + (f": {text}" if outcome.happens == "silent" else "")
