@@ -171,7 +171,7 @@ def run(make: Callable[..., nn.Module], options: Options, *, images: np.ndarray 
     except NotImplementedError as error:
         raise UserError(f"--compile: {error}") from error
     if options.weights is not None:
-        from safetensors.torch import load_file  # imports PyTorch, which `requirements` must do first
+        from safetensors.torch import load_file  # imports PyTorch, so `requirements` must be imported first
 
         with fitting("--weights", options.weights):
             twin.load_state_dict(load_file(options.weights))

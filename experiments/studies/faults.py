@@ -66,7 +66,7 @@ class Options:
 
     recipes: tuple[str, ...] = tuple(SMALL)  # names of the recipes
     kills: int = number(50, low=0)  # kills per recipe; 0: measure the cost of checksums
-    seed: int = 0  # seed of the times
+    seed: int = 0  # seed of the kill times
     out: Path = Path("runs/faults")  # folder for the report
 
 

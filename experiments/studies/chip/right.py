@@ -31,7 +31,7 @@ PRECISIONS = {  # precisions of matrix products: JAX's setting, and the compute 
     "default": ("default", "float32"),
     "bfloat16": ("default", "bfloat16"),
 }
-STEPS, MORE_STEPS = 20, 200  # compared steps, and steps in bfloat16 that must be finite
+STEPS, MORE_STEPS = 20, 200  # compared steps, and steps checked for finite metrics in bfloat16
 LEAST = 0.01  # differences of smaller metrics are relative to this value
 LAYERS = {  # layers of the DCGAN: geometry, image size, channels
     "28 to 14": (Geometry((4, 4), (2, 2), (1, 1)), 28, (1, 32)),

@@ -18,8 +18,8 @@ from studies import machine
 from jaxgan.runtime.numerics import fixed_numerics
 
 DRIVERS = ("jax-cuda13-plugin", "jax-cuda12-plugin", "nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "libtpu")
-FIRST_WORD = 120.0  # seconds for a new process to find its devices
-WORDS = 200  # maximum length of an error in the report
+STARTUP_TIMEOUT = 120.0  # seconds for a new process to find its devices
+ERROR_LENGTH = 200  # maximum length of an error in the report
 
 
 class Row(NamedTuple):
@@ -79,7 +79,7 @@ def identify() -> dict[str, Any]:
         worker = start("", Path(folder))
         try:
             worker.pipe.send(None)
-            if worker.pipe.poll(FIRST_WORD):
+            if worker.pipe.poll(STARTUP_TIMEOUT):
                 return worker.pipe.recv()
         except EOFError:
             pass
@@ -184,4 +184,4 @@ def serve(pipe: Connection, flags: str, cache: str) -> None:
 
 def one_line(error: BaseException) -> str:
     """Formats the type of an error and the start of its message in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:WORDS]
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:ERROR_LENGTH]
