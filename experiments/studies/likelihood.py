@@ -108,11 +108,11 @@ def measure(wanted: Config, options: Options) -> dict[str, Any]:
     }
 
 
-def report(found: Mapping[str, Mapping[str, Any]]) -> str:
+def report(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Formats the table as Markdown: measured values, then published values."""
     names = ("importance_samples", "nats", "epochs", "batch_size")
     header = ["model", "K in training", "-log p(x), nats per image ↓", "epochs", "batch", "binarization", "minutes"]
-    ours = [[TITLES[name], *(row[each] for each in names), "dynamic", row["minutes"]] for name, row in found.items()]
+    ours = [[TITLES[name], *(row[each] for each in names), "dynamic", row["minutes"]] for name, row in results.items()]
     rows = [
         [model, k, f"{nats:.2f}", epochs, batch, pixels, minutes and f"{minutes:.1f}"]
         for model, k, nats, epochs, batch, pixels, minutes in (*ours, *((*row, None) for row in PUBLISHED))
@@ -121,7 +121,7 @@ def report(found: Mapping[str, Mapping[str, Any]]) -> str:
         "# Log-likelihood of binarized MNIST",
         markdown.table(header, rows),
         NOTES,
-        markdown.bullets(f"{TITLES[name]}: {row['protocol']}; {row['measured']}" for name, row in found.items()),
+        markdown.bullets(f"{TITLES[name]}: {row['protocol']}; {row['measured']}" for name, row in results.items()),
     )
 
 
@@ -136,11 +136,11 @@ def study(options: Options) -> Path:
         with stopped_in_words("likelihood", wanted):
             training.train(wanted)
         row = measure(wanted, options)
-        found = (json.loads(saved.read_text()) if saved.exists() else {}) | {name: row}
-        found = {name: found[name] for name in MODELS if name in found}
+        results = (json.loads(saved.read_text()) if saved.exists() else {}) | {name: row}
+        results = {name: results[name] for name in MODELS if name in results}
         options.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(saved, json.dumps(found, indent=1) + "\n")
-        write_atomically(path, report(found))
+        write_atomically(saved, json.dumps(results, indent=1) + "\n")
+        write_atomically(path, report(results))
     return path
 
 

@@ -105,10 +105,10 @@ def growth(looks: Sequence[Look], steps: int) -> Iterator[str]:
 
 def report(steps: int, looks: Sequence[Look], rows: Sequence[tracking.Row]) -> str:
     """Formats the measurements as Markdown."""
-    settled = [seen for seen in looks if steps / QUARTERS <= seen.step < steps]
-    memory, files = ([getattr(seen, name) for seen in settled] for name in ("megabytes", "files"))
+    settled = [look for look in looks if steps / QUARTERS <= look.step < steps]
+    memory, files = ([getattr(look, name) for look in settled] for name in ("megabytes", "files"))
     complete = [row["step"] for row in rows] == list(range(EPOCH, steps + 1, EPOCH))
-    found = [
+    measured = [
         ("steps", f"{steps:,}"),
         ("checkpoints", steps // EPOCH),
         ("rows of metrics", f"{len(rows)}, {'complete and in order' if complete else 'NOT complete'}"),
@@ -119,7 +119,7 @@ def report(steps: int, looks: Sequence[Look], rows: Sequence[tracking.Row]) -> s
     return markdown.document(
         "# A long run",
         f"The vanilla GAN with batch size {BATCH} and a checkpoint every {EPOCH:,} steps.",
-        markdown.table(("quantity", "value"), found),
+        markdown.table(("quantity", "value"), measured),
         machine.describe("jax", "orbax-checkpoint"),
     )
 

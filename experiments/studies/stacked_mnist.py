@@ -122,7 +122,7 @@ def measure(folder: Path, network: FeatureNetwork, options: Options) -> dict[str
     }
 
 
-def report(found: Mapping[str, Mapping[str, Any]], real: Modes) -> str:
+def report(results: Mapping[str, Mapping[str, Any]], real: Modes) -> str:
     """Formats the table as Markdown: measured methods, real images, published values."""
     rows = [
         [
@@ -132,11 +132,11 @@ def report(found: Mapping[str, Mapping[str, Any]], real: Modes) -> str:
             f"{row['steps']:,}",
             f"{row['minutes']:.1f}",
         ]
-        for name, row in found.items()
+        for name, row in results.items()
     ]
     rows.append(["real images", real.found, f"{real.divergence:.3f}", None, None])
     rows += [[f"{name}, published", modes, f"{kl:g}", None, None] for name, (modes, kl) in PUBLISHED.items()]
-    notes = [f"{RECIPES[name].method.title}: {row['protocol']}; {row['measured']}" for name, row in found.items()]
+    notes = [f"{RECIPES[name].method.title}: {row['protocol']}; {row['measured']}" for name, row in results.items()]
     return markdown.document(
         "# Stacked MNIST",
         markdown.table(["model", "modes of 1,000 ↑", "KL, nats ↓", "steps", "minutes"], rows),
@@ -155,12 +155,12 @@ def study(options: Options) -> Path:
         wanted = config(name, options)
         with stopped_in_words("stacked_mnist", wanted):
             training.train(wanted)
-        found = json.loads(saved.read_text()) if saved.exists() else {}
-        found[name] = measure(wanted.run.workdir, network, options)
-        found = {name: found[name] for name in RECIPES if name in found}
+        results = json.loads(saved.read_text()) if saved.exists() else {}
+        results[name] = measure(wanted.run.workdir, network, options)
+        results = {name: results[name] for name in RECIPES if name in results}
         options.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(saved, json.dumps(found, indent=1) + "\n")
-        write_atomically(path, report(found, real))
+        write_atomically(saved, json.dumps(results, indent=1) + "\n")
+        write_atomically(path, report(results, real))
     return path
 
 
