@@ -33,7 +33,7 @@ def value_and_mean_grad(
       params: the parameters, equal on every device.
       examples: arrays of this device, one row per example.
       axis_name: the mapped axis that the batch is split over, into equal parts; None on one device.
-      accumulate: number of equal parts that the examples are split into (gradient accumulation), so that only one at a
+      accumulate: number of equal parts that the examples are split into (gradient accumulation). Only one part at a
         time needs memory for its gradient.
 
     Returns:
@@ -89,7 +89,7 @@ def adam(
 ) -> optax.GradientTransformation:
     """Builds ``optax.adam`` with the same state, but without a rounding error of its bias correction.
 
-    Optax computes 1 - 0.999^t in single precision, which is wrong by 1e-5 to 5e-5 in the first steps and scales all
+    Optax computes 1 - 0.999^t in single precision. In the first steps this is wrong by 1e-5 to 5e-5, which scales all
     their updates. Here it is -expm1(t log 0.999). Both corrections go into one step size and one epsilon, which saves
     two divisions per element.
 

@@ -1,4 +1,4 @@
-"""A method that is defined in Python code, of your own networks or functions. Its config describes nothing else."""
+"""A method that is defined in Python code, from your own networks or functions; its config only says so."""
 
 import inspect
 from collections.abc import Callable

@@ -6,9 +6,9 @@ its transpose in x, and W(x, y) its transpose in w. Then
     <C(x, w), y> = <x, T(y, w)> = <w, W(x, y)>
 
 for all x, y, w, so the gradient of each map is a pair of the other two. Each map is a ``custom_vjp`` that calls the
-other two, so gradients of any order, such as those of a gradient penalty, use the same three kernels. Each kernel is
-one forward convolution of XLA in its canonical layout. XLA's CPU backend runs these at the speed of a matrix product,
-but not the convolutions that automatic differentiation derives, above all inside a loop.
+other two. Gradients of any order, such as those of a gradient penalty, thus use the same three kernels. Each kernel is
+one forward convolution of XLA in its canonical layout. XLA's CPU backend runs these at the speed of a matrix product.
+The convolutions that automatic differentiation derives are slower there, above all inside a loop.
 """
 
 from collections.abc import Callable

@@ -118,7 +118,7 @@ class Generator(nn.Module):
     """Maps latents to images: a decoder, and tanh.
 
     If conditional, it concatenates the latents with an embedding of the class. This adds an offset to the first layer
-    and does not change the distribution of the latents (multiplied instead, all classes would share one image at zero).
+    and does not change the distribution of the latents. (A product would give all classes the same image at zero.)
     The embedding is a product with one-hot vectors: its gradient, unlike a gather's, is the same on every machine.
     """
 

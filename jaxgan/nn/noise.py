@@ -1,7 +1,7 @@
 """Random numbers per example, the same on any number of devices.
 
-Each example of a batch gets a row of random 32-bit words, which depend only on a key and on the example's index in the
-global batch. Latents, dropout and penalties take their words from the row by name.
+Each example of a batch gets a row of random 32-bit words. They depend only on a key and on the index of the example in
+the global batch. Latents, dropout and penalties take their words from the row by name.
 """
 
 import math
