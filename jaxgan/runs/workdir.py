@@ -19,11 +19,6 @@ from jaxgan.runtime import distributed
 
 PATTERNS = "[*?"  # Orbax takes a path with these for a pattern, and finds none or others' files
 COORDINATES = ("step", "epoch", "replica", "diverged")  # of a row of metrics: when it was measured, and of which run
-    "step",
-    "epoch",
-    "replica",
-    "diverged",
-)  # what a row of metrics has beside metrics: when, and whose it is
 
 
 class _Inside:
