@@ -215,6 +215,7 @@ def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Colle
     for pair in pairs:
         for path, read in zip(pair, (images, labels), strict=True):
             if (file := _gzipped_or_not(path)) is not None:
+                arrays.require_room(file.stat().st_size, source=f"--data: {str(file)!r}")
                 content = idx.gunzip(file) if file.suffix == ".gz" else file.read_bytes()
                 read.append(idx.decode(content, file=f"--data: {str(file)!r}"))
                 facts += picture_files.fact(file)
