@@ -180,7 +180,10 @@ def require_run(folder: Workdir) -> Config:
 
 def described(folder: Workdir, config: Config) -> tuple[tuple[int, int, int], tuple[str, ...]]:
     """The shape of an image that a run trains on, and the names of its classes."""
-    about = pictures.recall(folder) or find(config.run.data, image_size=config.run.image_size)
+    about = pictures.recall(folder)
+    if about is None and (config.run.data == data.ARRAYS or data.is_path(config.run.data)):
+        raise pictures.missing(folder)
+    about = about or find(config.run.data, image_size=config.run.image_size)
     return about.image_shape, about.class_names
 
 
