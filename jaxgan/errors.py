@@ -133,6 +133,8 @@ def require_values(argv: Sequence[str]) -> None:
     for flag, value in itertools.pairwise([*argv, None]):
         if flag and flag.startswith("--") and (value == "" or flag.endswith("=")):
             raise UserError(f"{flag.rstrip('=')}: '' is not allowed, give a value or leave it out")
+    if "" in argv:
+        raise UserError("an argument is empty, which would name this folder; give a value or leave it out")
 
 
 def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:

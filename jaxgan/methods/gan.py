@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key, PyTree
@@ -32,7 +33,17 @@ from jaxgan.methods.method import (
     samples_of,
 )
 from jaxgan.methods.optimization import update, value_and_mean_grad
-from jaxgan.methods.passes import Bits, Images, Labels, Logits, dropout_words, logits_of, logits_of_pair, unrecorded
+from jaxgan.methods.passes import (
+    Bits,
+    Images,
+    Labels,
+    Logits,
+    dropout_words,
+    logits_of,
+    logits_of_pair,
+    require_floats,
+    unrecorded,
+)
 from jaxgan.methods.penalties import Penalty
 from jaxgan.nn import noise
 
@@ -71,6 +82,7 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
 
     latents = gan.prior.draw(bits["fake_latents"])
     fake = unrecorded(gan.generator, state.generator.variables, latents, *examples.labels)
+    require_floats("generator", "images", fake)
     if fake.shape != batch.images.shape:
         shapes = f"{fake.shape[1:]}, those of the data must be {batch.images.shape[1:]}"
         raise UserError(f"generator: its images are of shape {shapes}")
@@ -222,9 +234,20 @@ def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
     """Builds a GAN of two networks and the other fields of :class:`GAN`.
 
     Raises:
-      UserError: if the latents are too few for the prior.
+      UserError: if the latents are too few for the prior, a network or an optimizer is none, or a number of steps is
+        below 1.
     """
     spec = GAN(generator, discriminator, **options)
+    for name, network in spec.networks.items():
+        if not hasattr(network.module, "apply") or isinstance(network.module, type):
+            raise UserError(f"{name}: {network.module!r} is not allowed, it must be a Linen module")
+        if not hasattr(optimizer := getattr(spec, f"{name}_optimizer"), "update"):
+            raise UserError(
+                f"{name}_optimizer=: {optimizer!r} is not allowed, it must be an optax.GradientTransformation"
+            )
+    for name in ("latent_size", "critic_steps", "penalty_every"):
+        if not isinstance(count := getattr(spec, name), int | np.integer) or (name != "latent_size" and count < 1):
+            raise UserError(f"{name}=: {count!r} is not allowed, it must be a whole number of 1 or more")
     if spec.latent_size <= spec.prior.fixed:
         raise UserError(
             f"--latent-size: {spec.latent_size} is not allowed with --prior {spec.prior.name}, "
@@ -249,7 +272,8 @@ def init(gan: GAN, key: Key[Array, ""]) -> GANState:
         variables = network.module.init(key, jnp.zeros((1, *network.input_shape)))
         if others := variables.keys() - {"params", "batch_stats"}:
             raise UserError(f"a network of a GAN has variables {min(others)!r}, allowed are 'params' and 'batch_stats'")
-        params = variables["params"]
+        if not (params := variables.get("params")):
+            raise UserError("a network of a GAN has no parameters, there is nothing to train")
         return NetworkState(params, variables.get("batch_stats", {}), optimizer.init(params))
 
     optimizers = gan.generator_optimizer, gan.discriminator_optimizer

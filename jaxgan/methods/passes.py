@@ -1,7 +1,10 @@
 """How a step of a GAN applies its networks: in training mode, with the batch statistics recorded or not."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from flax.errors import ModifyScopeVariableError
 from jaxtyping import Array, Float, Int, PyTree, UInt32
@@ -38,10 +41,19 @@ def logits_of_pair(
     logits, recorded = discriminator.apply(
         variables, real, fake, *labels, **dropout, method=method, mutable=["batch_stats"]
     )
-    if logits[0].shape != (len(real),):
-        shapes = f"of shape {logits[0].shape} for {len(real)} images, they must be {(len(real),)}, one for each"
-        raise UserError(f"discriminator: its logits are {shapes}")
+    for each in logits:
+        require_floats("discriminator", "logits", each)
+        if each.shape != (len(real),):
+            shapes = f"of shape {each.shape} for {len(real)} images, they must be {(len(real),)}, one for each"
+            raise UserError(f"discriminator: its logits are {shapes}")
     return logits, recorded
+
+
+def require_floats(network: str, what: str, values: Any) -> None:
+    """Requires that a network returned one array of floats: whole numbers carry no gradient."""
+    kind = str(values.dtype) if isinstance(values, jax.Array) else type(values).__name__
+    if not isinstance(values, jax.Array) or not jnp.issubdtype(values.dtype, jnp.floating):
+        raise UserError(f"{network}: its {what} are {kind}, they must be one array of floats")
 
 
 def unrecorded(module: Module, variables: PyTree, *inputs: Array, **dropout: Array) -> Array:

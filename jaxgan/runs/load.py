@@ -84,13 +84,18 @@ def load_run(
     number = replica or 0
     with named_as_a_folder():
         runs, going = _load(Workdir(folder), best=best, step=step, method=method)
-        if not 0 <= number < len(runs):
-            there = f"are 0 to {len(runs) - 1}" if len(runs) > 1 else "is 0 alone"
-            raise UserError(f"--replica: {number} is not allowed, there {there} in {str(folder)!r}")
+        require_replica(number, len(runs), folder)
         if number not in going:
             others = f"choose from {', '.join(map(str, going))}" if going else "so have all others"
             raise UserError(f"--replica: {number} has diverged in {str(folder)!r}; {others}")
         return runs[number]
+
+
+def require_replica(number: int, count: int, folder: Path) -> None:
+    """Refuses the number of a replica that a run does not have."""
+    if not 0 <= number < count:
+        there = f"are 0 to {count - 1}" if count > 1 else "is 0 alone"
+        raise UserError(f"--replica: {number} is not allowed, there {there} in {str(folder)!r}")
 
 
 def load_replicas(folder: Path, *, best: bool = False, method: OwnMethod | None = None) -> dict[int, LoadedRun]:
