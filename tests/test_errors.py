@@ -37,7 +37,7 @@ def test_an_empty_value_of_a_flag_is_refused(argv):
 
 @pytest.mark.parametrize("argv", [[""], ["sample", "", "--out", "x.png"], ["report", "x", ""]])
 def test_an_empty_argument_is_refused(argv):
-    with pytest.raises(UserError, match="^an argument is empty"):
+    with pytest.raises(UserError, match=r"^an argument is empty"):
         require_values(argv)
 
 
