@@ -3,7 +3,6 @@
 import lzma
 import math
 import os
-import stat
 import struct
 import tokenize
 import zipfile
@@ -15,7 +14,7 @@ from typing import IO
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, require_file
 
 # What NumPy's reader and the decompressors raise for content that is none of theirs.
 UNREADABLE = (
@@ -42,9 +41,8 @@ def read(path: Path, *, flag: str, usual: Sequence[str], also: Sequence[str] = (
       UserError: if the file cannot be read, or has no such array.
     """
     source = f"{flag}: {str(path)!r}"
+    require_file(source, path)
     try:
-        if stat.S_ISFIFO(path.stat().st_mode):  # opening it would wait for a writer
-            raise UserError(f"{source} is a pipe, it must be a file")
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
                 file.seek(0)

@@ -25,7 +25,7 @@ from safetensors.numpy import save
 
 from jaxgan.data import key
 from jaxgan.data.prepared import expand
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, require_file
 from jaxgan.nn.classifier import CLASSIFIERS
 
 FEATURE_BATCH = 500  # images that pass through the network together
@@ -88,6 +88,7 @@ def load_judge(path: Path, data: str = "mnist", *, image_size: int | None = None
     Raises:
       UserError: if there is no such file, or it is damaged, or of other images.
     """
+    require_file(f"--judge: {str(path)!r}", path)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -95,10 +95,12 @@ def test_a_gzipped_file_is_read_no_further_than_its_header_announces(tmp_path, m
         load(path, tmp_path)
 
 
-def test_a_pipe_in_the_place_of_a_file_is_refused(tmp_path):
-    os.mkfifo(tmp_path / "set.npy")
-    with pytest.raises(UserError, match="is a pipe, it must be a file"):
-        load(tmp_path / "set.npy", tmp_path)
+@pytest.mark.parametrize("name", ["set.npy", "set.zip", "set-images-idx3-ubyte", "set.png", "/dev/zero"])
+def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused(tmp_path, name):
+    if name != "/dev/zero":
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match="is a pipe or a device, it must be a file"):
+        load(tmp_path / name, tmp_path)
 
 
 def write_idx(path, array):
