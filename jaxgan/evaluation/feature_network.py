@@ -108,7 +108,7 @@ def _parse(path: Path, content: bytes, data: str, *, image_size: int | None) -> 
         network = kind(classes=int(about["classes"]), width=int(about["width"]))
         tensors = {name: tensor.astype(np.float32) for name, tensor in parse(content).items()}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}); remove it, and train the classifier again") from error
+        raise UserError(f"{path}: no classifier, or damaged ({error}); train digit_classifier again") from error
     if trained_on not in (named, data):  # older files name a path as it was given
         raise UserError(f"--judge: {str(path)!r} knows images of {trained_on!r}, the samples are of {named!r}")
     version = VERSIONS[data] if digest == PINNED.get(data) else f"jaxgan-{named}-{digest[:8]}"

@@ -116,3 +116,11 @@ def test_a_device_in_the_place_of_a_file_is_refused(name):
         sample_files.read(Path(name), image_shape=SHAPE)
     with pytest.raises(UserError, match=r"^--judge: .* is a pipe or a device, it must be a file"):
         load_judge(Path(name))
+
+
+def test_a_file_that_is_no_classifier_need_not_be_removed(tmp_path):
+    path = saved(tmp_path, BYTES)
+    with pytest.raises(
+        UserError, match=r"samples.npy: no classifier, or damaged \(.*\); train digit_classifier again$"
+    ):
+        load_judge(path)
