@@ -36,7 +36,7 @@ class Run:
     replicas: int = number(1, high=1024)  # runs trained together, of the seeds seed, seed + 1 and so on
     sweep: tuple[str, ...] = ()  # FIELD=NUMBER,NUMBER of the method: replicas for each, or each combination of several
     devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
-    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: pmap in one process
+    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: the faster one
     platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best one present
     coordinator: str | None = None  # HOST:PORT of process 0; None: as Cloud TPU, Slurm or Open MPI say
     process_count: int | None = number(None)  # processes in the run; None: as found; 1: this one alone
@@ -91,7 +91,6 @@ FREE_FIELDS = frozenset(
 )
 
 RENAMED_FIELDS = {"latent_law": "prior"}  # what earlier versions called a field of a method
-ADDED_FIELDS = {"flow_matching": {"prediction": "velocity"}}  # what runs of earlier versions did, without the field
 
 
 @dataclass(frozen=True)
@@ -138,8 +137,8 @@ def from_json(text: str, *, source: str) -> Config:
         if kind not in (known := entries()):
             raise unknown_choice(f"{source}: method kind", kind, known)
         method: dict[str, Any] = {RENAMED_FIELDS.get(name, name): value for name, value in method.items()}
-        method = ADDED_FIELDS.get(kind, {}) | method
-        config = Config(known[kind].config(**method), Run(**run))
+        made = known[kind].config
+        config = Config(made(**(getattr(made, "former_defaults", {}) | method)), Run(**run))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{source}: damaged, it is not the config of a run ({error!r})") from error
     try:

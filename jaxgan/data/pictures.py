@@ -25,7 +25,7 @@ from jaxgan.data.order import held_out
 from jaxgan.data.picture_files import Pixels
 from jaxgan.data.pixels import SIXTEEN_BITS
 from jaxgan.data.prepared import Prepared, expand
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, require_file
 
 MOST_BYTES = 2**33  # of images in memory
 RULES = 2  # the edition of those by which pictures are read: a cache of an earlier one is made again
@@ -132,6 +132,7 @@ def _fingerprint(found: Collection, image_size: int | None) -> str:
 def _open(name: str, image_size: int | None) -> Collection:
     """Finds out what a path holds; reads arrays, and of pictures the names alone."""
     path = expand(name, field="--data").absolute()
+    require_file(f"--data: {name!r}", path)
     with _named(name):
         if path.is_dir() and _gzipped_or_not(path / IDX_FILES["train"][0]):
             return _of_idx(
@@ -215,6 +216,7 @@ def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Colle
     for pair in pairs:
         for path, read in zip(pair, (images, labels), strict=True):
             if (file := _gzipped_or_not(path)) is not None:
+                arrays.require_room(file.stat().st_size, source=f"--data: {str(file)!r}")
                 content = idx.gunzip(file) if file.suffix == ".gz" else file.read_bytes()
                 read.append(idx.decode(content, file=f"--data: {str(file)!r}"))
                 facts += picture_files.fact(file)

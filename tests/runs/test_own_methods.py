@@ -1,7 +1,8 @@
 """Runs of arrays and networks that a program holds: as those of files and configs, and refused with others."""
 
 import json
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +82,7 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_networks_of_one_s_own_take_the_step_of_the_method_that_has_the_same():
+def test_own_networks_take_the_step_of_the_method_that_has_the_same():
     how = {"image_shape": SHAPE, "classes": 10}
     methods = build(Config().method, method=same_as_built_in, **how), build(BUILT_IN, **how)
     mine, theirs = (fingerprint.fingerprint(method, image_shape=SHAPE, batch_size=4) for method in methods)
@@ -102,10 +103,10 @@ def test_a_run_is_loaded_and_sampled_with_its_method_alone(trained):
 def test_a_command_says_in_one_line_that_a_method_is_code(trained, command, refused):
     name, *flags = command.split()
     error = refused(cli.main, name, trained, *flags)
-    assert "this run's method is code, so no command can build it; in Python give it to" in error
+    assert "this run's method is code, so no command can build it; in Python pass it to" in error
 
 
-def test_a_page_shows_what_a_method_that_is_code_left_and_says_what_is_missing(trained, tmp_path):
+def test_a_page_of_an_own_method_says_what_is_missing(trained, tmp_path):
     notes = write_report([trained], tmp_path / "page.html")
     assert len(notes) == 2
     assert "Nothing was drawn anew: method=: this run's method is code" in notes[0]
@@ -131,6 +132,67 @@ def test_a_run_goes_on_with_nothing_but_its_own(trained, method, images, words):
     with pytest.raises(UserError, match=f"^{words}"):
         launch.run(a_run(trained, epochs=2), dataset=images, method=method)
     assert files_below(trained) == before
+
+
+class Returns(nn.Module):
+    """A network whose outputs are made into something else."""
+
+    network: nn.Module
+    change: Callable[[jax.Array], Any]
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False):
+        return self.change(self.network(inputs))
+
+
+NOT_FLOATS = [lambda x: x.astype(int), lambda x: x > 0, lambda x: x.astype(complex), lambda x: (x, x), lambda x: None]
+
+
+@pytest.mark.parametrize("change", NOT_FLOATS)
+def test_networks_that_return_no_array_of_floats_are_refused(change):
+    for networks, words in (
+        ((Returns(GENERATOR, change), DISCRIMINATOR), "generator: its images are"),
+        ((GENERATOR, Returns(DISCRIMINATOR, change)), "discriminator: its logits are"),
+    ):
+        with pytest.raises(UserError, match=f"{words} .*, they must be one array of floats"):
+            fingerprint.fingerprint(own(*networks), image_shape=SHAPE, batch_size=4)
+
+
+class Empty(nn.Module):
+    def __call__(self, latents, *, train=False):
+        return jnp.zeros((len(latents), *SHAPE))
+
+
+class Dropout(nn.Module):
+    @nn.compact
+    def __call__(self, latents, *, train=False):
+        return Generator()(nn.Dropout(0.5, deterministic=not train)(latents))
+
+
+class NoMode(nn.Module):
+    @nn.compact
+    def __call__(self, latents):
+        return Generator()(latents)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: own(NoMode()), r"generator: its __call__ must take \(inputs, \*, train\)"),
+        (lambda: own(classes=3), r"generator: its __call__ must take \(inputs, labels, \*, train\)"),
+        (lambda: own(5), "generator: 5 is not allowed, it must be an instance of a Linen module"),
+        (lambda: own(Generator), "generator: .* is not allowed, it must be an instance"),
+        (lambda: own(discriminator_optimizer=None), "discriminator_optimizer=: None is not allowed"),
+        (lambda: own(critic_steps=0), "critic_steps=: 0 is not allowed, it must be an integer of at least 1"),
+        (lambda: own(penalty_every=0.5), "penalty_every=: 0.5 is not allowed"),
+        (lambda: own(latent_size="3"), "latent_size=: '3' is not allowed"),
+        (lambda: own(Empty()), "a network of a GAN has no parameters"),
+        (lambda: own(Dropout()), "method=: a network asks for rngs and is given none"),
+    ],
+)
+def test_a_gan_of_what_is_no_network_is_refused(make, words):
+    with pytest.raises(UserError, match=f"^{words}"):
+        fingerprint.fingerprint(make(), image_shape=SHAPE, batch_size=4)
 
 
 def test_under_another_version_a_changed_program_is_a_warning(trained, caplog):
@@ -189,8 +251,8 @@ def test_a_constant_array_that_a_step_closes_over_counts():
 @pytest.mark.parametrize(
     ("fields", "method", "words"),
     [
-        ({"devices": 2}, own(), "--devices: more than 1 shares a batch, .* give method= a function"),
-        ({"accumulate": 2}, own(), "--accumulate: 2 splits a batch, .* give method= a function"),
+        ({"devices": 2}, own(), "--devices: more than 1 splits a batch, .* pass method= a function"),
+        ({"accumulate": 2}, own(), "--accumulate: 2 splits a batch, .* pass method= a function"),
         ({"sweep": ("rate=1,2",)}, own(), "--sweep: field: 'rate' is not known, there is none"),
         ({"input": "stream"}, own(), "--input: 'stream' is not for dataset="),
         ({"data": "kmnist"}, own(), "dataset=: the config names other images, --data 'kmnist'"),
@@ -199,7 +261,7 @@ def test_a_constant_array_that_a_step_closes_over_counts():
         ({}, Generator, "method=: it must take the keywords image_shape, .* 'image_shape'"),
         ({}, lambda **how: None, "method=: NoneType is not allowed, it must be a Method"),
         ({}, "dcgan", "method=: str is not allowed, it must be a Method"),
-        ({"method": BUILT_IN}, own(), "method=: the config describes Vanilla GAN already"),
+        ({"method": BUILT_IN}, own(), "method=: the config already describes Vanilla GAN"),
     ],
 )
 def test_what_an_own_method_or_arrays_cannot_do_is_refused(tmp_path, fields, method, words):
@@ -208,7 +270,7 @@ def test_what_an_own_method_or_arrays_cannot_do_is_refused(tmp_path, fields, met
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_in_the_place_of_another_forgets_its_method_and_a_title_is_free(tmp_path):
+def test_a_run_that_replaces_another_forgets_its_method(tmp_path):
     Workdir(tmp_path).method.write_text("{}")
     begin(Workdir(tmp_path), a_run(tmp_path), resume=False)
     assert not Workdir(tmp_path).method.exists()
