@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_unsaved(start, toy_config, caps
     assert start(default=config) == 1
     error = capsys.readouterr().err
     assert "_loss is not finite at step" in error
-    assert "no checkpoint was saved before" in error
+    assert "no checkpoint was saved" in error
     assert error.count("\n") == 1
     assert not list(Workdir(config.run.workdir).checkpoints.glob("[0-9]*"))
 
