@@ -85,7 +85,7 @@ def load_run(
     with named_as_a_folder():
         runs, going = _load(Workdir(folder), best=best, step=step, method=method)
         if not 0 <= number < len(runs):
-            allowed = f"0 to {len(runs) - 1}" if len(runs) > 1 else "only 0"
+            allowed = f"replicas 0 to {len(runs) - 1}" if len(runs) > 1 else "only replica 0"
             raise UserError(f"--replica: {number} is not allowed, {str(folder)!r} has {allowed}")
         if number not in going:
             others = f"choose from {', '.join(map(str, going))}" if going else "so have all others"
@@ -258,7 +258,7 @@ def _labels(
     chosen = None if isinstance(chosen, str) and chosen == "all" else chosen
     if not classes:
         if chosen is not None:
-            raise UserError("--labels: is not allowed, this run is unconditional; train one with --conditional")
+            raise UserError("--labels: this run is unconditional; train one with --conditional")
         return None
     if chosen is None:
         return np.arange(classes, dtype=np.int32)

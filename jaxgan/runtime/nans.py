@@ -39,7 +39,7 @@ def first_nan(method: Method, carry: Carry, inputs: Inputs, *, batch_size: int) 
 
 
 def _own_lines(traceback: str) -> list[str]:
-    """Lists the lines of a traceback outside of the libraries, innermost first, with paths relative to the package."""
+    """Lists the lines of a traceback outside of the libraries, innermost first, with paths from the package on."""
     root = f"{Path(__file__).parents[2]}{os.sep}"
     lines = [line for line in traceback.splitlines() if not line.startswith(LIBRARIES)]
     return [line.removeprefix(root).replace(os.sep, "/") for line in lines]

@@ -86,7 +86,7 @@ def initial_carry(
     step = method.step
     if mapped_axis(devices):
         step = on_abstract_devices(step, devices, parallel=parallel, in_axes=(None, 0, None))
-    _, metrics = jax.eval_shape(step, state, batch, stream_key(seed, STEP_STREAM))  # only to get their names
+    _, metrics = jax.eval_shape(step, state, batch, stream_key(seed, STEP_STREAM))  # only for names and shapes
     zeros = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
     return Carry(state, zeros, jnp.zeros((), jnp.int32))
 

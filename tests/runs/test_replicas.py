@@ -107,7 +107,7 @@ def test_a_replica_is_loaded_as_if_it_had_trained_alone(trained, single):
 @pytest.mark.parametrize(
     ("replica", "words"),
     [
-        (4, "--replica: 4 is not allowed, '.*' has 0 to 3"),
+        (4, "--replica: 4 is not allowed, '.*' has replicas 0 to 3"),
         (2, "--replica: 2 has diverged in .*; choose from 0, 1$"),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_replica_that_cannot_be_loaded_is_refused_in_words(trained, replica, w
 
 def test_a_single_run_has_replica_0_alone(single):
     assert load_run(single.root, replica=0).config.run.seed == 1
-    with pytest.raises(UserError, match=r"^--replica: 1 is not allowed, '.*' has only 0$"):
+    with pytest.raises(UserError, match=r"^--replica: 1 is not allowed, '.*' has only replica 0$"):
         load_run(single.root, replica=1)
 
 
