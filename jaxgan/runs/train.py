@@ -40,7 +40,7 @@ from jaxgan.runtime.schedule import Schedule
 from jaxgan.runtime.signals import Interrupted, Stop
 
 SECONDS_PER_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
-SAMPLES = 256
+SAMPLES = 256  # drawn from fixed latents
 HISTOGRAM = 1000  # held-out images per histogram
 
 EvaluateSamples = Callable[[Any, int | None], dict[str, float]]  # from a state and its replica number to metrics

@@ -35,7 +35,7 @@ class Workdir(NamedTuple):
 
     root: Path
 
-    config = _Inside("config.json")  # what the run is: enough to rebuild its method
+    config = _Inside("config.json")  # the config, enough to rebuild the method
     metrics = _Inside("metrics.jsonl")  # one JSON object per line, the same bytes however often the run is interrupted
     timings = _Inside("timings.jsonl")  # seconds of training at each row; an earlier attempt counts up to its last row
     tensorboard = _Inside("tensorboard")  # event files
