@@ -195,7 +195,7 @@ def test_a_damaged_best_checkpoint_makes_room_for_another(tmp_path, caplog):
     with keep_best(folder, run) as offer:
         offer({"recall": 0.5}, carry_of(6), 6)
     assert checkpoints.latest_step(folder.best) == 6
-    assert "now called '3.damaged'" in caplog.text
+    assert "renamed to '3.damaged'" in caplog.text
 
 
 def test_a_checkpoint_without_digests_is_loaded_with_a_warning(tmp_path, caplog):
