@@ -1,1 +1,1 @@
-"""What a run is on disk: its folder, its checkpoints, its logs, and the loop that writes them."""
+"""Runs on disk: the working directory, its checkpoints and logs, and the training loop that writes them."""

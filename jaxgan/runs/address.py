@@ -1,15 +1,15 @@
-"""What is at an address, gs://, s3:// or any other for which fsspec has a file system, and how it comes and goes.
+"""A run at a remote address, gs://, s3:// or any other that fsspec supports: its manifest, uploads and downloads.
 
-One object, ``mirror.json``, names all files of a run. It is written after them, and what it no longer names is deleted
-after it: who reads it never takes half a checkpoint for a whole one, whenever the run is killed. A hidden copy in the
-folder on disk says what it last gave to the address or took from it.
+The manifest ``mirror.json`` lists all files of a run. It is written after the files, and files that it no longer lists
+are deleted after it. A reader therefore never takes half a checkpoint for a whole one, whenever the run is killed. A
+hidden copy of the manifest in the local folder records the last upload or download.
 
-What cannot be had there:
+Object stores lack:
 
-- A lock. The run that began last writes its token, and an earlier one that finds it ends at its next upload. Between
-  that look and its writing both may write.
-- One moment for all files. Logs are replaced one by one before ``mirror.json``, so they may be ahead of the newest
-  checkpoint: a run that goes on drops those rows. With ``file://`` a kill may cut such a file short.
+- Locks. The run that started last writes its token, and an earlier run that finds it ends at its next upload. Between
+  that check and its upload both may write.
+- Atomic updates of several files. Logs are replaced one by one before ``mirror.json``, so they may be ahead of the
+  newest checkpoint: a resumed run drops those rows. With ``file://`` a kill may truncate such a file.
 """
 
 import contextlib
@@ -27,12 +27,12 @@ from jaxgan.errors import MACHINE_FAULTS, UserError
 from jaxgan.runs.digests import first_line
 from jaxgan.runs.workdir import Workdir, clear, locked, write_atomically
 
-NAME, RECORD = "mirror.json", ".mirror.json"  # the object that names the files; its copy in the folder
-SAVED = {"checkpoints": 2, "best": 1}  # folders of checkpoints, and how many of them are kept
+NAME, RECORD = "mirror.json", ".mirror.json"  # the manifest; its copy in the local folder
+SAVED = {"checkpoints": 2, "best": 1}  # folders of checkpoints, and how many each keeps
 
 
 class Held(NamedTuple):
-    """What is at an address: the token of the run that writes there, its host, and digests of its files by name."""
+    """The manifest at an address: the token of the run that writes there, its host, and digests of files by name."""
 
     token: str
     host: str
@@ -52,16 +52,16 @@ class Store(NamedTuple):
 
 
 class Taken(Exception):
-    """An address is not this run's any more."""
+    """The address no longer belongs to this run."""
 
 
 @contextmanager
 def opened(address: str) -> Iterator[Store]:
-    """Opens an address, and names it where something fails inside.
+    """Opens an address, and names it in errors that are raised inside.
 
     Raises:
-      UserError: if it cannot be reached.
-      OSError: if the disk here is full or broken.
+      UserError: if the address cannot be reached.
+      OSError: if the local disk is full or broken.
     """
     import fsspec
     from fsspec.registry import known_implementations
@@ -73,7 +73,7 @@ def opened(address: str) -> Iterator[Store]:
         yield Store(address, system, root.rstrip("/"))
     except UserError:
         raise
-    except Exception as error:  # each file system has its own
+    except Exception as error:  # each file system raises its own
         if getattr(error, "errno", None) in MACHINE_FAULTS:
             raise
         package = known_implementations.get(scheme, {}).get("class", "").partition(".")[0]
@@ -83,7 +83,7 @@ def opened(address: str) -> Iterator[Store]:
 
 
 def read(store: Store) -> Held | None:
-    """Reads what is at an address; None if no run is. Raises UserError if it is damaged."""
+    """Reads the manifest at an address; None if there is none. Raises UserError if it is damaged."""
     try:
         content = store.system.cat_file(store.path(NAME))
     except FileNotFoundError:
@@ -91,14 +91,14 @@ def read(store: Store) -> Held | None:
     try:
         held = Held(**json.loads(content))
         if any(os.path.isabs(name) or ".." in Path(name).parts for name in dict(held.files)):
-            raise ValueError("it names files elsewhere")
+            raise ValueError("it lists files outside of the run")
         return held
     except (ValueError, TypeError) as error:
         raise UserError(f"--workdir: {NAME} at {store.address!r} is damaged ({first_line(error)})") from error
 
 
 def known(root: Path, address: str) -> Held | str | None:
-    """What a folder last gave to an address or took from it, a text if that was cut short; None if it never did."""
+    """Reads the record of a folder's last upload or download; a text if a download was interrupted, None without."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         record = json.loads((root / RECORD).read_text())
         if record["address"] == address:
@@ -107,7 +107,7 @@ def known(root: Path, address: str) -> Held | str | None:
 
 
 def take(store: Store, root: Path, held: Held | None) -> None:
-    """Puts what is at an address in the place of the run in a folder; raises FileNotFoundError if that changes now."""
+    """Replaces the run in a folder by that at an address; raises FileNotFoundError if the latter changes meanwhile."""
     with locked(Workdir(root)):
         _remember(root, store.address, "on its way")
         for path in (Workdir(root).config, *Workdir(root).written()):
@@ -121,12 +121,12 @@ def take(store: Store, root: Path, held: Held | None) -> None:
 
 
 def give(store: Store, root: Path, held: Held) -> Held:
-    """Uploads what differs in a folder from what its run last put at an address; returns what is there then.
+    """Uploads the files of a folder that changed since the last upload; returns the new manifest.
 
     Raises:
-      Taken: if another run began there.
-      FileNotFoundError: if a checkpoint was deleted meanwhile; another try is in place.
-      Exception: if it cannot be written; each file system has its own.
+      Taken: if another run started there.
+      FileNotFoundError: if a checkpoint was deleted meanwhile; the caller should retry.
+      Exception: if the address cannot be written; each file system raises its own.
     """
     if known(root, store.address) != held:
         raise OSError("the folder was removed, moved or replaced")
@@ -143,61 +143,61 @@ def give(store: Store, root: Path, held: Held) -> Held:
 
 
 def claim(store: Store, root: Path, *, resume: bool) -> Held:
-    """Makes an address that of the run in a folder.
+    """Claims an address for the run in a folder.
 
     Args:
       store: the address.
-      root: the folder, which is in step with it.
-      resume: whether the run goes on; otherwise what an earlier one left there is deleted.
+      root: the folder, in sync with the address.
+      resume: whether the run resumes; otherwise the files of an earlier run at the address are deleted.
 
     Returns:
-      What is there then.
+      The new manifest.
 
     Raises:
-      UserError: if something else is there, or another run has just written to it.
+      UserError: if the address holds something else, or another run has just written to it.
     """
     held = read(store)
     if held is None and (found := store.system.find(store.root, maxdepth=1)):
         raise UserError(f"--workdir: {store.address!r} holds {found[0]!r} but no run; give another address")
     if held != known(root, store.address):
-        raise UserError(f"--workdir: another run is at work at {store.address!r}; give another address")
+        raise UserError(f"--workdir: {store.address!r} is in use by another run; give another address")
     files = held.files if held and resume else {}
     return _replace(store, root, held, Held(secrets.token_hex(8), socket.gethostname(), files))
 
 
 def checkpoints(root: Path) -> list[Path]:
-    """The newest complete checkpoints in a folder: Orbax renames those on which it works."""
+    """Lists the newest complete checkpoints in a folder; Orbax gives incomplete ones other names."""
     found = {folder: [p for p in (root / folder).glob("*") if p.name.isdigit()] for folder in SAVED}
     return [p for folder, count in SAVED.items() for p in sorted(found[folder], key=lambda p: int(p.name))[-count:]]
 
 
 def _digests(root: Path) -> dict[str, str]:
-    """Digests of all files of a folder but hidden ones and other checkpoints, by name."""
+    """Computes digests of all files in a folder, by name, except hidden files and older checkpoints."""
     tops = [*checkpoints(root), *(path for path in root.iterdir() if path.name not in SAVED)]
     files = [path for path in tops if path.is_file()]
     files += [Path(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names]
-    found = {}
+    digests = {}
     for path in files:
         if not path.name.startswith("."):
             with path.open("rb") as file:
-                found[path.relative_to(root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+                digests[path.relative_to(root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _require_own(store: Store, held: Held) -> None:
-    there = read(store)
-    if there is None or there.token != held.token:
-        how = f"one on {there.host} began later" if there else "it was emptied"
-        raise Taken(f"{store.address!r} is not this run's any more, {how}")
+    current = read(store)
+    if current is None or current.token != held.token:
+        reason = f"another run on {current.host} started later" if current else "its files were deleted"
+        raise Taken(f"{store.address!r} no longer belongs to this run, {reason}")
 
 
 def _replace(store: Store, root: Path, before: Held | None, now: Held) -> Held:
-    """Says what is at an address from now on, and deletes what is not."""
+    """Writes the new manifest of an address, and deletes files that it does not list."""
     store.system.pipe_file(store.path(NAME), json.dumps(now._asdict(), indent=1).encode())
     _remember(root, store.address, now)
-    with contextlib.suppress(Exception):  # nobody reads what stays there
+    with contextlib.suppress(Exception):  # nobody reads files that stay
         store.system.invalidate_cache()
-        found = [path for folder in SAVED for path in store.system.find(store.path(folder))]  # uploads cut short, too
+        found = [path for folder in SAVED for path in store.system.find(store.path(folder))]  # interrupted uploads, too
         names = [*(path.removeprefix(f"{store.root}/") for path in found), *(before.files if before else ())]
         for whole in {*map(_whole, names)} - {*map(_whole, now.files)}:
             store.system.rm(store.path(whole), recursive=True)
@@ -205,7 +205,7 @@ def _replace(store: Store, root: Path, before: Held | None, now: Held) -> Held:
 
 
 def _whole(name: str) -> str:
-    """The file, or the checkpoint that it is of."""
+    """Returns the checkpoint that a file belongs to, or else the file."""
     parts = name.split("/")
     return "/".join(parts[:2]) if parts[0] in SAVED else name
 

@@ -1,4 +1,4 @@
-"""The checkpoint that is best by a metric of samples, beside those that a run goes on from."""
+"""Keeps the best checkpoint by a metric of samples, beside the newest ones, from which a run resumes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,18 +15,17 @@ LESS_IS_BETTER = frozenset({"frechet_distance", "kernel_distance"})
 
 @contextmanager
 def keep_best(folder: Workdir, run: Run) -> Iterator[Callable[[Mapping[str, float], Carry, int], None]]:
-    """Opens the folder of the best checkpoint by a metric of samples; a new one must beat the one that is there.
+    """Opens the folder of the best checkpoint by a metric of samples; a new checkpoint must beat the existing one.
 
-    A checkpoint of a step that is yet to come, which a crash left, was best then and will be again: it stays until a
-    later one is better.
+    After a crash, the best checkpoint may be of a later step than the one the run resumes from. The run will reproduce
+    it, so it stays until a still later one is better.
 
     Args:
-      folder: the run's. Its rows of metrics end where the run goes on.
-      run: which metric counts.
+      folder: the working directory. Its rows of metrics end at the step from which the run resumes.
+      run: names the metric.
 
     Yields:
-      A function of each row of metrics, the carry that it describes and its step, which every process calls; the main
-      process decides.
+      A function that every process calls with each row of metrics, its carry and its step; the main process decides.
     """
     if run.keep_best == "none":
         yield lambda row, carry, step: None
@@ -37,7 +36,7 @@ def keep_best(folder: Workdir, run: Run) -> Iterator[Callable[[Mapping[str, floa
         try:
             checkpoints.verify(folder.best / str(kept))
         except Damage as damage:
-            checkpoints.set_aside(folder.best / str(kept), str(damage), then="the best checkpoint from here on is kept")
+            checkpoints.set_aside(folder.best / str(kept), str(damage), then="the best checkpoint from now on is kept")
             kept = None
     before = [row for row in tracking.read_rows(folder.metrics) if row["step"] == kept]
     bar = max((sign * row[run.keep_best] for row in before if run.keep_best in row), default=-float("inf"))

@@ -23,8 +23,8 @@ from jaxgan.runtime.devices import Device, front_end
 from jaxgan.runtime.replicas import Replicas
 from jaxgan.runtime.targets import Estimate
 
-# The metrics that the progress bar has room for, on a terminal of 80 columns: the losses of both networks first. A
-# method with none of them shows its first two metrics.
+# The metrics that fit into the progress bar on a terminal of 80 columns: the losses of both networks first. A method
+# with none of them shows its first two metrics.
 SHORT_NAMES = {
     "loss": "loss",
     "generator_loss": "G",
@@ -34,7 +34,7 @@ SHORT_NAMES = {
     "wasserstein_estimate": "W",
 }
 
-SECONDS_PER_LINE = 30.0  # of progress, where the output is no terminal
+SECONDS_PER_LINE = 30.0  # seconds between lines of progress if the output is not a terminal
 
 
 class Layer(NamedTuple):
@@ -49,14 +49,14 @@ def layers(network: Network, *, batch_size: int) -> list[Layer]:
     """Lists a network's layers in the order in which they are applied, without computing anything.
 
     Returns:
-      One entry for each submodule that the network calls, and for parameters beside them.
+      One entry for each submodule that the network calls, and for each parameter outside of them.
     """
-    found = {}
+    shapes = {}
 
     def record(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext):
         result = call(*args, **kwargs)
         if context.method_name == "__call__" and len(context.module.path) == 1:
-            found[context.module.name] = getattr(result, "shape", ())
+            shapes[context.module.name] = getattr(result, "shape", ())
         return result
 
     def trace() -> dict:
@@ -64,9 +64,9 @@ def layers(network: Network, *, batch_size: int) -> list[Layer]:
             return network.module.init(jax.random.key(0), jnp.zeros((batch_size, *network.input_shape)))
 
     params = jax.eval_shape(trace)["params"]
-    found |= {name: () for name in params if name not in found}  # parameters of no layer, as those of NNX modules
-    sizes = {name: sum(x.size for x in jax.tree.leaves(params.get(name, {}))) for name in found}
-    return [Layer(name, shape, sizes[name]) for name, shape in found.items()]
+    shapes |= {name: () for name in params if name not in shapes}  # parameters outside of layers, as in NNX modules
+    sizes = {name: sum(x.size for x in jax.tree.leaves(params.get(name, {}))) for name in shapes}
+    return [Layer(name, shape, sizes[name]) for name, shape in shapes.items()]
 
 
 class Cost(NamedTuple):
@@ -78,7 +78,7 @@ class Cost(NamedTuple):
 
 
 def step_cost(method: Method, *, image_shape: tuple[int, int, int], batch_size: int) -> Cost:
-    """Compiles a step on one device without running it and asks XLA for its cost."""
+    """Compiles a step for one device without running it, and returns XLA's cost analysis."""
     abstract = jax.ShapeDtypeStruct
     key = jax.eval_shape(jax.random.key, 0)
     state = jax.eval_shape(method.init, key)
@@ -93,13 +93,13 @@ def step_cost(method: Method, *, image_shape: tuple[int, int, int], batch_size: 
 
 @contextlib.contextmanager
 def show_log(console: Console) -> Iterator[None]:
-    """Shows the package's own log, such as that it prepares a data set."""
+    """Prints the log messages of the package, for example that it prepares a data set."""
     logger = logging.getLogger("jaxgan")
     handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
     before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # Orbax and TFDS give the root logger a handler of its own
+    logger.propagate = False  # Orbax and TFDS add handlers to the root logger
     try:
         yield
     finally:
@@ -123,7 +123,7 @@ def show_network(console: Console, name: str, layers: Sequence[Layer]) -> None:
 def progress_bar(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
     """Shows the progress of a run: epoch, steps per second, losses, probabilities and the time left.
 
-    On a terminal it is a bar, and in a notebook a line that changes. A file is given a line now and then.
+    A terminal shows a bar, and a notebook one line that is updated. Other outputs get a line every half minute.
 
     Yields:
       A function to call with each :class:`train.Progress`.
@@ -152,7 +152,7 @@ def progress_bar(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
 
 
 def _progress_lines(console: Console) -> Callable[[TrainProgress], None]:
-    """Makes the function that prints a line of progress at first, every half minute, and at the end."""
+    """Makes the function that prints a line of progress at the start, every half minute, and at the end."""
     printed = -float("inf")
 
     def update(now: TrainProgress) -> None:
@@ -166,8 +166,8 @@ def _progress_lines(console: Console) -> Callable[[TrainProgress], None]:
 
 
 def _progress_display() -> Callable[[TrainProgress], None]:
-    """Makes the function that shows a line in a notebook and puts each next one in its place: the last one is kept."""
-    from IPython.display import display  # pyright: ignore[reportMissingImports]  # it is there in a notebook
+    """Makes the function that shows a line of progress in a notebook, and updates it in place."""
+    from IPython.display import display  # pyright: ignore[reportMissingImports]  # always present in a notebook
 
     shown: Any = display({"text/plain": ""}, raw=True, display_id=True)
     return lambda now: shown.update({"text/plain": _line(now)}, raw=True)
@@ -194,22 +194,22 @@ def show_files(console: Console, files: Sequence[Path]) -> None:
 
 
 def show_time(console: Console, shares: Mapping[str, float]) -> None:
-    """Prints where the time went, the most first."""
+    """Prints the share of each kind of work in the time of a run, the largest first."""
     parts = [f"{work} {share:.1%}" for work, share in sorted(shares.items(), key=lambda part: -part[1])]
-    if parts:  # earlier versions kept none
+    if parts:  # earlier versions saved none
         console.print(f"Time: {', '.join(parts)}", highlight=False, soft_wrap=True)
 
 
 def show_devices(console: Console, devices: Sequence[Device], *, parallel: str) -> None:
     """Prints the devices of a run."""
-    means = "jit" if len(devices) == 1 else front_end(parallel, devices)
+    front = "jit" if len(devices) == 1 else front_end(parallel, devices)
     processes = len({device.process_index for device in devices})
     where = f" in {processes} processes" * (processes > 1)
-    console.print(f"Devices: {len(devices)} {devices[0].device_kind} under {means}{where}", highlight=False)
+    console.print(f"Devices: {len(devices)} {devices[0].device_kind} under {front}{where}", highlight=False)
 
 
 def show_replicas(console: Console, replicas: Replicas, devices: Sequence[Device]) -> None:
-    """Prints the seeds and the values of replicas, and how devices share them."""
+    """Prints the seeds and the swept values of replicas, and how devices share them."""
     count, groups, seeds = len(replicas.seeds), replicas.groups(devices), sorted(set(replicas.seeds))
     shared = f", {count // groups} on each of {groups} groups of devices" * (groups > 1)
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
@@ -222,17 +222,17 @@ def show_cost(console: Console, cost: Cost) -> None:
     console.print(
         f"One step of the whole batch on one device, by XLA's analysis: {cost.flops / 1e6:,.1f} MFLOP, "
         f"{cost.argument_bytes / 2**20:,.1f} MiB of state and batch, "
-        f"{cost.temporary_bytes / 2**20:,.1f} MiB in between",
+        f"{cost.temporary_bytes / 2**20:,.1f} MiB of temporaries",
         highlight=False,
     )
 
 
-def show_estimate(console: Console, found: Estimate) -> None:
-    """Prints what a run would take on each device of TPUs that are not here."""
-    taken, there = found.arguments + found.temporaries, found.target.memory
+def show_estimate(console: Console, estimate: Estimate) -> None:
+    """Prints the estimated memory and time of a run on each device of TPUs that are not attached."""
+    used, memory = estimate.arguments + estimate.temporaries, estimate.target.memory
     console.print(
-        f"On each of {found.target.count} devices of {found.target.name}, compiled and not run: "
-        f"{taken / 2**20:,.1f} MiB of {there / 2**30:,.0f} GiB ({taken / there:.1%}), "
-        f"{found.operations / 1e6:,.1f} MFLOP per step, which takes {found.least_seconds * 1e6:,.1f} µs at least",
+        f"On each of {estimate.target.count} devices of {estimate.target.name}, compiled and not run: "
+        f"{used / 2**20:,.1f} MiB of {memory / 2**30:,.0f} GiB ({used / memory:.1%}), "
+        f"{estimate.operations / 1e6:,.1f} MFLOP per step, which takes {estimate.least_seconds * 1e6:,.1f} µs at least",
         highlight=False,
     )

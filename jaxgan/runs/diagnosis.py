@@ -1,4 +1,4 @@
-"""Signs that training goes wrong, in its metrics and its samples."""
+"""Signs of failing training in metrics and samples."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,17 +7,17 @@ from jaxtyping import UInt8
 
 Images = UInt8[np.ndarray, "count height width channels"]
 
-EARLY = 1000  # steps in which a discriminator may be far ahead and samples alike
-SURE = 0.99  # mean probability of the right answer, from which a discriminator has nothing left to tell
-ALIKE = 0.1  # distance between samples, as a share of that between real images
-FALLEN = 0.5  # the same, as a share of what it was
-GROWN = 100.0  # times a metric's size in the first epoch, or 1 if that is more
+EARLY = 1000  # first steps without warnings: the discriminator may be far ahead, and samples alike
+SURE = 0.99  # mean probability of the correct answer, above which the discriminator is too strong
+ALIKE = 0.1  # distance between samples, relative to real images, below which they are alike
+FALLEN = 0.5  # the same, relative to the largest distance so far
+GROWN = 100.0  # growth of a metric, from the first epoch or from 1 if that is larger, above which training may diverge
 
 
 def signs_in_metrics(row: Mapping[str, float], first: Mapping[str, float]) -> dict[str, str]:
-    """Finds what the means of an epoch say of failing training: advice by sign.
+    """Finds signs of failing training in the metrics of an epoch; returns advice by sign.
 
-    They are compared with the first epoch that was seen; a run that goes on has earlier ones.
+    Metrics are compared with the first epoch seen, which in a resumed run is not epoch 1.
     """
     found = {}
     real, fake = row.get("real_probability", 0.5), row.get("fake_probability", 0.5)
@@ -28,8 +28,8 @@ def signs_in_metrics(row: Mapping[str, float], first: Mapping[str, float]) -> di
         )
     if (error := row.get("largest_share_error", 0.0)) >= 1:
         found["classes"] = (
-            f"a class is missing from the samples or has twice its share (largest_share_error is {error:.2f}): this "
-            "is how mode collapse begins; look at the samples"
+            f"a class is missing from the samples or has twice its share (largest_share_error is {error:.2f}): a sign "
+            "of mode collapse; look at the samples"
         )
     for name, value in row.items():
         if name not in ("step", "epoch") and abs(value) > GROWN * max(abs(first.get(name, value)), 1.0):
@@ -41,56 +41,56 @@ def signs_in_metrics(row: Mapping[str, float], first: Mapping[str, float]) -> di
 
 
 def mean_distance(images: Images) -> float:
-    """The mean Euclidean distance between two images of a set, of pixels in [0, 1]."""
+    """Returns the mean Euclidean distance between images of a set, with pixels in [0, 1]."""
     pixels = images.reshape(len(images), -1) / np.float32(255)
     shifts = range(1, min(11, len(images)))
     return float(np.mean([np.linalg.norm(pixels - np.roll(pixels, shift, axis=0), axis=1).mean() for shift in shifts]))
 
 
 def signs_in_spread(spread: float, highest: float) -> dict[str, str]:
-    """Finds what the distance between samples says of mode collapse: advice by sign.
+    """Finds signs of mode collapse in the distance between samples; returns advice by sign.
 
-    The spread is their mean distance, as a share of that between real images, and the highest the largest so far.
+    ``spread`` is their mean distance relative to that between real images; ``highest`` is the largest spread so far.
     """
     if spread >= max(ALIKE, FALLEN * highest):
         return {}
     before = f", after {highest:.0%}" if highest > spread else ""
     return {
-        "alike": f"samples differ by {spread:.0%} of what real images do{before}: this is how mode collapse begins; "
-        "look at the samples"
+        "alike": f"samples are {spread:.0%} as far apart as real images{before}: a sign of mode collapse; look at the "
+        "samples"
     }
 
 
 class Watch:
-    """Watches a run, and tells each sign once.
+    """Watches a run, and warns of each sign once.
 
     Args:
-      real: some training images, asked for once there are samples.
-      tell: takes a warning.
+      real: returns training images; called once there are samples.
+      warn: called with each warning.
     """
 
-    def __init__(self, real: Callable[[], Images], tell: Callable[[str], None]) -> None:
-        self._real, self._tell, self._told = real, tell, set[str]()
+    def __init__(self, real: Callable[[], Images], warn: Callable[[str], None]) -> None:
+        self._real, self._warn, self._warned = real, warn, set[str]()
         self._first: Mapping[str, float] | None = None
         self._real_distance: float | None = None
         self._highest = 0.0
 
     def row(self, row: Mapping[str, float]) -> None:
-        """Looks at the metrics of an epoch."""
+        """Checks the metrics of an epoch."""
         self._first = self._first or row
-        self._say(signs_in_metrics(row, self._first), int(row["step"]))
+        self._report(signs_in_metrics(row, self._first), int(row["step"]))
 
     def samples(self, images: Images, *, step: int) -> None:
-        """Looks at samples drawn after a step."""
+        """Checks samples drawn after a step."""
         if self._real_distance is None:
             self._real_distance = mean_distance(self._real())
         if self._real_distance > 0:
             spread = mean_distance(images) / self._real_distance
-            self._say(signs_in_spread(spread, self._highest), step)
+            self._report(signs_in_spread(spread, self._highest), step)
             self._highest = max(self._highest, spread)
 
-    def _say(self, signs: Mapping[str, str], step: int) -> None:
-        for sign, words in signs.items():
-            if step >= EARLY and sign not in self._told:
-                self._told.add(sign)
-                self._tell(f"step {step}: {words}")
+    def _report(self, signs: Mapping[str, str], step: int) -> None:
+        for sign, advice in signs.items():
+            if step >= EARLY and sign not in self._warned:
+                self._warned.add(sign)
+                self._warn(f"step {step}: {advice}")

@@ -1,6 +1,6 @@
-"""Digests of a checkpoint: type, shape and CRC-32 of each array, kept in the metadata that Orbax writes beside it.
+"""Digests of a checkpoint: dtype, shape and CRC-32 of each array, in the metadata that Orbax writes beside it.
 
-A CRC-32 finds every flipped bit, and every damage of up to 32 bits in a row.
+A CRC-32 detects every flipped bit, and every damage of up to 32 consecutive bits.
 """
 
 import json
@@ -15,13 +15,13 @@ from jaxtyping import PyTree
 from zlib_ng import zlib_ng  # four times as fast as the standard library, with the same results
 
 METADATA = "_METADATA"  # the file in which Orbax describes a tree
-KEY = "digests"  # where Orbax's custom metadata has them
+KEY = "digests"  # the key of the digests in Orbax's custom metadata
 
-Digests = Mapping[str, str]  # by the array's name: "float32(8, 3) 1c291ca3"
+Digests = Mapping[str, str]  # by array name, such as "float32(8, 3) 1c291ca3"
 
 
 class Damage(Exception):
-    """A checkpoint does not hold what was saved; the message names the first bad array."""
+    """A checkpoint does not hold what was saved; the message names the first damaged array."""
 
 
 def digest(tree: PyTree) -> Digests:
@@ -30,36 +30,36 @@ def digest(tree: PyTree) -> Digests:
 
 
 def structure(tree: PyTree) -> dict[str, str]:
-    """The types and shapes of a tree of arrays, real or abstract, by name."""
+    """Returns the dtypes and shapes of a tree of arrays, concrete or abstract, by name."""
     return {_name(path): _kind(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """Names the first array of two structures that differs; empty if none does."""
+    """Describes the first array that differs between two structures; empty if none does."""
     names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
     return f"{names[0]} is {found.get(names[0], 'absent')}, not {wanted.get(names[0], 'absent')}" if names else ""
 
 
 def rebuild(arrays: Mapping[str, np.ndarray], tree: PyTree) -> PyTree:
-    """Puts arrays by name in the places of a tree of the same structure."""
+    """Builds a tree with the structure of another one from arrays by name."""
     return jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], tree)
 
 
 def read(directory: Path) -> tuple[dict[str, np.ndarray], bool]:
-    """Reads a checkpoint array by array, and checks each against its digest.
+    """Reads a checkpoint array by array, and verifies each against its digest.
 
-    Orbax would read all arrays at once, in an event loop that it closes when one fails: the others then print
-    tracebacks, and an array that is read has passed no check.
+    Orbax would read all arrays at once, without verifying them, in an event loop that it closes when one fails: the
+    others then print tracebacks.
 
     Args:
       directory: the item of a checkpoint.
 
     Returns:
-      The arrays by name, and whether there are digests to check them against: the first edition wrote none.
+      The arrays by name, and whether they were verified: the first edition wrote no digests.
 
     Raises:
       Damage: if an array differs from its digest or cannot be decoded, or the metadata are damaged.
-      OSError: if a file cannot be opened, which says nothing of its content.
+      OSError: if a file cannot be opened, which need not mean that it is damaged.
     """
     for path in directory.rglob("*"):
         if path.is_file():
@@ -69,14 +69,14 @@ def read(directory: Path) -> tuple[dict[str, np.ndarray], bool]:
         saved = (json.loads((directory / METADATA).read_text()).get("custom_metadata") or {}).get(KEY)
         keys = ts.KvStore.open(store).result().list().result()
         names = sorted(saved or {key.decode().rpartition("/")[0].replace(".", "/") for key in keys})
-    except Exception as error:  # JSON, TensorStore and the file system each have their own
+    except Exception as error:  # JSON, TensorStore and the file system each raise their own
         raise Damage(f"its metadata cannot be read: {first_line(error)}") from error
     context, arrays = ts.Context(), {}
     for name in names:
         spec = {"driver": "auto", "kvstore": {**store, "path": f"{name.replace('/', '.')}/"}}
         try:
             array = ts.open(spec, open=True, context=context).result()
-            if saved is None or saved[name].startswith(f"{_kind(array)} "):  # otherwise its size may be anything
+            if saved is None or saved[name].startswith(f"{_kind(array)} "):  # a wrong shape may have any size
                 arrays[name] = np.asarray(array.read().result())
         except Exception as error:
             raise Damage(f"{name} cannot be read: {first_line(error)}") from error
@@ -90,15 +90,15 @@ def _name(path: Any) -> str:
 
 
 def _kind(array: Any) -> str:
-    """An array's type and shape, of any library's array."""
+    """Returns an array's dtype and shape as text, for arrays of any library."""
     return f"{array.dtype.name}{tuple(map(int, array.shape))}"
 
 
 def _digest(array: np.ndarray) -> str:
-    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)  # a view of bytes: bfloat16 has no buffer
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)  # a view of bytes: bfloat16 has no buffer protocol
     return f"{_kind(array)} {zlib_ng.crc32(content.data):08x}"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or the error's type."""
+    """Returns the first line of an error's message, or the name of its type."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:120]

@@ -1,4 +1,4 @@
-"""Training that met a number that is not finite: the end of a single run, or of one replica of many."""
+"""Divergence: non-finite numbers end a single run, or one of its replicas."""
 
 import logging
 import math
@@ -15,64 +15,64 @@ _log = logging.getLogger(__name__)
 
 
 class Diverged(Exception):
-    """Training met a loss or a parameter that is not finite."""
+    """A loss or a parameter is not finite."""
 
 
 class Divergence:
-    """Which replicas of a run have diverged. It tells each once, and ends the run with the last of them.
+    """Tracks which replicas of a run have diverged, warns of each once, and ends the run when all have diverged.
 
     Args:
-      replicas: their numbers; None alone for a single run, which ends at once.
+      replicas: the replica numbers; [None] for a single run, which ends at once.
     """
 
     def __init__(self, replicas: Sequence[int | None]) -> None:
         self._replicas = replicas
-        self._found: dict[int | None, str] = {}
+        self._diverged: dict[int | None, str] = {}  # messages by replica
 
     @property
     def going(self) -> list[int | None]:
         """The replicas that have not diverged."""
-        return [replica for replica in self._replicas if replica not in self._found]
+        return [replica for replica in self._replicas if replica not in self._diverged]
 
     def means(self, carry: Carry) -> list[dict[str, float]]:
-        """Fetches the means of the metrics since the last row, of each replica; waits for the device.
+        """Fetches the mean metrics of each replica since the last row; waits for the device.
 
         Returns:
-          The means by name; of a replica that has diverged, ``diverged``, the step at which it did.
+          The means by name; for a diverged replica only ``diverged``, the step at which it did.
 
         Raises:
           Diverged: if no replica is left.
         """
         fetched = jax.device_get((carry.metric_sums, carry.count, carry.state.step))
-        means, found = [], {}
+        means, messages = [], {}
         for replica in self._replicas:
             sums, count, step = entry(fetched, replica)
             if bad := next((name for name, total in sums.items() if not math.isfinite(total)), None):
                 means.append({"diverged": float(step - 1)})
-                if replica not in self._found:
+                if replica not in self._diverged:
                     also = not_finite(entry(carry.state, replica))
-                    words = f"{bad} is not finite at step {step - 1}"
-                    found[replica] = words + (f", nor is {also} after it" if also else "")
+                    message = f"{bad} is not finite at step {step - 1}"
+                    messages[replica] = message + (f", nor is {also} after it" if also else "")
             else:
                 means.append({name: float(total) / int(count) for name, total in sums.items()})
-        self._add(found)
+        self._add(messages)
         return means
 
     def require_finite(self, carry: Carry, step: int) -> None:
-        """Looks at all numbers of the replicas that go on; raises Diverged if none is left."""
+        """Checks all numbers of the replicas that have not diverged; raises Diverged if none is left."""
         found = {replica: not_finite(entry(carry.state, replica)) for replica in self.going}
         self._add({replica: f"{bad} is not finite after step {step - 1}" for replica, bad in found.items() if bad})
 
-    def _add(self, found: Mapping[int | None, str]) -> None:
-        self._found |= found
-        if found and not self.going:
-            first, words = next(iter(self._found.items()))
-            raise Diverged(words if first is None else f"all replicas diverged, {first} first: {words}")
-        for replica, words in found.items():
-            _log.warning("replica %d has diverged: %s; the others go on", replica, words)
+    def _add(self, messages: Mapping[int | None, str]) -> None:
+        self._diverged |= messages
+        if messages and not self.going:
+            first, message = next(iter(self._diverged.items()))
+            raise Diverged(message if first is None else f"all replicas diverged, {first} first: {message}")
+        for replica, message in messages.items():
+            _log.warning("replica %d has diverged: %s; the others continue", replica, message)
 
 
 def mean_over_replicas(means: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """The metrics that a display shows: their means over the replicas that go on."""
-    going = [each for each in means if "diverged" not in each]
-    return going[0] if len(means) == 1 else {name: float(np.mean([each[name] for each in going])) for name in going[0]}
+    """Returns the metrics to display: their means over the replicas that have not diverged."""
+    active = [metrics for metrics in means if "diverged" not in metrics]
+    return active[0] if len(means) == 1 else {name: float(np.mean([m[name] for m in active])) for name in active[0]}

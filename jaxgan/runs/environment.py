@@ -1,4 +1,4 @@
-"""What a run was trained with: versions, system and devices, of each attempt that differs from the one before."""
+"""The environments of a run: versions, system and devices of each attempt that differs from the previous one."""
 
 import json
 import platform
@@ -15,25 +15,25 @@ Environment = dict[str, str]
 
 
 def describe(devices: Sequence[Device]) -> Environment:
-    """Names the versions here, the system, and some devices."""
-    found = {"python": platform.python_version(), "jaxgan": jaxgan.__version__}
-    found |= {name: version(name) for name in PACKAGES}
-    return found | {"devices": f"{len(devices)} {devices[0].device_kind}", "system": platform.platform()}
+    """Returns the installed versions, the system, and the devices."""
+    versions = {"python": platform.python_version(), "jaxgan": jaxgan.__version__}
+    versions |= {name: version(name) for name in PACKAGES}
+    return versions | {"devices": f"{len(devices)} {devices[0].device_kind}", "system": platform.platform()}
 
 
 def remember(workdir: Workdir, devices: Sequence[Device]) -> None:
-    """Writes down what a run trains with, if it is not what it last trained with."""
-    known, now = recall(workdir), describe(devices)
-    if known[-1:] != [now]:
-        write_atomically(workdir.environment, json.dumps([*known, now], indent=2) + "\n")
+    """Records the environment of a run, if it differs from that of the previous attempt."""
+    previous, now = recall(workdir), describe(devices)
+    if previous[-1:] != [now]:
+        write_atomically(workdir.environment, json.dumps([*previous, now], indent=2) + "\n")
 
 
 def recall(workdir: Workdir) -> list[Environment]:
-    """Reads what a run was trained with; nothing of an earlier version's run, or from a damaged file."""
+    """Reads the environments of a run; empty for a run of an earlier version, or if the file is damaged."""
     try:
         return [
-            {str(name): str(value) for name, value in each.items()}
-            for each in json.loads(workdir.environment.read_text())
+            {str(name): str(value) for name, value in environment.items()}
+            for environment in json.loads(workdir.environment.read_text())
         ]
     except (OSError, ValueError, AttributeError, TypeError):
         return []

@@ -1,4 +1,4 @@
-"""Evaluation of runs: samples drawn and measured as the protocol says, while training or afterwards."""
+"""Evaluation of runs: draws samples and measures them by the protocol, during training or afterwards."""
 
 import functools
 import hashlib
@@ -36,7 +36,7 @@ IN_ROWS = (
     *("classifier_score", "class_balance", "largest_share_error", "requested_class_accuracy"),
 )
 
-Drawn = tuple[Images, Labels | None, dict[str, float]]  # samples, their labels, metrics of the state that drew them
+Drawn = tuple[Images, Labels | None, dict[str, float]]  # samples, their labels, and metrics of the state
 
 
 def during_training(
@@ -51,29 +51,29 @@ def during_training(
     """Makes the function that evaluates a run while it trains, as ``jaxgan evaluate`` does afterwards.
 
     Args:
-      config: the run's.
-      method: what it trains.
-      dataset: its training images.
+      config: the config of the run.
+      method: the method that it trains.
+      dataset: the training images.
       held_out: the test images.
-      count: samples to draw.
-      of_each: by number the methods of replicas, if these differ.
+      count: number of samples.
+      of_each: the methods of replicas by number, if they differ.
 
     Returns:
       A function from the method's state, and the number of the replica, to the metrics of the samples of seed 0, and
-      the Frechet distance of real images. The statistics of real images are computed at its first call.
+      the Frechet distance of real images. The first call computes the statistics of real images.
 
     Raises:
-      UserError: if there is no classifier for the data set, or the method draws no images.
+      UserError: if the data set has no classifier, or the method draws no images.
     """
     if _has_no_classifier(config.run.data, classes=len(dataset.class_names)):
         raise UserError(
-            "--evaluate-every: pictures without labels train no classifier, nor do arrays of a program; leave it out, "
-            "and evaluate them afterwards"
+            "--evaluate-every: pictures without labels and arrays of a program have no classifier; leave it out, and "
+            "evaluate afterwards"
         )
     network = feature_network.load(config.run.data, image_size=config.run.image_size)
     _require_samples(method, config)
     protocol.require_enough(held_out)
-    samplers = {number: make_sampler(each) for number, each in of_each.items()}
+    samplers = {number: make_sampler(replica_method) for number, replica_method in of_each.items()}
     shared = make_sampler(method)
     count = min(count, dataset.size)
 
@@ -92,9 +92,9 @@ def during_training(
         against, floor, labels = real()
         sample = shared if replica is None else samplers.get(replica, shared)
         images = sample(jax.device_get(state), 0, count, labels)
-        found = protocol.measure(images, against, seed=0, requested=labels)
-        kept = {name: found[name] for name in IN_ROWS if name in found} | {"floor_frechet_distance": floor}
-        return {name: float(f"{value:.6g}") for name, value in kept.items()}  # beyond that, threads may differ
+        metrics = protocol.measure(images, against, seed=0, requested=labels)
+        kept = {name: metrics[name] for name in IN_ROWS if name in metrics} | {"floor_frechet_distance": floor}
+        return {name: float(f"{value:.6g}") for name, value in kept.items()}  # more digits depend on threads
 
     return evaluate
 
@@ -113,22 +113,22 @@ def evaluate_run(
     method: OwnMethod | None = None,
     judge: Path | None = None,
 ) -> Evaluation:
-    """Evaluates what a run has learned by its newest checkpoint, or by its best one.
+    """Evaluates the newest checkpoint of a run, or its best one.
 
-    Of a run with replicas it evaluates each that has not diverged; mean and deviation are then over these, each of
-    which counts with its mean over the seeds of samples.
+    In a run with replicas, evaluates each replica that has not diverged. Mean and deviation are then over replicas,
+    each with its mean over the sample seeds.
 
     Args:
-      folder: the run's.
-      count: samples; None for 10,000, or as many as there are training images.
-      seeds: what the samples are drawn by, once for each; or one.
-      averaged: whether to take the averaged parameters, where the run keeps any.
-      best: whether to take the checkpoint that ``--keep-best`` kept.
-      replica: which replica of the run alone; None for all.
+      folder: the working directory of the run.
+      count: number of samples; None for 10,000, or for the number of training images if that is less.
+      seeds: the seeds of the samples, which are drawn once for each; or a single seed.
+      averaged: whether to use the averaged parameters, if the run has them.
+      best: whether to use the checkpoint that ``--keep-best`` kept.
+      replica: the number of the only replica to evaluate; None for all.
       data_dir: root of prepared data sets; None for that of the run.
-      dataset: the arrays that the run trained on, if it did on those of a program.
-      method: that of the run, if it is code.
-      judge: the weights of another classifier to measure by; None for that of the data set.
+      dataset: the arrays that the run trained on, if a program passed them.
+      method: the method of the run, if it is code.
+      judge: the weights of another classifier; None for the classifier of the data set.
 
     Returns:
       The evaluation.
@@ -182,7 +182,7 @@ def evaluate_run(
             "parameters": "averaged" if averaged else "last",
             **({} if replica is None else {"replica": replica}),
         },
-        (drawn(each) for each in runs.values()),
+        (drawn(member) for member in runs.values()),
         network=network,
         train=train,
         test=test,
@@ -191,10 +191,10 @@ def evaluate_run(
         replicas=[
             {
                 "replica": number,
-                "seed": each.config.run.seed,
-                **{name: getattr(each.config.method, name) for name in swept},
+                "seed": member.config.run.seed,
+                **{name: getattr(member.config.method, name) for name in swept},
             }
-            for number, each in runs.items()
+            for number, member in runs.items()
             if config.run.several and replica is None
         ],
         importance_samples=run.method.likelihood.samples if run.method.likelihood else None,
@@ -212,14 +212,14 @@ def evaluate_file(
     data_dir: Path | None = None,
     judge: Path | None = None,
 ) -> Evaluation:
-    """Evaluates samples in a file, whatever drew them.
+    """Evaluates samples in a file, from any source.
 
     Args:
       path: an .npy or .npz file; see :func:`sample_files.read`.
-      data_name: the data set that they imitate.
-      count: how many of them to take, the first ones; None for all, but at most 10,000.
-      seed: of the subsets of the kernel distance.
-      data_dir: root of prepared data sets; None for where TFDS looks.
+      data_name: the data set that the samples imitate.
+      count: number of samples, from the start of the file; None for all, but at most 10,000.
+      seed: the seed of the subsets of the kernel distance.
+      data_dir: root of prepared data sets; None for the default of TFDS.
       judge: as in :func:`evaluate_run`.
 
     Returns:
@@ -254,20 +254,20 @@ def _evaluation(
     replicas: Sequence[Mapping[str, Any]] = (),
     **further: Any,  # fields of the protocol
 ) -> Evaluation:
-    """Measures the images of each seed, drawn by a run or by each of its replicas, beside the floor."""
+    """Measures the samples of each seed, of a run or of each of its replicas, and the floor."""
     against = protocol.reference(network, test)
     floors = protocol.floor(train.images, against, count=count)
     floors["nearest_training_distance"] = protocol.memorisation(test.images[:count], train.images)
-    found = [
+    measured = [
         [
             protocol.measure(images, against, seed=seed, requested=requested)
             | {"nearest_training_distance": protocol.memorisation(images, train.images)}
-            | more
-            for seed, (images, requested, more) in zip(seeds, each, strict=True)
+            | state_metrics
+            for seed, (images, requested, state_metrics) in zip(seeds, member, strict=True)
         ]
-        for each in drawn
+        for member in drawn
     ]
-    means = [{name: number.mean for name, number in protocol.summarize(each, {}).items()} for each in found]
+    means = [{name: number.mean for name, number in protocol.summarize(rows, {}).items()} for rows in measured]
     return Evaluation(
         subject,
         Protocol(
@@ -276,19 +276,19 @@ def _evaluation(
             n_real=len(test.images),
             n_fake=count,
             seeds=tuple(seeds),
-            floor=f"{count:,} training images, chosen by seed {protocol.FLOOR_SEED}, in the place of samples",
+            floor=f"{count:,} training images, chosen by seed {protocol.FLOOR_SEED}, instead of samples",
             **further,
         ),
-        protocol.summarize(means if replicas else found[0], floors),
+        protocol.summarize(means if replicas else measured[0], floors),
         {"python": platform.python_version()}
         | {"jaxgan": jaxgan.__version__}
         | {name: version(name) for name in ("jax", "numpy")},
-        [{**about, "metrics": each} for about, each in zip(replicas, means, strict=True)] if replicas else [],
+        [{**about, "metrics": mean} for about, mean in zip(replicas, means, strict=True)] if replicas else [],
     )
 
 
 def _network(name: str, *, image_size: int | None, classes: int, judge: Path | None) -> feature_network.FeatureNetwork:
-    """The classifier that is asked for, or that of the data set; pixels where there can be none."""
+    """Loads the given classifier, or that of the data set; pixels if there can be none."""
     if judge is not None:
         return feature_network.load_judge(judge, name, image_size=image_size)
     if _has_no_classifier(name, classes=classes):
@@ -297,7 +297,7 @@ def _network(name: str, *, image_size: int | None, classes: int, judge: Path | N
 
 
 def _has_no_classifier(name: str, *, classes: int) -> bool:
-    """Whether no classifier can be kept for a data set: pictures without labels, or arrays of a program."""
+    """Whether a data set can have no classifier: pictures without labels, or arrays of a program."""
     return name == data.ARRAYS or (data.is_path(name) and classes == 1)
 
 

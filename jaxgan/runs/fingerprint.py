@@ -1,4 +1,4 @@
-"""What a run remembers of a method that is code: the arrays of its state, and a digest of what it computes."""
+"""Fingerprints of methods that are code: the arrays of the state, and digests of what the functions compute."""
 
 import hashlib
 import json
@@ -22,20 +22,20 @@ _log = logging.getLogger(__name__)
 
 
 class Fingerprint(NamedTuple):
-    """A method, as far as a run depends on it."""
+    """What a run depends on in a method."""
 
-    state: Mapping[str, str]  # type and shape of each array, by name
-    functions: Mapping[str, str]  # digests of traced programs, by name
-    versions: Mapping[str, str]  # of the libraries that write these programs
+    state: Mapping[str, str]  # dtype and shape of each array, by name
+    functions: Mapping[str, str]  # digests of traced functions, by name
+    versions: Mapping[str, str]  # of the libraries that trace them
 
 
 def fingerprint(method: Method, *, image_shape: tuple[int, int, int], batch_size: int) -> Fingerprint:
-    """Traces a method, and requires that it keeps what :class:`Method` promises.
+    """Traces a method, and checks that it fulfills the contract of :class:`Method`.
 
-    The method is built for one device, so that the fingerprint is the same on many.
+    The method must be built for one device, so that the fingerprint is the same on several.
 
     Raises:
-      UserError: if its state lacks a field or changes its structure, a metric is no number, or samples are of another
+      UserError: if its state lacks a field or changes its structure, a metric is not a scalar, or samples have another
         shape than images.
     """
     key, index = jax.eval_shape(jax.random.key, 0), jax.ShapeDtypeStruct((batch_size,), jnp.int32)
@@ -51,11 +51,9 @@ def fingerprint(method: Method, *, image_shape: tuple[int, int, int], batch_size
     if differs := difference(structure(after), structure(state)):
         raise UserError(f"method=: its step returns a state whose {differs}")
     if wrong := [name for name, value in metrics.items() if value.shape != ()]:
-        raise UserError(
-            f"method=: its metric {wrong[0]!r} is of shape {metrics[wrong[0]].shape}, it must be one number"
-        )
+        raise UserError(f"method=: its metric {wrong[0]!r} is of shape {metrics[wrong[0]].shape}, it must be a scalar")
     if wrong := [name for name in metrics if name in COORDINATES]:
-        raise UserError(f"method=: its metric {wrong[0]!r} has the name of another column; give it another")
+        raise UserError(f"method=: its metric {wrong[0]!r} has the name of another column; give it another name")
     if draw := method.sample:
         functions["sample"], drawn = _trace(lambda state, key: draw(state, key, batch_size), state, key)
         if drawn.shape != batch.images.shape:
@@ -67,42 +65,42 @@ def fingerprint(method: Method, *, image_shape: tuple[int, int, int], batch_size
 
 
 def remember(workdir: Workdir, found: Fingerprint) -> None:
-    """Writes the fingerprint of a run's method to its folder."""
+    """Writes the fingerprint of a run's method to the working directory."""
     write_atomically(workdir.method, json.dumps(found._asdict(), indent=2) + "\n")
 
 
 def require_same(workdir: Workdir, found: Fingerprint) -> None:
-    """Refuses to go on with another method than a run began with.
+    """Refuses to resume with another method than the run started with.
 
-    Under another version of JAX, Flax or Optax the same method may be traced to other programs: then a difference of
-    these is a warning. Functions that the fingerprint lacks are not compared.
+    Another version of JAX, Flax or Optax may trace the same method differently: then other digests are only a warning.
+    Functions that ``found`` lacks are not compared.
 
     Raises:
       UserError: if the state has other arrays, a function computes something else, or the file is damaged.
     """
     way_out = "give another workdir, or resume='never' to replace it"
     try:
-        known = Fingerprint(**json.loads(workdir.method.read_text()))
+        saved = Fingerprint(**json.loads(workdir.method.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"--workdir: {str(workdir.method)!r} cannot be read ({error})") from error
-    if differs := difference(found.state, known.state):
-        raise UserError(f"method=: another one than that of the run in {str(workdir.root)!r}: {differs}; {way_out}")
-    changed = [name for name in found.functions if found.functions[name] != known.functions.get(name)]
-    if changed and found.versions == known.versions:
-        where = f"the run in {str(workdir.root)!r}"
-        raise UserError(f"method=: its {changed[0]} computes something else than that of {where}; {way_out}")
+    where = f"the run in {str(workdir.root)!r}"
+    if differs := difference(found.state, saved.state):
+        raise UserError(f"method=: differs from the method of {where}: {differs}; {way_out}")
+    changed = [name for name in found.functions if found.functions[name] != saved.functions.get(name)]
+    if changed and found.versions == saved.versions:
+        raise UserError(f"method=: its {changed[0]} differs from that of {where}; {way_out}")
     if changed:
-        before = ", ".join(" ".join(pair) for pair in known.versions.items())
-        _log.warning("method=: whether it is the same cannot be told, the run began with %s", before)
+        versions = ", ".join(" ".join(pair) for pair in saved.versions.items())
+        _log.warning("method=: cannot verify that it is unchanged, the run started with %s", versions)
 
 
 def _trace(function: Any, *args: Any) -> tuple[str, Any]:
-    """A digest of a traced program and its constants, without places in memory; and the shapes of what it returns."""
-    with jax.disable_jit(False):  # which a user may have set to look for a mistake
+    """Returns a digest of a traced function and its constants, without memory addresses, and the result's shapes."""
+    with jax.disable_jit(False):  # a user may have disabled jit for debugging
         try:
             traced, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
         except InvalidRngError as error:
-            raise UserError(f"method=: a network asks for rngs and is given none ({error})") from error
+            raise UserError(f"method=: a network asks for rngs, but a GAN passes none ({error})") from error
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+|\s", "", str(traced)).encode())
     for constant in traced.consts:
         digest.update(np.ascontiguousarray(constant).tobytes())

@@ -9,14 +9,14 @@ import tyro
 from jaxgan.config import RENAMED_FIELDS, Config, Run
 from jaxgan.errors import parse, require_values
 
-OWN_FIELDS = {"process_index", "coordinator", "data_dir"}  # of a run; all others are the same in all processes
+OWN_FIELDS = {"process_index", "coordinator", "data_dir"}  # may differ between processes
 
 
 def read_flags(default: Config, argv: Sequence[str] | None, *, program: str | None = None) -> Config:
-    """Reads a config from the flags of a command, not yet validated; what is not given is as in the default.
+    """Parses the flags of a command to a config, not yet validated; missing flags keep the default.
 
     Raises:
-      UserError: if a flag is unknown or its value is no such thing.
+      UserError: if a flag is unknown or its value cannot be parsed.
     """
     argv = [_renamed(flag) for flag in (sys.argv[1:] if argv is None else argv)]
     require_values(argv)
@@ -33,7 +33,7 @@ def read_flags(default: Config, argv: Sequence[str] | None, *, program: str | No
 
 
 def _renamed(flag: str) -> str:
-    """The present name of a flag that an earlier version called otherwise."""
+    """Returns the current name of a flag, which may have been renamed since an earlier version."""
     name, equals, value = flag.partition("=")
     old = name.removeprefix("--").replace("-", "_")
     if not name.startswith("--") or old not in RENAMED_FIELDS:
@@ -42,7 +42,7 @@ def _renamed(flag: str) -> str:
 
 
 def flags_of(config: Config) -> dict[str, str]:
-    """The fields of a config that must be the same in all processes, as text."""
+    """Returns the fields of a config that must be the same in all processes, as text."""
     parts = {"kind": config.kind, **vars(config.method), **vars(config.run)}
-    own = OWN_FIELDS | ({"workdir"} if config.run.mirror else set())  # of each host
-    return {name: str(value) for name, value in parts.items() if name not in own}
+    per_process = OWN_FIELDS | ({"workdir"} if config.run.mirror else set())
+    return {name: str(value) for name, value in parts.items() if name not in per_process}

@@ -1,4 +1,4 @@
-"""What a method makes of held-out images: the metrics of its own ``evaluate``, and their likelihood."""
+"""Metrics of held-out images: those of a method's ``evaluate``, and the likelihood."""
 
 from typing import Any
 
@@ -11,35 +11,35 @@ from jaxgan.methods import Batch, Method
 from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import ASSESS_STREAM, held_out_means, stream_key, to_unit_range
 
-LIKELIHOOD_BATCH = 500  # images whose likelihood is estimated together
+LIKELIHOOD_BATCH = 500  # images per batch of the likelihood estimate
 
 
 def held_out_metrics(method: Method, state: Any, test: Dataset, *, seed: int) -> dict[str, float]:
-    """The means of the method's ``evaluate`` over all test images, and their negative log-likelihood if it has one."""
-    found = {}
+    """Returns the mean metrics of a method on all test images, and the negative log-likelihood if it has one."""
+    metrics = {}
     if method.evaluate:
         means = jax.jit(held_out_means(method))(state, jnp.asarray(test.images), jnp.asarray(test.labels), seed)
-        found |= {f"test_{name}": float(value) for name, value in means.items()}
+        metrics |= {f"test_{name}": float(value) for name, value in means.items()}
     if method.likelihood:
-        found["test_importance_weighted_nll"] = negative_log_likelihood(method, state, test, seed=seed)
-    return found
+        metrics["test_importance_weighted_nll"] = negative_log_likelihood(method, state, test, seed=seed)
+    return metrics
 
 
 @fixed_numerics()
 def negative_log_likelihood(
     method: Method, state: Any, test: Dataset, *, seed: int, samples: int | None = None
 ) -> float:
-    """Estimates the negative log-likelihood of test images, with pixels as the run was trained on them.
+    """Estimates the negative log-likelihood of test images, with pixels as in training.
 
     Args:
-      method: one with a likelihood.
+      method: a method with a likelihood.
       state: its state.
-      test: the images. Where the method binarizes, each is drawn once, by the seed and its place among them.
-      seed: of that draw and of the latents.
-      samples: latents per image; None for the method's own number.
+      test: the images. If the method binarizes, each image is binarized once, by the seed and its index.
+      seed: the seed of the binarization and of the latents.
+      samples: latents per image; None for the method's default.
 
     Returns:
-      Nats per image; for soft pixels those of a bound's, which is no likelihood.
+      Nats per image; for soft pixels those of a bound, which is not a likelihood.
     """
     assert method.likelihood is not None
     estimate, key = method.likelihood.estimate, stream_key(seed, ASSESS_STREAM)

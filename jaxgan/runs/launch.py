@@ -1,4 +1,4 @@
-"""From an experiment's default config and a command line to a finished run."""
+"""Launches runs: from an experiment's default config and a command line to a finished run."""
 
 import contextlib
 import logging
@@ -31,8 +31,8 @@ from jaxgan.runtime.program import VISUALIZE_STREAM, stream_key
 from jaxgan.runtime.replicas import entry
 from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_signals, graceful_signals
 
-VISUALIZED = 10_000  # held-out images that a method may visualize
-ONE_AT_A_TIME = threading.RLock()  # runs of several threads: Orbax takes the files of one for those of the other
+VISUALIZED = 10_000  # held-out images for a method's visualizations, at most
+ONE_AT_A_TIME = threading.RLock()  # runs in several threads: Orbax would confuse their files
 
 _log = logging.getLogger(__name__)
 
@@ -44,18 +44,18 @@ def main(
     program: str | None = None,
     finish: Callable[[Config, Path], None] | None = None,
 ) -> None:
-    """Runs an experiment as a command: reads the flags, trains, draws, and names what it wrote.
+    """Runs an experiment as a command: parses the flags, trains, draws figures, and lists the files.
 
     Args:
-      default: the experiment's own config; flags override its fields.
+      default: the default config of the experiment; flags override its fields.
       argv: the flags; None for those of the process.
       program: the name of the command; None for that of the method.
-      finish: what to make of the finished run, from its config and its folder.
+      finish: a callback for the finished run, which takes its config and its working directory.
 
     Raises:
-      SystemExit: with 2 after a mistake of the user, 1 if training diverged or the machine fails, 130, 143 or 129 after
-        Ctrl-C, SIGTERM or SIGHUP (which end many processes with 0, all saved at one step: a scheduler that takes a
-        machine back asks for no more).
+      SystemExit: with 2 after a user error, 1 if training diverged or the machine fails, 130, 143 or 129 after Ctrl-C,
+        SIGTERM or SIGHUP. A distributed run, saved at one step, ends with 0 then, which satisfies a scheduler that
+        preempts it.
     """
     name = program or default.kind
     with one_line_errors(name), exit_on_signals(name):
@@ -66,11 +66,11 @@ def main(
 
 @contextmanager
 def stopped_in_words(program: str, config: Config) -> Iterator[None]:
-    """Ends a command in one line when a run inside is interrupted, diverges or finds no memory."""
+    """Ends a command with one line if a run inside is interrupted or diverges, or memory or disk fail."""
     try:
         yield
     except Interrupted as stopped:
-        message = f"{stopped} and saved; to go on, run the same command with --resume auto"
+        message = f"{stopped} and saved; to resume, run the same command with --resume auto"
         if not jax.distributed.is_initialized():
             fail(program, message, code=128 + stopped.signum)
         if distributed.is_main_process():
@@ -79,10 +79,10 @@ def stopped_in_words(program: str, config: Config) -> Iterator[None]:
         kept_text = checkpoints.describe_latest(config.run)
         advice = "try smaller learning rates or another --seed"
         fail(program, f"stopped, {failure}; {kept_text}; {advice}", code=1)
-    except OSError as failure:  # of the disk, while the run was at work
+    except OSError as failure:  # of the disk, during the run
         kept_text = checkpoints.describe_latest(config.run)
         end_with_main_thread(1)
-        fail(program, f"stopped, {failure}; {kept_text}; mend that and run the same command to go on", code=1)
+        fail(program, f"stopped, {failure}; {kept_text}; fix that and run the same command to resume", code=1)
     except jax.errors.JaxRuntimeError as failure:
         if "RESOURCE_EXHAUSTED" not in str(failure):
             raise
@@ -99,29 +99,30 @@ def run(
     console: Console | None = None,
     finish: Callable[[Config, Path], None] | None = None,
 ) -> Path:
-    """Carries out a run, or only describes it with ``dry_run``.
+    """Executes a run, or only describes it with ``dry_run``.
 
     Args:
       config: the experiment.
-      dataset: arrays of one's own, in the place of a data set; see :func:`jaxgan.data.from_arrays`.
-      method: networks, or functions, of one's own, in the place of a config's method: a method, which trains on one
-        device; or, for any, a function of the keywords ``image_shape``, ``classes``, ``axis_name`` and ``accumulate``
-        that builds it. A run goes on only with the same.
+      dataset: arrays to train on instead of a named data set; see :func:`jaxgan.data.from_arrays`.
+      method: a method to train instead of the config's: a :class:`Method`, which trains on one device; or, for any
+        number of devices, a function of the keywords ``image_shape``, ``classes``, ``axis_name`` and ``accumulate``
+        that builds it. A run resumes only with the same method.
       console: where to print; None for standard output.
-      finish: what to make of the finished run, from its config and its folder.
+      finish: a callback for the finished run, which takes its config and its working directory.
 
     Returns:
-      The run's folder.
+      The working directory of the run.
 
     Raises:
-      UserError: if the config is not valid or does not fit the machine, the data or the folder; that is left as it was.
+      UserError: if the config is not valid or does not fit the machine, the data or the working directory, which stays
+        unchanged.
       Interrupted: after Ctrl-C, SIGTERM or SIGHUP, with everything saved.
-      Diverged: if a loss stopped being finite; the last checkpoint is from before.
-      OSError: if the disk fails, or not all that the run wrote is at the address of its mirror.
+      Diverged: if a loss is not finite; the last checkpoint is from before.
+      OSError: if the disk fails, or not all files of the run could be uploaded to its mirror.
     """
     configs.validate(config := described(config, dataset=dataset, method=method))
     process = distributed.initialize(config.run, program=config.kind)
-    console = console or Console(quiet=bool(process and process.index), force_jupyter=False)  # there, too, as text
+    console = console or Console(quiet=bool(process and process.index), force_jupyter=False)  # as text in notebooks
     with (
         ONE_AT_A_TIME,
         consoles.show_log(console),
@@ -143,21 +144,21 @@ def run(
                 return folder.root
             is_main = distributed.is_main_process()
             if not task.resume and is_main and tracking.read_rows(folder.metrics):
-                console.print("Starting at step 0, in place of the run that is there.")
+                console.print("Starting at step 0, replacing the existing run.")
             lock = workdir.locked(folder) if is_main else contextlib.nullcontext(lambda: None)
             require_here = distributed.on_all_processes("lock", lambda: held.enter_context(lock))
             resume = task.resume
             if process and not config.run.mirror:
                 workdir.require_shared(folder.root)
             resume = bool(distributed.broadcast_from_main(resume))
-            kept = mirror.mirrored(config.run, resume=resume)
-            offer = distributed.on_all_processes("mirror", lambda: mirrored.enter_context(kept))
-            stopping, took = agreed_signals() if process else graceful_signals(), False
+            uploads = mirror.mirrored(config.run, resume=resume)
+            offer = distributed.on_all_processes("mirror", lambda: mirrored.enter_context(uploads))
+            stopping, took_steps = agreed_signals() if process else graceful_signals(), False
             with stopping as stop, consoles.progress_bar(console) as show:
 
                 def report(progress: Progress) -> None:
-                    nonlocal took
-                    took = True
+                    nonlocal took_steps
+                    took_steps = True
                     require_here()
                     offer()
                     show(progress)
@@ -181,24 +182,24 @@ def run(
                 method = task.replicas.method(number or 0) if task.replicas else task.method
                 shown = visualizations(method, entry(state, number), task.held_out, seed=config.run.seed)
                 drawn = tracking.draw(folder, title=config.method.title, visualizations=shown)
-                if took:  # steps: it is not shown twice
+                if took_steps:  # otherwise an earlier launch logged the result
                     tracking.log_result(folder, config, shown=[path for path in drawn if path.stem in shown])
                 for row in tracking.read_rows(folder.timings)[-1:]:
                     consoles.show_time(console, row.get("shares", {}))
                 consoles.show_files(console, folder.files())
                 if finish:
                     finish(config, folder.root)
-            distributed.on_all_processes("end", mirrored.close)  # the others wait for the figures, lest they be missed
+            distributed.on_all_processes("end", mirrored.close)  # the others wait, or JAX would miss them
             if config.run.mirror:
                 console.print(
-                    f"All of it is at {config.run.mirror} as well.", highlight=False, markup=False, soft_wrap=True
+                    f"All files are also at {config.run.mirror}.", highlight=False, markup=False, soft_wrap=True
                 )
         return folder.root
 
 
 @fixed_numerics()
 def redraw(root: Path) -> list[Path]:
-    """Draws the figures of a run again, from its rows, its samples and its newest checkpoint; returns their files.
+    """Draws the figures of a run again, from its metrics, its samples and its newest checkpoint; returns their paths.
 
     Raises:
       UserError: if there is no such run, or the folder cannot be written.
@@ -208,7 +209,7 @@ def redraw(root: Path) -> list[Path]:
     number = next(iter(tracking.going_replicas(tracking.read_rows(workdir.Workdir(root).metrics))), None)
     run = load_run(root, replica=number)
     shown = {}
-    if run.method.visualize is not None:  # others need no images
+    if run.method.visualize is not None:  # other methods need no images
         held_out = held_out_images(run.config.run, run.method)
         shown = visualizations(run.method, run.state, held_out, seed=run.config.run.seed)
     with writing("WORKDIR", root):
@@ -216,7 +217,7 @@ def redraw(root: Path) -> list[Path]:
 
 
 def visualizations(method: Method, state: Any, held_out: data.Dataset, *, seed: int) -> dict[str, Visualization]:
-    """Asks a method for its visualizations of a state, by name; it is shown the first 10,000 held-out images."""
+    """Returns a method's visualizations of a state, by name, made from the first 10,000 held-out images."""
     if method.visualize is None:
         return {}
     batch, key = first_batch(held_out, VISUALIZED), stream_key(seed, VISUALIZE_STREAM)
@@ -241,7 +242,7 @@ def describe(task: Task, *, console: Console) -> None:
 
 
 def _estimate(task: Task, name: str) -> targets.Estimate:
-    """What the run would take on TPUs that are not here."""
+    """Estimates the memory and time of a run on TPUs that are not attached."""
     config, dataset, target = task.config, task.dataset, targets.parse_target(name)
     runs = len(task.replicas.seeds) if task.replicas else 1
     sharing = target.count // device_groups(target.count, replicas=runs)

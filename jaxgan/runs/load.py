@@ -1,4 +1,4 @@
-"""A run read back from its folder: its config, its method, the state of a checkpoint, and samples of that."""
+"""Loads runs: config, method and the state of a checkpoint; and draws samples from the state."""
 
 import contextlib
 import os
@@ -32,15 +32,15 @@ from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.runtime.program import initial_carry, to_bytes
 from jaxgan.runtime.replicas import entry
 
-MOST = 1_000_000  # samples: beyond it a number is a slip of the keyboard
+MOST = 1_000_000  # samples at most: a larger number is a typo
 
 
 class LoadedRun(NamedTuple):
-    """A run, or a replica of one, read back from one of its checkpoints."""
+    """A run, or a replica of one, loaded from a checkpoint."""
 
     config: Config
     method: Method  # built for one device
-    state: Any  # the method's
+    state: Any  # state of the method
     step: int
     image_shape: tuple[int, int, int]
     classes: int
@@ -58,28 +58,28 @@ def load_run(
     replica: int | None = None,
     method: OwnMethod | None = None,
 ) -> LoadedRun:
-    """Reads a run back from a checkpoint, and changes nothing in its folder.
+    """Loads a run from a checkpoint, and changes nothing in its working directory.
 
     Args:
-      folder: the run's, or its address, or the name of a trained generator of the package.
-      best: whether to take the checkpoint that ``--keep-best`` kept.
+      folder: the working directory or the address of the run, or the name of a pretrained generator.
+      best: whether to load the checkpoint that ``--keep-best`` kept.
       step: the step of the checkpoint; None for the newest.
-      replica: which of its replicas, if it has several; None for the first, whose seed is the run's.
-      method: that of the run, if it is code.
+      replica: the number of the replica; None for the first, which has the seed of the run.
+      method: the method of the run, if it is code.
 
     Returns:
-      The run, with its state on one device. That of a replica is as if it had trained alone: its config has the
-      replica's own seed and swept values.
+      The run, with its state on one device. A replica is loaded as if it had trained as a single run: its config has
+      its seed and its swept values.
 
     Raises:
-      UserError: if there is no such folder, no run or no checkpoint in it, or one of them is damaged; if there is no
-        such replica, or it has diverged.
+      UserError: if the folder, the run, the checkpoint or the replica does not exist, one of them is damaged, or the
+        replica has diverged.
     """
     folder = local_copy(os.path.expanduser(folder))
     if method is None and is_pretrained(folder):
         for flag, given in (("--best", best), ("--step", step is not None), ("--replica", replica is not None)):
             if given:
-                raise UserError(f"{flag}: is for the folder of a run, {str(folder)!r} is a generator of the package")
+                raise UserError(f"{flag}: is for the folder of a run, {str(folder)!r} is a pretrained generator")
         return _shipped(str(folder))
     number = replica or 0
     with named_as_a_folder():
@@ -94,12 +94,12 @@ def load_run(
 def require_replica(number: int, count: int, folder: Path) -> None:
     """Refuses the number of a replica that a run does not have."""
     if not 0 <= number < count:
-        there = f"are 0 to {count - 1}" if count > 1 else "is 0 alone"
-        raise UserError(f"--replica: {number} is not allowed, there {there} in {str(folder)!r}")
+        allowed = f"replicas 0 to {count - 1}" if count > 1 else "only replica 0"
+        raise UserError(f"--replica: {number} is not allowed, {str(folder)!r} has {allowed}")
 
 
 def load_replicas(folder: Path, *, best: bool = False, method: OwnMethod | None = None) -> dict[int, LoadedRun]:
-    """Reads all replicas of a run that have not diverged, by number, as :func:`load_run` does; of a single run, it."""
+    """Loads all replicas of a run that have not diverged, by number, as :func:`load_run` does; a single run is 0."""
     folder = local_copy(folder)
     if method is None and is_pretrained(folder):
         return {0: load_run(folder, best=best)}
@@ -111,7 +111,7 @@ def load_replicas(folder: Path, *, best: bool = False, method: OwnMethod | None 
 
 
 def is_pretrained(folder: Path) -> bool:
-    """Whether this is the name of a trained generator of the package, and of no folder here."""
+    """Whether this is the name of a pretrained generator, and no such folder exists."""
     return str(folder) in pretrained.manifest() and not os.path.lexists(folder)
 
 
@@ -123,7 +123,7 @@ def _shipped(name: str) -> LoadedRun:
 
 @contextlib.contextmanager
 def named_as_a_folder() -> Iterator[None]:
-    """Leaves out the flag by which those who train call the folder."""
+    """Removes ``--workdir`` from errors: commands that only read a run have no such flag."""
     try:
         yield
     except UserError as error:
@@ -133,28 +133,28 @@ def named_as_a_folder() -> Iterator[None]:
 def _load(
     folder: Workdir, *, best: bool, step: int | None = None, method: OwnMethod | None = None
 ) -> tuple[list[LoadedRun], list[int]]:
-    """Reads a run, or all of its replicas, and lists those that have not diverged."""
-    # Orbax is slow to import, and a trained generator of the package needs none.
+    """Loads a run, or all of its replicas, and lists those that have not diverged."""
+    # Orbax is slow to import, and pretrained generators do not need it.
     from jaxgan.runs.checkpoints import checkpoint_manager, latest_step, restore
 
     require_readable(folder.root)
     if not os.path.lexists(root := str(folder.root)):
         names = ", ".join(pretrained.manifest())
-        raise UserError(f"{root!r}: no such folder; give the --workdir of a run, or a trained generator: {names}")
+        raise UserError(f"{root!r}: no such folder; give the --workdir of a run, or a pretrained generator: {names}")
     config = require_run(folder)
     saved = folder.best if best else folder.checkpoints
     if (newest := latest_step(saved)) is None:
         kept = "kept no best checkpoint, train it with --keep-best" if best else "has no checkpoint yet"
         raise UserError(f"{root!r}: this run of {config.kind} {kept}")
     if step is not None and not (saved / f"{step}").is_dir():
-        there = ", ".join(sorted((path.name for path in saved.iterdir() if path.name.isdigit()), key=int))
-        raise UserError(f"--step: {step} is not allowed, {root!r} has checkpoints of {there}")
+        steps = ", ".join(sorted((path.name for path in saved.iterdir() if path.name.isdigit()), key=int))
+        raise UserError(f"--step: {step} is not allowed, {root!r} has checkpoints of {steps}")
     step = newest if step is None else step
     image_shape, names = described(folder, config)
     classes = len(names)
     members = replica_configs(config)
     how = {"image_shape": image_shape, "classes": classes, "method": method}
-    built = [methods.build(each.method, **how) for each in members]
+    built = [methods.build(member.method, **how) for member in members]
     abstract = jax.eval_shape(partial(initial_carry, built[0], image_shape=image_shape), np.uint32(config.run.seed))
     if method is not None:
         fingerprint.require_same(folder, Fingerprint(structure(abstract.state), {}, {}))
@@ -166,10 +166,10 @@ def _load(
     numbers = list(range(len(members))) if config.run.several else [None]
     entries = [entry(carry, number) for number in numbers]
     runs = [
-        LoadedRun(each, method, own.state, step, image_shape, classes)
-        for each, method, own in zip(members, built, entries, strict=True)
+        LoadedRun(member, method, carry.state, step, image_shape, classes)
+        for member, method, carry in zip(members, built, entries, strict=True)
     ]
-    going = [place for place, own in enumerate(entries) if not (config.run.several and not_finite(own))]
+    going = [number for number, carry in enumerate(entries) if not (config.run.several and not_finite(carry))]
     return runs, going
 
 
@@ -184,7 +184,7 @@ def require_run(folder: Workdir) -> Config:
 
 
 def described(folder: Workdir, config: Config) -> tuple[tuple[int, int, int], tuple[str, ...]]:
-    """The shape of an image that a run trains on, and the names of its classes."""
+    """Returns the image shape and the class names of the data that a run trains on."""
     about = pictures.recall(folder)
     if about is None and (config.run.data == data.ARRAYS or data.is_path(config.run.data)):
         raise pictures.missing(folder)
@@ -206,20 +206,21 @@ def draw(
     """Draws samples: with labels ``"data"``, or unconditional, those that ``jaxgan evaluate`` measures for the seed.
 
     Args:
-      run: whose.
-      count: how many.
-      seed: what they follow from; sample i depends on the seed, i and its label alone.
-      labels: the class to draw, or several in turn; None or ``"all"`` for all of them; ``"data"`` for those of as many
-        training images. For conditional runs.
+      run: the loaded run.
+      count: number of samples.
+      seed: the seed of the samples; sample i depends only on the seed, i and its label.
+      labels: the class to draw, or several in turn; None or ``"all"`` for all classes; ``"data"`` for the labels of as
+        many training images. For conditional runs.
       truncation: factor on the latents, in [0, 1]; None for that of the run.
-      averaged: whether to take the averaged parameters, where the run keeps any.
-      way: if not 0, as many images from each sample to the next, and from the last to the first, take its place.
+      averaged: whether to use the averaged parameters, if the run has them.
+      way: if not 0, interpolates: replaces each sample by this many images on the way to the next one, and from the
+        last to the first.
 
     Returns:
       The samples, and their labels; None if the run is unconditional.
 
     Raises:
-      UserError: if the run draws no images, or none of these.
+      UserError: if the run draws no images, or an option is not allowed.
     """
     if run.method.generator is None:
         raise UserError(f"a run of {run.config.kind} draws no images")
@@ -230,9 +231,9 @@ def draw(
     if truncation is not None and not 0 <= truncation <= 1:
         raise UserError(f"--truncation: {truncation:g} is not allowed, it must be at least 0 and at most 1")
     generator = run.method.generator(run.state if averaged else run.state.replace(averaged=None))
-    in_turn = _labels(labels, generator.classes, run, count=count)
+    cycle = _labels(labels, generator.classes, run, count=count)
     if way and count > SAMPLE_BATCH:
-        raise UserError(f"--count: {count} is not allowed with ways between samples, it must be at most {SAMPLE_BATCH}")
+        raise UserError(f"--count: {count} is not allowed with interpolation, it must be at most {SAMPLE_BATCH}")
 
     size = min(count, SAMPLE_BATCH)
 
@@ -244,28 +245,29 @@ def draw(
         return to_bytes(generator.images(latents_of(number), *classes))
 
     @jax.jit
-    def on_the_way(share: Array, classes: tuple[Array, ...]) -> Array:
+    def interpolated(share: Array, classes: tuple[Array, ...]) -> Array:
         starts = latents_of(jnp.int32(0))
         latents = noise.interpolate(starts, jnp.roll(starts, -1, axis=0), share, generator.prior)
         return to_bytes(generator.images(latents, *classes))
 
-    batches = by_batch(in_turn, count, size=size)
-    of_each = None if in_turn is None else np.resize(in_turn, count)
+    batches = by_batch(cycle, count, size=size)
+    drawn = None if cycle is None else np.resize(cycle, count)
     if way:
-        parts = [on_the_way(np.float32(step / way), batches[0]) for step in range(way)]
+        parts = [interpolated(np.float32(step / way), batches[0]) for step in range(way)]
         images = np.stack(parts, axis=1).reshape(count * way, *run.image_shape)
-        return images, None if of_each is None else np.repeat(of_each, way)
-    return np.concatenate([batch(np.int32(number), own) for number, own in enumerate(batches)])[:count], of_each
+        return images, None if drawn is None else np.repeat(drawn, way)
+    return np.concatenate([batch(np.int32(number), part) for number, part in enumerate(batches)])[:count], drawn
 
 
 def _labels(
     chosen: int | Sequence[int] | Literal["all", "data"] | None, classes: int, run: LoadedRun, *, count: int
 ) -> Labels | None:
+    """Returns the labels to draw in turn; None if the run is unconditional."""
     chosen = None if isinstance(chosen, str) and chosen == "all" else chosen
     if not classes:
         if chosen is not None:
             way_out = "; train one with --conditional" * hasattr(run.config.method, "conditional")
-            raise UserError(f"--labels: this run is unconditional, it draws any class{way_out}")
+            raise UserError(f"--labels: this run is unconditional{way_out}")
         return None
     if chosen is None:
         return np.arange(classes, dtype=np.int32)
@@ -274,7 +276,7 @@ def _labels(
         try:
             labels = data.load(about.data, data_dir=about.data_dir, image_size=about.image_size).labels
         except UserError as error:
-            raise UserError(f"--labels: data takes the images of the run; give all, or numbers ({error})") from error
+            raise UserError(f"--labels: 'data' needs the data of the run; give all, or numbers ({error})") from error
         return labels[protocol.floor_choice(len(labels), count=min(count, len(labels)))]
     numbers = np.atleast_1d(np.asarray(chosen))
     if numbers.ndim > 1 or not numbers.size or not np.issubdtype(numbers.dtype, np.integer):

@@ -1,7 +1,7 @@
-"""Logs that cost rows, not the run, when they cannot be written: lines of JSON, and TensorBoard events.
+"""Logs that lose rows, rather than end the run, if they cannot be written: JSON lines and TensorBoard events.
 
-Both are written in the thread that trains: a writer's own thread that dies of a full disk would leave its queue full
-and the run waiting for ever.
+Both are written in the training thread: if a writer thread died of a full disk, its queue would fill up and the run
+would wait forever.
 """
 
 import contextlib
@@ -17,35 +17,35 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-FLUSH_SECONDS = 10  # between two times that events are put on disk
+FLUSH_SECONDS = 10  # between flushes of events to disk
 
 _log = logging.getLogger(__name__)
 
 
 class Lines:
-    """Rows appended to a file, one a line. Rows that cannot be written wait for the next one to be tried again."""
+    """Appends rows to a JSON lines file. Rows that cannot be written are retried with the next one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._waiting: list[Mapping[str, Any]] = []
-        self._told = False
+        self._pending: list[Mapping[str, Any]] = []
+        self._warned = False
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Writes a row and those that wait; the first failure is said."""
-        self._waiting.append(row)
+        """Writes a row and the pending ones; warns of the first failure."""
+        self._pending.append(row)
         try:
-            _append(self._path, "".join(json.dumps(each) + "\n" for each in self._waiting).encode())
+            _append(self._path, "".join(json.dumps(pending) + "\n" for pending in self._pending).encode())
         except OSError as error:
-            if not self._told:
-                _log.warning("%s: cannot be written (%s); training goes on", self._path, error.strerror or error)
-            self._told = True
+            if not self._warned:
+                _log.warning("%s: cannot be written (%s); training continues", self._path, error.strerror or error)
+            self._warned = True
         else:
-            self._waiting.clear()
+            self._pending.clear()
 
     def close(self) -> None:
-        """Says which rows are lost."""
-        if self._waiting:
-            first, last = self._waiting[0]["step"], self._waiting[-1]["step"]
+        """Warns of rows that are lost."""
+        if self._pending:
+            first, last = self._pending[0]["step"], self._pending[-1]["step"]
             _log.warning("%s: the rows of steps %d to %d are lost", self._path, first, last)
 
 
@@ -54,41 +54,41 @@ def _append(path: Path, content: bytes) -> None:
     with path.open("ab", buffering=0) as file:
         size = file.tell()
         try:
-            while content:  # a disk that fills up takes a part, and fails when asked for more
+            while content:  # a disk that fills up takes a part, and fails at the next write
                 content = content[file.write(content) :]
         except OSError:
-            with contextlib.suppress(OSError):  # it has no room for less either, if it is gone
+            with contextlib.suppress(OSError):  # a disk that is gone fails here, too
                 file.truncate(size)
             raise
 
 
 class Events:
-    """A file of TensorBoard events. After a failure, which is said, it writes nothing more."""
+    """A file of TensorBoard events. After a failure it warns, and writes nothing more."""
 
     def __init__(self, folder: Path, *, step: int) -> None:
         self._folder = folder
         self._writer: Any = None
         self._flushed = 0.0
-        with self._told():
+        with self._disabled_on_failure():
             self._open(step)
 
     def _open(self, step: int) -> None:
-        # tensorboardX imports torch where that is installed, which takes seconds. Its EventsWriter would do for most of
-        # this, but does not close a file that it cannot flush.
+        # tensorboardX imports torch if it is installed, which takes seconds. Its EventsWriter is not used, as it does
+        # not close a file that it cannot flush.
         from tensorboardX import writer
         from tensorboardX.proto.event_pb2 import SessionLog  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboardX.record_writer import RecordWriter
 
         self._folder.mkdir(parents=True, exist_ok=True)
-        # A tracker that follows TensorBoard, such as wandb, has a class of its own here, which tells it the folder. It
-        # reads files of this host, whose names have whole seconds.
+        # A tracker that syncs TensorBoard, such as wandb, replaces this class to learn the folder. It reads files of
+        # this host, whose names have whole seconds.
         if writer.EventFileWriter.__module__ != "tensorboardX.event_file_writer":
             writer.EventFileWriter(str(self._folder.absolute())).close()
         seconds, micros = divmod(time.time_ns() // 1000, 10**6)
         name = f"events.out.tfevents.{seconds}.{socket.gethostname()}.{micros:06}"
         self._writer = RecordWriter(str(self._folder.absolute() / name))
         self._write(file_version="brain.Event:2")
-        if step:  # hides what an earlier attempt wrote beyond
+        if step:  # hides what an earlier attempt wrote beyond this step
             self._write(session_log=SessionLog(status=SessionLog.START), step=step + 1)
 
     def _write(self, **fields: Any) -> None:
@@ -102,7 +102,7 @@ class Events:
             return
         from tensorboardX.summary import scalar
 
-        with self._told():
+        with self._disabled_on_failure():
             for name, number in numbers.items():
                 self._write(summary=scalar(name, number), step=step)
             if time.monotonic() - self._flushed > FLUSH_SECONDS:
@@ -116,7 +116,7 @@ class Events:
         from PIL import Image
         from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
-        with self._told():
+        with self._disabled_on_failure():
             for name, content in images.items():
                 picture = Image.open(io.BytesIO(content))
                 shape = {"width": picture.width, "height": picture.height, "colorspace": len(picture.getbands())}
@@ -124,43 +124,43 @@ class Events:
                 self._write(summary=Summary(value=[Summary.Value(tag=name, image=image)]), step=step)
 
     def add_histograms(self, values: Mapping[str, Float[np.ndarray, " n"]], *, step: int) -> None:
-        """Adds histograms of the values that are finite."""
+        """Adds histograms of the finite values."""
         if self._writer is None:
             return
         from tensorboardX.summary import histogram
 
-        with self._told():
-            for name, own in values.items():
-                if len(finite := own[np.isfinite(own)]):
+        with self._disabled_on_failure():
+            for name, numbers in values.items():
+                if len(finite := numbers[np.isfinite(numbers)]):
                     self._write(summary=histogram(name, finite, bins=30), step=step)
 
     def add_hyperparameters(self, values: Mapping[str, Any], *, metrics: Sequence[str]) -> None:
-        """Names what was chosen for the run, beside which TensorBoard lists the last number of these curves."""
+        """Adds hyperparameters, beside which TensorBoard lists the last values of these metrics."""
         if self._writer is None:
             return
         from tensorboardX.summary import hparams
 
-        known = {name: x if isinstance(x, bool | int | float | str) else str(x) for name, x in values.items()}
-        with self._told():
-            for summary in hparams(known, dict.fromkeys(metrics)):
+        plain = {name: x if isinstance(x, bool | int | float | str) else str(x) for name, x in values.items()}
+        with self._disabled_on_failure():
+            for summary in hparams(plain, dict.fromkeys(metrics)):
                 self._write(summary=summary)
 
     def close(self) -> None:
-        """Puts the events on disk."""
+        """Flushes the events to disk and closes the file."""
         if self._writer is not None:
-            with self._told():
+            with self._disabled_on_failure():
                 self._writer.flush()
                 self._writer.close()
             self._writer = None
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Says why events cannot be written, and gives them up."""
+    def _disabled_on_failure(self) -> Iterator[None]:
+        """Warns if events cannot be written inside, and writes no more of them."""
         try:
             yield
         except OSError as error:
             writer, self._writer = self._writer, None
-            _log.warning("%s: cannot be written (%s); training goes on", self._folder, error.strerror or error)
+            _log.warning("%s: cannot be written (%s); training continues", self._folder, error.strerror or error)
             if writer is not None:
-                with contextlib.suppress(OSError):  # the file is closed even where it cannot be written
+                with contextlib.suppress(OSError):  # this closes the file even if it cannot be written
                     writer.close()

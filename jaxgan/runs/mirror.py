@@ -1,13 +1,12 @@
-"""A run's folder kept at an address as well, such as gs://bucket/run, while the run works in a folder on disk.
+"""Mirrors the folder of a run to an address, such as gs://bucket/run, while the run works in the folder on disk.
 
-Locks, renames and appending make checkpoints and logs safe on disk; object stores have none of them. So nothing that a
-run writes goes there at once. What is new is uploaded after each checkpoint and at the end, in a thread for which
-training does not wait, and an upload that fails is tried again after the next checkpoint. What cannot be as safe as on
-disk is said in :mod:`jaxgan.runs.address`.
+Locks, renames and appends make checkpoints and logs safe on disk; object stores have none of them. So a run writes to
+disk only. New files are uploaded after each checkpoint and at the end, in a background thread, and a failed upload is
+retried after the next checkpoint. For what is less safe than on disk see :mod:`jaxgan.runs.address`.
 
-A folder that is ahead of its address goes on, as after uploads that failed. If another run wrote to the address since,
-the address wins. Several processes have a folder each: process 0 uploads its own, and the others fetch that when the
-run goes on.
+If the folder is ahead of the address, as after failed uploads, the run resumes from the folder. If another run wrote to
+the address since, the address wins. In a distributed run each process has a folder: process 0 uploads its folder, and
+the others download it when the run resumes.
 """
 
 import dataclasses
@@ -27,26 +26,26 @@ from jaxgan.runs.digests import first_line
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime import distributed
 
-PATIENCE, AT_A_STOP = 600, 20  # seconds that the last upload may take, and that of a run which is stopped
-TRIES = 3  # while files come and go
+PATIENCE, AT_A_STOP = 600, 20  # seconds for the last upload of a finished run, and of one that stops early
+TRIES = 3  # attempts while files appear and disappear
 
 _log = logging.getLogger(__name__)
 
 
 def local_copy(folder: str | Path) -> Path:
-    """The folder of a run; of an address a copy of the run there, in the user's cache folder."""
+    """Returns the folder of a run; downloads a run at an address to the user's cache directory first."""
     if (address := address_of(folder)) is None:
         return Path(folder)
     try:
         if fetch(address, root := local_folder(address)) is None:
-            raise UserError(f"{address!r}: no run is there")
+            raise UserError(f"{address!r}: there is no run at this address")
     except UserError as error:
         raise UserError(str(error).removeprefix("--workdir: ")) from error
     return root
 
 
 def fetched(config: Config, *, process: int) -> Config:
-    """Brings the folder of each process to what is at the address, after what process 0 has beyond that is there.
+    """Uploads what process 0 is ahead of the address by, and then synchronizes the folder of each process with it.
 
     Returns the config with the folder of this process.
 
@@ -61,18 +60,18 @@ def fetched(config: Config, *, process: int) -> Config:
 
 
 def fetch(address: str, root: Path, *, give: bool = False) -> Held | None:
-    """Brings a folder to what an address holds; one that is ahead of an address no one else wrote to stays.
+    """Synchronizes a folder with an address; a folder that is ahead stays, unless another run wrote to the address.
 
     Args:
-      address: where the run is kept.
-      root: its folder here.
+      address: the address of the run.
+      root: its local folder.
       give: whether to upload what the folder is ahead by.
 
     Returns:
-      What is at the address; None if no run is.
+      The manifest at the address; None if there is no run.
 
     Raises:
-      UserError: if the address cannot be reached or is damaged, or the folder is in use or all that there is of a run.
+      UserError: if the address cannot be reached or is damaged, or the folder is in use or the only copy of a run.
       OSError: if the disk is full or broken.
     """
     with addresses.opened(address) as store:
@@ -80,13 +79,13 @@ def fetch(address: str, root: Path, *, give: bool = False) -> Held | None:
             held, known = addresses.read(store), addresses.known(root, address)
             if held == known:
                 return addresses.give(store, root, held) if held and give else held
-            own = root.parent != local_folder(address).parent and ".process_" not in root.name
-            if own and None in (held, known) and Workdir(root).config.exists():
+            users_folder = root.parent != local_folder(address).parent and ".process_" not in root.name
+            if users_folder and None in (held, known) and Workdir(root).config.exists():
                 raise UserError(f"--mirror: {address!r} does not hold the run of {str(root)!r}; give another --workdir")
             try:
                 addresses.take(store, root, held)
                 return held
-            except FileNotFoundError:  # the run at the address went on meanwhile
+            except FileNotFoundError:  # the run at the address uploaded meanwhile
                 if not left:
                     raise
     raise AssertionError
@@ -94,19 +93,19 @@ def fetch(address: str, root: Path, *, give: bool = False) -> Held | None:
 
 @contextmanager
 def mirrored(run: Run, *, resume: bool) -> Iterator[Callable[[], None]]:
-    """Keeps an address in step with the folder of a run that names one; only the main process does.
+    """Mirrors the folder of a run to its address, if it has one; only the main process does.
 
     Args:
-      run: which; :func:`fetched` comes first.
-      resume: whether it goes on; otherwise nothing of an earlier one stays at the address.
+      run: the run; call :func:`fetched` first.
+      resume: whether the run resumes; otherwise the files of an earlier run at the address are deleted.
 
     Yields:
-      A function to call now and then: it uploads if there is a new checkpoint, and raises OSError once another run
-      writes to the address.
+      A function to call regularly: it uploads if there is a new checkpoint, and raises OSError once another run writes
+      to the address.
 
     Raises:
       UserError: if the address cannot be reached, holds something else, or another run has just written to it.
-      OSError: on leaving, if not all is at the address. A run that fails warns of that, and fails as it did.
+      OSError: on exit, if not all files are uploaded. If the run fails, this is a warning, and its error propagates.
     """
     if run.mirror is None or not distributed.is_main_process():
         yield lambda: None
@@ -116,23 +115,23 @@ def mirrored(run: Run, *, resume: bool) -> Iterator[Callable[[], None]]:
     try:
         yield uploads.offer
     except Exception:
-        if words := uploads.finish(AT_A_STOP):
-            _log.warning("%s", words)
+        if message := uploads.finish(AT_A_STOP):
+            _log.warning("%s", message)
         raise
-    if words := uploads.finish(PATIENCE):
-        raise OSError(words)
+    if message := uploads.finish(PATIENCE):
+        raise OSError(message)
 
 
 class _Uploads:
-    """Uploads, one at a time, in threads for which a process that ends does not wait."""
+    """Uploads one at a time, in daemon threads."""
 
     def __init__(self, store: Store, root: Path, held: Held) -> None:
         self._store, self._root, self._held = store, root, held
         self._thread, self._offered = threading.Thread(), addresses.checkpoints(root)
-        self._failure, self._taken, self._told = "", "", False
+        self._failure, self._taken, self._warned = "", "", False
 
     def offer(self) -> None:
-        """Uploads if there is a new checkpoint and nothing is on its way."""
+        """Starts an upload if there is a new checkpoint and no upload is running."""
         if self._taken:
             raise OSError(self._taken)
         if not self._thread.is_alive() and (saved := addresses.checkpoints(self._root)) != self._offered:
@@ -140,16 +139,16 @@ class _Uploads:
             self._start()
 
     def finish(self, seconds: float) -> str:
-        """Uploads what is left, in some seconds at most; returns what is wrong at the end."""
-        deadline, self._told = time.monotonic() + seconds, True  # by the caller
+        """Uploads what is left, within a time limit; returns an error message, or an empty text."""
+        deadline, self._warned = time.monotonic() + seconds, True  # the caller reports the error
         if self._thread.is_alive():
             self._thread.join(seconds)
         if not self._thread.is_alive() and not self._taken:
             self._start()
             self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            self._failure = f"{self._store.address!r} gives no answer"
-        kept = f"; all is in {str(self._root)!r}" * self._root.exists()
+            self._failure = f"{self._store.address!r} does not respond"
+        kept = f"; all files are in {str(self._root)!r}" * self._root.exists()
         return self._taken or (self._failure and self._failure + kept)
 
     def _start(self) -> None:
@@ -164,10 +163,10 @@ class _Uploads:
             except Taken as error:
                 self._taken = str(error)
                 return
-            except Exception as error:  # each file system has its own
+            except Exception as error:  # each file system raises its own
                 self._failure = f"{self._store.address!r} cannot be written ({first_line(error)})"
                 if not left or not isinstance(error, FileNotFoundError):
                     break
-        if not self._told:
-            _log.warning("%s; training goes on, and the next checkpoint is another try", self._failure)
-        self._told = True
+        if not self._warned:
+            _log.warning("%s; training continues, with another attempt after the next checkpoint", self._failure)
+        self._warned = True

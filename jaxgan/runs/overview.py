@@ -1,4 +1,4 @@
-"""The runs in a folder, as a table: what each trains, how far it is, and what it last measured."""
+"""A table of the runs in a folder: method, data, progress and last metrics of each."""
 
 import os
 from collections.abc import Iterator
@@ -18,36 +18,36 @@ HEADLINES = ("frechet_distance", "test_negative_elbo", "generator_loss")  # metr
 
 
 class Overview(NamedTuple):
-    """One run, as far as its files tell without loading a checkpoint."""
+    """One run, described by its files without loading a checkpoint."""
 
-    folder: Path  # its folder
-    method: str  # its title, such as R3GAN; empty if its config cannot be read
-    data: str  # what it trains on
-    epoch: float  # how far its metrics go
-    epochs: int  # how far it is to go
-    step: int | None  # its newest checkpoint, from which it goes on; None without any
-    metrics: dict[str, float]  # its last row
+    folder: Path
+    method: str  # title, such as R3GAN; empty if the config cannot be read
+    data: str  # name of the data set
+    epoch: float  # epoch of the last row of metrics
+    epochs: int  # epochs to train
+    step: int | None  # newest checkpoint, from which the run resumes; None without any
+    metrics: dict[str, float]  # last row
     size: int  # bytes on disk
     fault: str = ""  # why it cannot be read; empty if it can
 
     @property
     def state(self) -> str:
-        """Whether the run is finished, goes on when its command is given again, or has nothing to go on from."""
+        """Whether the run is finished, can resume, has no checkpoint to resume from, or is damaged."""
         if self.fault:
             return "damaged"
         if self.step is None:
             return "nothing saved"
-        return "finished" if self.epoch >= self.epochs else f"goes on from step {self.step}"
+        return "finished" if self.epoch >= self.epochs else f"resumes from step {self.step}"
 
 
 def find_runs(root: Path) -> list[Overview]:
-    """Finds the runs in a folder and in those in it, in the order of their names; that of a run is one itself.
+    """Finds the runs in a folder and its subfolders, ordered by path; the folder may itself be a run.
 
     Raises:
       UserError: if there is no such folder.
     """
     if not root.is_dir():
-        raise UserError(f"FOLDER: {str(root)!r} is no folder, give one that holds runs")
+        raise UserError(f"FOLDER: {str(root)!r} is not a folder, give one that holds runs")
     return [_overview(Workdir(folder)) for folder in sorted(_folders(root))]
 
 
@@ -80,18 +80,18 @@ def headline(row: Row) -> str | None:
 
 
 def table(runs: list[Overview], *, root: Path) -> Table:
-    """Makes a table of runs, whose paths are relative to a folder."""
+    """Makes a table of runs, with paths relative to a folder."""
     numbers = [Column(name, justify="right") for name in ("epoch", "size")]
     made = Table(Column("run", overflow="fold"), "method", "data", *numbers, "last metric", "state", box=box.SIMPLE)
     for run in runs:
-        name = headline(run.metrics)
+        metric = headline(run.metrics)
         made.add_row(
             escape(os.path.relpath(run.folder, root)),
             run.method,
             escape(Path(run.data).name),
             f"{run.epoch:.4g}/{run.epochs}",
             f"{run.size / 1e6:.1f} MB",
-            f"{name} {run.metrics[name]:.4g}" if name else "",
+            f"{metric} {run.metrics[metric]:.4g}" if metric else "",
             run.state,
         )
     return made

@@ -1,4 +1,4 @@
-"""What a run remembers of images that no catalog describes."""
+"""Records of training images that are not in the catalog: the user's pictures, and arrays of a program."""
 
 import json
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from jaxgan.runs.workdir import Workdir, write_atomically
 
 
 class Pictures(NamedTuple):
-    """One's own pictures, as far as a method depends on them."""
+    """What a run depends on in pictures that are not in the catalog."""
 
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
@@ -17,14 +17,14 @@ class Pictures(NamedTuple):
 
 
 def remember(workdir: Workdir, dataset: Dataset | Stream) -> None:
-    """Writes down what a run trains on, if that is in no catalog."""
+    """Records the training images of a run, if they are not in the catalog."""
     if dataset.fingerprint:
         about = Pictures(dataset.image_shape, dataset.class_names, dataset.fingerprint)
         write_atomically(workdir.data, json.dumps(about._asdict(), indent=2) + "\n")
 
 
 def recall(workdir: Workdir) -> Pictures | None:
-    """Reads what a run remembers of its pictures; None if they are those of the catalog.
+    """Reads the record of a run's pictures; None if they are in the catalog.
 
     Raises:
       UserError: if the file is damaged.
@@ -46,16 +46,16 @@ def missing(workdir: Workdir) -> UserError:
 
 
 def require_same(workdir: Workdir, dataset: Dataset | Stream, *, name: str) -> None:
-    """Refuses to go on with other pictures than a run began with.
+    """Refuses to resume with other pictures than the run started with.
 
     Raises:
-      UserError: if one was added, removed or changed, or the run does not remember its own.
+      UserError: if a picture was added, removed or changed, or the description of the run's images is missing.
     """
-    known = recall(workdir)
-    if known is None and dataset.fingerprint:
+    recorded = recall(workdir)
+    if recorded is None and dataset.fingerprint:
         raise missing(workdir)
-    if known and known.fingerprint != dataset.fingerprint:
+    if recorded and recorded.fingerprint != dataset.fingerprint:
         raise UserError(
-            f"--data: {name!r} has changed since the run in {str(workdir.root)!r} began; give another --workdir, or "
+            f"--data: {name!r} has changed since the run in {str(workdir.root)!r} started; give another --workdir, or "
             "--resume never to replace it"
         )

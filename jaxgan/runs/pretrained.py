@@ -1,4 +1,4 @@
-"""The trained generators that come with the package, as their recipes left them; a manifest says how good they are."""
+"""The pretrained generators of the package, as trained by their recipes; a manifest lists their quality."""
 
 import hashlib
 import importlib.resources
@@ -27,8 +27,8 @@ class Pretrained(NamedTuple):
     """A trained method.
 
     Attributes:
-      method: built for one device.
-      state: the method's, to draw with. A GAN's has no parameters of the discriminator, and cannot train on.
+      method: the method, built for one device.
+      state: its state, for sampling. A GAN's has no discriminator parameters, so it cannot be trained further.
     """
 
     method: Method
@@ -36,39 +36,39 @@ class Pretrained(NamedTuple):
 
 
 def pretrained(name: str) -> Pretrained:
-    """Loads a trained generator of the package.
+    """Loads a pretrained generator of the package.
 
     Args:
-      name: that of its recipe, such as ``"r3gan"``.
+      name: the name of its recipe, such as ``"r3gan"``.
 
     Returns:
       The method and its state, for ``method.sample(state, key, count)``.
 
     Raises:
-      UserError: if there is none of this name, or its file is damaged.
+      UserError: if there is no generator of this name, or its file is damaged.
     """
     return load(name)[1]
 
 
 def load(name: str) -> tuple[Config, Pretrained]:
-    """Loads a trained generator and the config that it was trained by; see :func:`pretrained`."""
+    """Loads a pretrained generator and its config; see :func:`pretrained`."""
     config, step, tensors = read(name)
     about = find(config.run.data)
     method = methods.build(config.method, image_shape=about.image_shape, classes=len(about.class_names))
     state = jax.eval_shape(method.init, jax.random.key(0))
-    found = jax.tree.map_with_path(lambda path, _: tensors.get(_name(path)), _variables(state))
-    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)  # as Adam begins
-    return config, Pretrained(method, jax.device_put(fresh.with_variables(**found).replace(step=np.int32(step))))
+    variables = jax.tree.map_with_path(lambda path, _: tensors.get(_name(path)), _variables(state))
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)  # the initial state of Adam
+    return config, Pretrained(method, jax.device_put(zeros.with_variables(**variables).replace(step=np.int32(step))))
 
 
 def read(name: str) -> tuple[Config, int, dict[str, np.ndarray]]:
-    """Reads the file of a trained generator: its config, its step, and its arrays by path."""
-    if name not in (known := manifest()):
-        raise unknown_choice("name", name, known)
+    """Reads the file of a pretrained generator: its config, its step, and its arrays by path."""
+    if name not in (generators := manifest()):
+        raise unknown_choice("name", name, generators)
     path = Path(str(SHIPPED / f"{name}.safetensors"))
     try:
         content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != known[name]["sha256"]:
+        if hashlib.sha256(content).hexdigest() != generators[name]["sha256"]:
             raise UserError(f"{path}: not the weights of this version; install the package again")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata()
@@ -79,14 +79,14 @@ def read(name: str) -> tuple[Config, int, dict[str, np.ndarray]]:
 
 
 def encode(config: Config, state: Any, *, step: int, leave_out: Collection[str] = ()) -> bytes:
-    """Encodes a state without some networks, in half precision, as :func:`read` takes it."""
+    """Encodes a state without some networks, in half precision, in the format of :func:`read`."""
     leaves = {_name(path): np.asarray(leaf, np.float16) for path, leaf in jax.tree.leaves_with_path(_variables(state))}
     kept = {name: leaf for name, leaf in leaves.items() if not {*name.split("/")} & {*leave_out}}
     return save(kept, {"config": to_json(config), "step": str(step)})
 
 
 def manifest() -> Mapping[str, Mapping[str, Any]]:
-    """What there is, by name: the SHA-256 of the file, the command that trained it, and its quality."""
+    """Returns the manifest: by name the SHA-256 of the file, the command that trained it, and its quality."""
     return json.loads((SHIPPED / "manifest.json").read_text())
 
 

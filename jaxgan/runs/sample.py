@@ -1,4 +1,4 @@
-"""Samples of a run, written as a picture, as arrays or as many pictures."""
+"""Draws samples of a run, and writes them as a sample grid, as arrays, as a folder of pictures or as an animation."""
 
 import io
 import math
@@ -30,8 +30,8 @@ from jaxgan.runtime.numerics import fixed_numerics
 from jaxgan.tiles import tile, to_png
 
 ANIMATIONS = (".gif", ".webp", ".mp4")
-WALK, TRAINING = 0.08, 0.8  # seconds for each picture
-IN_A_FRAME = 64  # samples
+WALK, TRAINING = 0.08, 0.8  # seconds per frame
+IN_A_FRAME = 64  # samples per frame
 LEAST_PIXELS = 256  # along each side of an animation
 
 
@@ -49,18 +49,19 @@ def sample_run(
     """Draws samples of a run and writes them.
 
     Args:
-      folder: the run's, or the name of a trained generator of the package.
-      out: a file .png for one picture, .npy or .npz for arrays; a name without a suffix for a folder of pictures, which
-        must not exist. None for ``drawn.png`` in the run's folder, ``NAME.png`` here, or nothing with ``animate``.
-      animate: a file .gif, .webp or .mp4 for the samples one after the other, as ``way`` makes them; without that for
-        those that the run saved of the same latents through training.
-      best: whether to take the checkpoint that ``--keep-best`` kept.
+      folder: the working directory of the run, or the name of a pretrained generator.
+      out: a .png file for one sample grid, .npy or .npz for arrays; a name without a suffix for a folder of pictures,
+        which must not exist. None for ``drawn.png`` in the working directory, ``NAME.png`` in the current directory for
+        a pretrained generator, or nothing with ``animate``.
+      animate: a .gif, .webp or .mp4 file: with ``way`` the interpolated samples one after the other, otherwise the
+        samples of the same latents that the run saved during training.
+      best: whether to use the checkpoint that ``--keep-best`` kept.
       step: the step of the checkpoint; None for the newest.
-      replica: which replica draws, if there are several; None for the first.
+      replica: the number of the replica, if there are several; None for the first.
       **options: see :func:`draw`. The default of labels is ``"data"`` for arrays and folders.
 
     Returns:
-      What was written.
+      The paths that were written.
 
     Raises:
       UserError: as :func:`draw`, or if there is no such run, or a file cannot be written.
@@ -92,7 +93,7 @@ def sample_run(
 
 
 def _through_training(folder: Path, replica: int | None) -> Images:
-    """Sheets of the samples that a run saved of the same latents, by epoch."""
+    """Makes a sample grid for each epoch from the samples of the same latents that a run saved."""
     saved = None
     if not is_pretrained(folder):
         with named_as_a_folder():
@@ -100,12 +101,12 @@ def _through_training(folder: Path, replica: int | None) -> Images:
             require_replica(replica or 0, len(replica_configs(config)), folder)
             saved = read_samples(Workdir(folder), replica=(replica or 0) if config.run.several else None)
     if not saved:
-        raise UserError(f"--animate: {str(folder)!r} saved no samples while it trained, add --walk")
+        raise UserError(f"--animate: {str(folder)!r} saved no samples during training, add --walk")
     return np.stack([_sheet(images[:IN_A_FRAME], math.isqrt(IN_A_FRAME)) for images in saved.values()])
 
 
 def write(images: Images, labels: Labels | None, out: Path, *, columns: int | None = None) -> None:
-    """Writes samples whole or not at all; the suffix says as what, and the columns are those of a picture."""
+    """Writes samples atomically, in the format of the suffix; ``columns`` is for a sample grid."""
     if (suffix := out.suffix.lower()) == ".png":
         columns = columns or math.isqrt(len(images) - 1) + 1
         write_atomically(out, to_png(_sheet(images, columns)))
@@ -118,19 +119,19 @@ def write(images: Images, labels: Labels | None, out: Path, *, columns: int | No
             np.savez(content, allow_pickle=False, **arrays)
         write_atomically(out, content.getvalue())
     else:
-        place = out.with_name(f".{out.name}.{os.getpid()}")
-        place.mkdir()
+        temporary = out.with_name(f".{out.name}.{os.getpid()}")
+        temporary.mkdir()
         try:
             for number, image in enumerate(images):
-                (place / f"{number:06d}.png").write_bytes(to_png(image))
-            place.rename(out)
+                (temporary / f"{number:06d}.png").write_bytes(to_png(image))
+            temporary.rename(out)
         except OSError:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
 
 
 def _sheet(images: Images, columns: int) -> UInt8[np.ndarray, "rows cols channels"]:
-    """A square of images, white where there are none left."""
+    """Arranges images in a grid, with white ones in the rest of the last row."""
     missing = -len(images) % columns
     white = np.full((missing, *images.shape[1:]), 255, np.uint8)
     return tile(np.concatenate([images, white]), columns=columns)
@@ -151,13 +152,13 @@ def _animation(frames: Images, suffix: str, *, seconds: float) -> bytes:
     first, *others = frames
     content, how = io.BytesIO(), {"lossless": True} if suffix == ".webp" else {}
     how |= {"duration": round(1000 * seconds), "loop": 0}
-    # One enlarged frame after the other: all of them together may be gigabytes.
+    # Frames are enlarged one at a time: together they may take gigabytes.
     picture(first).save(content, suffix[1:], save_all=True, append_images=map(picture, others), **how)
     return content.getvalue()
 
 
 def _video(frames: Images, *, scale: int, seconds: float) -> bytes:
-    """Enlarged frames as MP4, in the colours that every player knows, which asks for even sides."""
+    """Encodes enlarged frames as MP4, in a pixel format that all players support and that needs even sides."""
     height, width, channels = frames.shape[1:]
     given = ["-f", "rawvideo", "-pix_fmt", "gray" if channels == 1 else "rgb24", "-s", f"{width}x{height}"]
     larger = f"scale={scale * width}:{scale * height}:flags=neighbor,pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white"
@@ -165,17 +166,17 @@ def _video(frames: Images, *, scale: int, seconds: float) -> bytes:
     command = [_ffmpeg(), "-loglevel", "error", *given, "-r", f"{1 / seconds:g}", "-i", "-", *made, "-"]
     done = subprocess.run(command, input=frames.tobytes(), capture_output=True)
     if done.returncode:
-        raise OSError(f"ffmpeg fails: {' '.join(done.stderr.decode(errors='replace').split())}")
+        raise OSError(f"ffmpeg failed: {' '.join(done.stderr.decode(errors='replace').split())}")
     return done.stdout
 
 
 def _ffmpeg() -> str:
-    """The program that writes MP4: on the path, or in the package imageio-ffmpeg."""
+    """Finds ffmpeg, which writes MP4, on the PATH or in the package imageio-ffmpeg."""
     if found := shutil.which("ffmpeg"):
         return found
     try:
         from imageio_ffmpeg import get_ffmpeg_exe  # pyright: ignore[reportMissingImports]
     except ImportError:
         way_out = "choose .gif or .webp, or run python -m pip install imageio-ffmpeg"
-        raise UserError(f"--animate: '.mp4' needs ffmpeg, which is not here; {way_out}") from None
+        raise UserError(f"--animate: '.mp4' needs ffmpeg, which is missing; {way_out}") from None
     return get_ffmpeg_exe()

@@ -1,4 +1,4 @@
-"""Samples of a state by seed and number: the same ones wherever they are drawn, a batch at a time."""
+"""Draws samples of a state batch by batch: sample i depends only on the state, the seed, i and its label."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from jaxtyping import Array, Int, Key, UInt8
 from jaxgan.methods import Method
 from jaxgan.runtime.program import ASSESS_STREAM, stream_key, to_bytes
 
-SAMPLE_BATCH = 500  # samples drawn together
+SAMPLE_BATCH = 500  # samples per batch
 
 Images = UInt8[np.ndarray, "count height width channels"]
 Labels = Int[np.ndarray, " count"]
@@ -23,8 +23,7 @@ def make_sampler(method: Method) -> Callable[..., Images]:
       method: the method.
 
     Returns:
-      A function from (state, seed, count), and the labels of the samples if they are conditional, to images. The i-th
-      depends on the state, the seed, i and its label.
+      A function from (state, seed, count), and the labels of the samples if they are conditional, to images.
     """
 
     @jax.jit
@@ -34,8 +33,8 @@ def make_sampler(method: Method) -> Callable[..., Images]:
 
     def sample(state: Any, seed: int, count: int, labels: Labels | None = None) -> Images:
         parts = [
-            batch(state, np.uint32(seed), np.int32(number), *own)
-            for number, own in enumerate(by_batch(labels, count, size=SAMPLE_BATCH))
+            batch(state, np.uint32(seed), np.int32(number), *batch_labels)
+            for number, batch_labels in enumerate(by_batch(labels, count, size=SAMPLE_BATCH))
         ]
         return np.concatenate(parts)[:count]
 
@@ -43,11 +42,11 @@ def make_sampler(method: Method) -> Callable[..., Images]:
 
 
 def by_batch(labels: Labels | None, count: int, *, size: int) -> list[tuple[Labels, ...]]:
-    """The labels of each batch of samples, in turn if they are fewer; nothing for each if there are none."""
+    """Splits labels into batches, repeated in turn if they are fewer; returns empty tuples without labels."""
     batches = -(-count // size)
-    return [()] * batches if labels is None else [(own,) for own in np.resize(labels, (batches, size))]
+    return [()] * batches if labels is None else [(part,) for part in np.resize(labels, (batches, size))]
 
 
 def batch_key(seed: int | Array, number: Array) -> Key[Array, ""]:
-    """The key of a batch of samples, whether they are evaluated or written."""
+    """Returns the key of a batch of samples, the same for evaluation as for files."""
     return jax.random.fold_in(stream_key(seed, ASSESS_STREAM), number)

@@ -1,4 +1,4 @@
-"""Everything that a run needs, found before anything is written."""
+"""Prepares a run: finds and checks all that it needs before anything is written."""
 
 import dataclasses
 import logging
@@ -21,31 +21,31 @@ from jaxgan.runtime.devices import Device, device_groups, mapped_axis, select_de
 from jaxgan.runtime.replicas import Replicas, Values, is_numeric
 from jaxgan.runtime.schedule import Schedule
 
-HELD_OUT = 10_000  # test images that a run on a stream holds in memory, as many as MNIST has
+HELD_OUT = 10_000  # test images in memory for a streamed run, as many as MNIST has
 
 _log = logging.getLogger(__name__)
 
 
 class Task(NamedTuple):
-    """What a run trains, on what and where."""
+    """What a run trains, on which data and devices."""
 
     config: Config
     devices: tuple[Device, ...]
     dataset: data.Dataset | data.Stream
     held_out: data.Dataset
-    build: Callable[..., Method]  # from values of fields, and the axis of other devices
+    build: Callable[..., Method]  # from field values, and the mapped axis if it is another one
     method: Method  # built for the devices; that of the first replica if there are several
     replicas: Replicas | None  # if there are several
-    resume: bool  # whether to go on from a checkpoint
+    resume: bool  # whether to resume from a checkpoint
     evaluate_samples: EvaluateSamples | None  # with ``evaluate_every``
     own: Fingerprint | None  # of a method that is code
 
 
 def described(config: Config, *, dataset: Any = None, method: OwnMethod | None = None) -> Config:
-    """Says in a config that a program gives a run arrays, or a method that is built, which trains on one device.
+    """Marks in a config that a program passes arrays, or a built method, which trains on one device.
 
     Raises:
-      UserError: if the config is none, or asks for other images, or a stream.
+      UserError: if it is not a config, or names other images or a stream.
     """
     if not isinstance(config, Config) or not isinstance(config.run, Run):
         raise UserError(f"config: {config!r} is not allowed, it must be jaxgan.Config(METHOD, jaxgan.Run(...))")
@@ -54,7 +54,7 @@ def described(config: Config, *, dataset: Any = None, method: OwnMethod | None =
         if run.data not in (Run.data, data.ARRAYS):
             raise UserError(f"dataset=: the config names other images, --data {run.data!r}; leave out one of them")
         if run.input == "stream":
-            raise UserError("--input: 'stream' is not for dataset=, whose arrays are in memory; leave it out")
+            raise UserError("--input: 'stream' is not allowed with dataset=, whose arrays are in memory; leave it out")
         run = dataclasses.replace(run, data=data.ARRAYS)
     if method is not None and not callable(method) and not run.several:
         run = dataclasses.replace(run, devices=run.devices or 1)
@@ -62,12 +62,12 @@ def described(config: Config, *, dataset: Any = None, method: OwnMethod | None =
 
 
 def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = None) -> Task:
-    """Finds what a run needs, and whether it can run.
+    """Prepares a run, and checks that it can run.
 
     Args:
       config: the experiment, validated; see :func:`described`.
-      dataset: arrays of the program that trains on them; see :func:`jaxgan.data.from_arrays`.
-      method: a method of the program; see :class:`jaxgan.methods.Own`.
+      dataset: arrays that a program passes; see :func:`jaxgan.data.from_arrays`.
+      method: a method that a program passes; see :class:`jaxgan.methods.Own`.
 
     Returns:
       The task.
@@ -84,14 +84,14 @@ def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = N
     if (share := run.batch_size // len(together)) % run.accumulate:
         raise UserError(f"--accumulate: {run.accumulate} is not allowed, it must divide a device's {share} images")
     if run.debug_nans and len(devices) > 1:
-        raise UserError(f"--debug-nans: is for one device and not for {len(devices)}, add --devices 1")
+        raise UserError(f"--debug-nans: is not allowed on {len(devices)} devices, add --devices 1")
     workdir.require_writable(folder.root)
     if data.is_path(run.data) and folder.root.resolve() == Path(run.data).resolve():
         raise UserError(f"--workdir: {str(folder.root)!r} is the folder of --data, give another one")
     started = workdir.load_config(folder)
     checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
     resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
-    test, given = None, method
+    test, passed_method = None, method
     if dataset is None:
         dataset = training_images(run)
     else:
@@ -104,8 +104,8 @@ def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = N
     total = schedule.total_steps
     if run.profiled.stop > total:
         raise UserError(f"--profile: {run.profile!r} is not allowed, the run ends with step {total}")
-    for words in configs.check_schedules(config, total_steps=total, steps_per_epoch=schedule.steps_per_epoch):
-        _log.warning(words)
+    for warning in configs.check_schedules(config, total_steps=total, steps_per_epoch=schedule.steps_per_epoch):
+        _log.warning(warning)
 
     axis_name = None if run.dry_run else mapped_axis(together)
 
@@ -116,7 +116,7 @@ def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = N
             classes=len(dataset.class_names),
             axis_name=axis_name,
             accumulate=run.accumulate,
-            method=given,
+            method=passed_method,
         )
 
     replicas = replicas_of(config, build)
@@ -125,15 +125,15 @@ def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = N
         _require_sweepable(partial(build, axis_name=None), config, image_shape=dataset.image_shape)
     method = replicas.method(0) if replicas else build({})
     own = None
-    if given is not None:
-        alone = method if axis_name is None else build({}, None)
-        own = fingerprint.fingerprint(alone, image_shape=dataset.image_shape, batch_size=run.batch_size)
+    if passed_method is not None:
+        on_one_device = method if axis_name is None else build({}, None)
+        own = fingerprint.fingerprint(on_one_device, image_shape=dataset.image_shape, batch_size=run.batch_size)
         if resume:
             fingerprint.require_same(folder, own)
     held_out = held_out_images(run, method) if test is None else test
     evaluate_samples = None
     if run.evaluate_every is not None:
-        from jaxgan.runs.evaluate import during_training  # most runs need none of it
+        from jaxgan.runs.evaluate import during_training  # most runs do not need it
 
         of_each = {number: replicas.method(number) for number in range(len(members))} if replicas and swept else {}
         evaluate_samples = during_training(config, method, dataset, held_out, of_each=of_each)
@@ -141,36 +141,36 @@ def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = N
 
 
 def digests_of(task: Task) -> dict[str, str]:
-    """Digests of what a program gives a run besides its config, which must be the same in all processes."""
-    found = {"dataset": task.dataset.fingerprint} if task.config.run.data == data.ARRAYS else {}
-    return found | {f"method_{name}": digest for name, digest in (task.own.functions if task.own else {}).items()}
+    """Returns digests of the arrays and the method that a program passes: all processes must have the same."""
+    digests = {"dataset": task.dataset.fingerprint} if task.config.run.data == data.ARRAYS else {}
+    return digests | {f"method_{name}": digest for name, digest in (task.own.functions if task.own else {}).items()}
 
 
 def replicas_of(config: Config, build: Callable[[Values], Method]) -> Replicas | None:
-    """Lists the seeds and the swept values of a run's replicas; None for a single run."""
+    """Returns the replicas of a run, with their seeds and swept values; None for a single run."""
     if not config.run.several:
         return None
     members, swept = configs.replica_configs(config), configs.swept_fields(config)
-    fields = {name: [getattr(each.method, name) for each in members] for name in swept}
-    return Replicas(build, [each.run.seed for each in members], fields)
+    fields = {name: [getattr(member.method, name) for member in members] for name in swept}
+    return Replicas(build, [member.run.seed for member in members], fields)
 
 
 def _require_one_process(run: Run, devices: Sequence[Device]) -> None:
-    """Refuses replicas of many processes, and on several devices by pmap, which has one axis."""
+    """Refuses replicas in several processes, and with pmap on several devices, as pmap has a single axis."""
     flag = "--sweep" if run.sweep else "--replicas"
     if jax.process_count() > 1:
-        raise UserError(f"{flag}: replicas are for one process and not for {jax.process_count()}")
+        raise UserError(f"{flag}: is not allowed in {jax.process_count()} processes, replicas need a single one")
     if len(devices) > 1 and run.parallel == "pmap":
         raise UserError("--parallel: 'pmap' is not allowed with replicas on several devices, choose 'shard_map'")
 
 
 def _require_sweepable(build: Callable[[Values], Method], config: Config, *, image_shape: tuple[int, int, int]) -> None:
-    """Refuses to sweep fields on which more than numbers depend: what is computed, or the shape of the state."""
+    """Refuses to sweep fields that change more than numbers: what is computed, or the shape of the state."""
     swept = configs.swept_fields(config)
     wrong = [name for name, values in swept.items() if not is_numeric(build, name, values[0], image_shape=image_shape)]
     if wrong:
-        known = {name: getattr(config.method, name) or 0.5 for name in configs.real_fields(config)}
-        right = [name for name, value in known.items() if is_numeric(build, name, value, image_shape=image_shape)]
+        values = {name: getattr(config.method, name) or 0.5 for name in configs.real_fields(config)}
+        right = [name for name, value in values.items() if is_numeric(build, name, value, image_shape=image_shape)]
         raise UserError(
             f"--sweep: {wrong[0]!r} is not allowed, what is computed depends on it; choose from {', '.join(right)}, or "
             "train a run for each of its values"
@@ -178,10 +178,10 @@ def _require_sweepable(build: Callable[[Values], Method], config: Config, *, ima
 
 
 def training_images(run: Run) -> data.Dataset | data.Stream:
-    """Opens the training images of a run, as its ``input`` asks for.
+    """Opens the training images of a run, in memory or as a stream.
 
     Raises:
-      UserError: if there is no such data set, or it is not prepared and cannot be, or it is too large for memory.
+      UserError: if there is no such data set, it is not prepared and cannot be, or it is too large for memory.
     """
     if run.input == "stream":
         return data.stream(run.data, data_dir=run.data_dir, image_size=run.image_size)
@@ -189,7 +189,7 @@ def training_images(run: Run) -> data.Dataset | data.Stream:
 
 
 def held_out_images(run: Run, method: Method) -> data.Dataset:
-    """Loads the test images of a run; of a stream the first 10,000, and none if the method uses none."""
+    """Loads the test images of a run; with a stream only the first 10,000, and none if the method uses none."""
     if run.input == "memory":
         return data.load(run.data, split="test", data_dir=run.data_dir, image_size=run.image_size)
     used = method.evaluate or method.visualize or run.evaluate_every

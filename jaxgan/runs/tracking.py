@@ -1,4 +1,4 @@
-"""What a run records: rows of metrics, TensorBoard events, samples, a trace and, at the end, figures."""
+"""Tracks a run: rows of metrics, TensorBoard events, samples, a profiler trace and, at the end, figures."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Images = UInt8[np.ndarray, "count height width channels"]
 
-ROWS, COLUMNS = 20, 10  # of figures of samples: replicas at most, and images of each row
+ROWS, COLUMNS = 20, 10  # of sample figures: at most this many replicas, and images per row
 
 _log = logging.getLogger(__name__)
 
 
 class Tracker(NamedTuple):
-    """An open run: its logs, and the clock of its training."""
+    """The open logs of a run, and the clock of its training."""
 
     metrics: Lines
     timings: Lines
-    events: Sequence[Events]  # of each replica, or of the only one
-    clock: Callable[[], float]  # seconds of training so far, earlier attempts included
-    set_aside: Callable[[float], None]  # takes seconds that were no training off the clock
+    events: Sequence[Events]  # one per replica, or one for a single run
+    clock: Callable[[], float]  # seconds of training so far, including earlier attempts
+    set_aside: Callable[[float], None]  # subtracts seconds that were not training from the clock
 
 
 @contextmanager
@@ -54,12 +54,12 @@ def tracker(workdir: Workdir, *, step: int, replicas: Sequence[int | None] = (No
     """Opens the logs of a run at a step, and drops rows that an earlier attempt wrote beyond it.
 
     Args:
-      workdir: the run's folder.
-      step: the step that the run starts or goes on from.
-      replicas: their numbers, of each of which TensorBoard shows its own curves; None alone for a single run.
+      workdir: the working directory of the run.
+      step: the step from which the run starts or resumes.
+      replicas: the replica numbers, each of which has its own TensorBoard curves; (None,) for a single run.
 
     Yields:
-      What :func:`log` writes to.
+      The tracker that :func:`log` writes to.
     """
     for path in (workdir.metrics, workdir.timings):
         if rows := read_rows(path):
@@ -71,28 +71,28 @@ def tracker(workdir: Workdir, *, step: int, replicas: Sequence[int | None] = (No
     try:
         yield Tracker(metrics, timings, events, lambda: time.perf_counter() - began - sum(aside), aside.append)
     finally:
-        for each in (metrics, timings, *events):
-            each.close()
+        for log_file in (metrics, timings, *events):
+            log_file.close()
 
 
 def of_replica(folder: Path, replica: int | None) -> Path:
-    """The part of a folder that is a replica's own; of a single run, None, all of it."""
+    """Returns the subfolder of a replica; for a single run, None, the folder."""
     return folder if replica is None else folder / f"replica_{replica}"
 
 
 def log(out: Tracker, row: Row, *, steps_per_second: float, shares: Mapping[str, float]) -> None:
-    """Writes a row of metrics; times go elsewhere, so that the rows are a function of the config.
+    """Writes a row of metrics; times go to another file, so that the rows are a function of the config.
 
-    A log that cannot be written is said once, and training goes on.
+    If a log cannot be written, it warns once, and training continues.
 
     Args:
-      out: the open run.
-      row: ``step``, ``epoch``, the ``replica`` if there are several, and the means of the metrics since the row before.
-      steps_per_second: how fast the run is going.
-      shares: of the time of this attempt, by kind of work.
+      out: the open logs.
+      row: ``step``, ``epoch``, the ``replica`` if there are several, and mean metrics since the previous row.
+      steps_per_second: the speed of the run.
+      shares: shares of the time of this attempt, by kind of work.
     """
     out.metrics.append(row)
-    if not (replica := row.get("replica", 0)):  # all train at once
+    if not (replica := row.get("replica", 0)):  # replicas train together, so one row of times is enough
         out.timings.append({"step": row["step"], "epoch": row["epoch"], "seconds": out.clock(), "shares": shares})
     numbers = {**row, "steps_per_second": steps_per_second} | {f"time/{work}": x for work, x in shares.items()}
     shown = {name: number for name, number in numbers.items() if name not in ("step", "replica")}
@@ -100,8 +100,8 @@ def log(out: Tracker, row: Row, *, steps_per_second: float, shares: Mapping[str,
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Reads a run's rows of metrics or of timings; a last line that a crash cut short is left out."""
-    if not path.is_file():  # a device, such as /dev/full, would be read for ever
+    """Reads a run's rows of metrics or of timings; drops a last line that a crash truncated."""
+    if not path.is_file():  # reading a device, such as /dev/full, would never end
         return []
     try:
         lines = path.read_text().splitlines(keepends=True)
@@ -117,41 +117,42 @@ def read_rows(path: Path) -> list[Row]:
                 raise ValueError(f"{wrong[0]} is {row[wrong[0]]!r}")
             rows.append((row["step"], row["epoch"], row))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            damage = f"line {number} is damaged ({error!r}); repair it, or move the file away to go on"
+            damage = f"line {number} is damaged ({error!r}); repair it, or move the file away to resume"
             raise UserError(f"--workdir: {str(path)!r}: {damage}") from error
     return [row for _, _, row in sorted(rows, key=lambda found: found[0])]
 
 
 def log_samples(out: Tracker, images: Images, *, step: int, replica: int = 0) -> None:
-    """Shows the first samples of the fixed latents in TensorBoard, at most eight rows of eight."""
+    """Logs a grid of the first samples of the fixed latents to TensorBoard, at most eight rows of eight."""
     side = min(8, math.isqrt(len(images)))
     sheet = tile(images[: side**2], columns=side, gap=0)
     out.events[replica].add_images({"samples": to_png(sheet)}, step=step)
 
 
 def log_result(workdir: Workdir, config: Config, *, shown: Sequence[Path]) -> None:
-    """Shows in TensorBoard how a run ended: pictures, and its fields beside the last metrics.
+    """Logs the result of a run to TensorBoard: figures, and its fields as hyperparameters beside the last metrics.
 
-    Pictures are files, of the first replica if there are several.
+    ``shown`` are files of figures, of the first replica if there are several.
     """
     rows, several = read_rows(workdir.metrics), config.run.several
     for number, member in enumerate(replica_configs(config)):
-        own = [row for row in rows if row.get("replica", 0) == number]
-        if not own:
+        logged = [row for row in rows if row.get("replica", 0) == number]
+        if not logged:
             continue
         free = FREE_FIELDS - {"epochs"} | {"sweep"}
         chosen = {name: value for name, value in vars(member.run).items() if name not in free}
-        names = [name for name in dict.fromkeys(itertools.chain(*own)) if name not in ("step", "replica", "diverged")]
+        columns = dict.fromkeys(itertools.chain(*logged))
+        names = [name for name in columns if name not in ("step", "replica", "diverged")]
         events = Events(of_replica(workdir.tensorboard, number if several else None), step=0)
         events.add_hyperparameters({"method": config.kind} | vars(member.method) | chosen, metrics=names)
         if shown:
-            events.add_images({path.stem: path.read_bytes() for path in shown}, step=own[-1]["step"])
+            events.add_images({path.stem: path.read_bytes() for path in shown}, step=logged[-1]["step"])
             shown = []
         events.close()
 
 
 def save_samples(workdir: Workdir, images: Images, *, epoch: int, replica: int | None = None) -> None:
-    """Saves the samples of the fixed latents after an epoch; where it cannot, it says so and training goes on."""
+    """Saves the samples of the fixed latents after an epoch; if it cannot, it warns, and training continues."""
     folder, content = of_replica(workdir.samples, replica), io.BytesIO()
     path = folder / f"epoch_{epoch:04d}.npy"
     np.save(content, images)
@@ -159,27 +160,27 @@ def save_samples(workdir: Workdir, images: Images, *, epoch: int, replica: int |
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content.getvalue())
     except OSError as error:
-        _log.warning("%s: cannot be written (%s); training goes on", path, error.strerror or error)
+        _log.warning("%s: cannot be written (%s); training continues", path, error.strerror or error)
 
 
 def draw(
     workdir: Workdir, *, title: str, visualizations: Mapping[str, Visualization] = types.MappingProxyType({})
 ) -> list[Path]:
-    """Draws every figure of a run, from its metrics, its samples and its method's visualizations; returns the files.
+    """Draws every figure of a run, from its metrics, its samples and its method's visualizations; returns the paths.
 
     Raises:
       UserError: if a file of samples is damaged.
     """
-    from jaxgan import figures  # matplotlib takes a second, and training need not wait for it
+    from jaxgan import figures  # importing matplotlib takes a second, for which training need not wait
 
     workdir.figures.mkdir(exist_ok=True)
     metrics, title = read_rows(workdir.metrics), figures.legend(title)
     going = going_replicas(metrics)
-    of_all = f"{title}: mean and range of the replicas" if going else title
-    pictures = {"training": figures.training_curves(metrics, title=of_all)}
+    curves_title = f"{title}: mean and range of the replicas" if going else title
+    pictures = {"training": figures.training_curves(metrics, title=curves_title)}
     if going:
-        last_of_each = {replica: read_samples(workdir, replica) for replica in going[:ROWS]}
-        rows = {f"replica {r}": found[max(found)][:COLUMNS] for r, found in last_of_each.items() if found}
+        saved = {replica: read_samples(workdir, replica) for replica in going[:ROWS]}
+        rows = {f"replica {r}": by_epoch[max(by_epoch)][:COLUMNS] for r, by_epoch in saved.items() if by_epoch}
         if rows:
             pictures["replicas"] = figures.sample_rows(rows, title=f"{title}: samples of each replica")
     first = going[0] if going else None
@@ -189,12 +190,12 @@ def draw(
         pictures["progress"] = figures.progress(metrics, rows, title=f"{title}: the same latents through training")
         last = max(samples)
         pictures["samples"] = figures.sample_grid(samples[last], title=f"{title}: samples after epoch {last}")
-    pictures |= {name: _figure(each) for name, each in visualizations.items()}
+    pictures |= {name: _figure(visualization) for name, visualization in visualizations.items()}
     return [figures.save(picture, workdir.figures / f"{name}.png") for name, picture in pictures.items()]
 
 
 def going_replicas(rows: Sequence[Row]) -> list[int]:
-    """The replicas in rows of metrics that have not diverged by the last of them; none of a single run."""
+    """Returns the replicas that have not diverged by their last row of metrics; empty for a single run."""
     last = {row["replica"]: row for row in rows if "replica" in row}
     return [replica for replica, row in last.items() if "diverged" not in row]
 
@@ -238,15 +239,15 @@ def profiler(folder: Path, steps: range, *, step: int) -> Iterator[Recorded]:
 
     Args:
       folder: where the trace goes, beside those of earlier attempts.
-      steps: which steps; none if empty. Of a run that goes on in the midst of them, the rest.
-      step: where the run stands.
+      steps: the steps to trace; none if empty. A run that resumes within them traces the rest.
+      step: the step from which the run starts or resumes.
 
     Yields:
-      A function from the first step of a call, and the step it stops before, to the context to make the call in. In the
-      trace each call is named after its first step. The calls must start and stop where ``steps`` do.
+      A function from the first step of a call, and the step it stops before, to the context for the call. In the trace
+      each call is named after its first step. Calls must start and stop where ``steps`` do.
     """
     if steps and step >= steps.stop:
-        _log.warning("--profile: nothing is traced, the run stands at step %d already", step)
+        _log.warning("--profile: nothing is traced, the run is already at step %d", step)
     traced, trace = False, contextlib.ExitStack()
 
     @contextlib.contextmanager
@@ -267,7 +268,7 @@ def profiler(folder: Path, steps: range, *, step: int) -> Iterator[Recorded]:
         try:
             trace.close()
         except (OSError, jax.errors.JaxRuntimeError) as error:
-            _log.warning("%s: cannot be written (%s); training goes on", folder, str(error).partition("\n")[0])
+            _log.warning("%s: cannot be written (%s); training continues", folder, str(error).partition("\n")[0])
 
     try:
         yield recorded

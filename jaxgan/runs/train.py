@@ -1,4 +1,4 @@
-"""The training loop: take some steps, log, sample, save, and go on."""
+"""The training loop: take some steps, log, sample, save, and repeat."""
 
 import contextlib
 import logging
@@ -40,16 +40,16 @@ from jaxgan.runtime.schedule import Schedule
 from jaxgan.runtime.signals import Interrupted, Stop
 
 SECONDS_PER_CALL = 0.5  # long enough to make dispatch free, short enough for a live display and a quick Ctrl-C
-SAMPLES = 256
-HISTOGRAM = 1000  # held-out images whose values make a histogram
+SAMPLES = 256  # drawn from fixed latents
+HISTOGRAM = 1000  # held-out images per histogram
 
-EvaluateSamples = Callable[[Any, int | None], dict[str, float]]  # of a state, and of which replica it is
+EvaluateSamples = Callable[[Any, int | None], dict[str, float]]  # from a state and its replica number to metrics
 
 _log = logging.getLogger(__name__)
 
 
 class Progress(NamedTuple):
-    """How far a run is, for whoever displays it."""
+    """The progress of a run, for display."""
 
     step: int
     schedule: Schedule
@@ -72,32 +72,32 @@ def train(
     report: Callable[[Progress], None] = lambda progress: None,
     seconds_per_call: float = SECONDS_PER_CALL,
 ) -> Any:
-    """Trains a method from where its folder stands to its last epoch.
+    """Trains a method from step 0 or from a checkpoint to the last epoch.
 
-    Every process calls this. Each device takes its own part of a batch, and the main process alone writes.
+    Every process calls this. Each device trains on its own part of a batch, and only the main process writes.
 
     Args:
       config: the experiment, validated.
-      method: what it trains, built for these devices.
+      method: the method to train, built for these devices.
       dataset: the training images, or a stream of them, which leads to the same numbers.
-      devices: where to train.
-      resume: whether to go on from the newest checkpoint in the folder; see :func:`workdir.check_resume`.
+      devices: the devices to train on.
+      resume: whether to resume from the newest checkpoint in the folder; see :func:`workdir.check_resume`.
       held_out: images to evaluate on after each epoch, if the method has ``evaluate``.
-      evaluate_samples: from the method's state, and the replica's number, to metrics of its samples, for epochs that
-        ``evaluate_every`` names.
-      replicas: the runs that train as one; None for a single run.
-      own: what the run remembers of its method, if that is code.
-      stop: asked after every call of the program; a signal number ends the run there, saved.
-      report: told after every call how far the run is.
-      seconds_per_call: how long a call of the program should take; it changes no number.
+      evaluate_samples: from the method's state and the replica number to metrics of samples, for the epochs of
+        ``evaluate_every``.
+      replicas: the runs that train as one program; None for a single run.
+      own: the fingerprint of the method, if it is code.
+      stop: called after every call of the program; if it returns a signal number, the run saves and ends.
+      report: called with the progress after every call of the program.
+      seconds_per_call: target duration of a call of the program; it changes no number.
 
     Returns:
-      The method's final state, with a leading axis of replicas if there are several.
+      The method's final state, with a leading replica axis if there are several.
 
     Raises:
-      Interrupted: if ``stop`` asked for it.
-      Diverged: if a metric stopped being finite, in all replicas; the last checkpoint is from before.
-      UserError: if no checkpoint is intact, or the newest is beyond the last epoch asked for.
+      Interrupted: if ``stop`` returned a signal.
+      Diverged: if a metric is not finite, in all replicas; the last checkpoint is from before.
+      UserError: if no checkpoint is intact, or the newest is beyond the last epoch.
       OSError: if the disk fails, or a checkpoint cannot be written.
     """
     # Compile.
@@ -121,7 +121,7 @@ def train(
         if own is not None:
             fingerprint.remember(folder, own)
 
-    shared = run.mirror is None  # otherwise each process has a folder
+    shared = run.mirror is None  # otherwise each process has its own folder
     if not resume:
         distributed.on_all_processes("begin", lambda: (is_main or not shared) and begin())
     with checkpoints.checkpoint_manager(folder.checkpoints, shared=shared) as manager, _end_all_processes(config):
@@ -153,7 +153,7 @@ def train(
                 step = distributed.broadcast_from_main(min(fitting, schedule.call_end(step), last))
                 inputs = Inputs(images, labels, order, seed, np.int32(step))
                 explain = None
-                if run.debug_nans:  # the program takes the carry's memory
+                if run.debug_nans:  # copied, since the program donates the carry
                     explain = partial(first_nan, method, jax.device_get(carry), inputs, batch_size=run.batch_size)
                 with profiled(start, step), _explained(explain):
                     carry = program.train_steps(carry, inputs)
@@ -169,16 +169,16 @@ def train(
                 if schedule.row_ends(step):
                     where = {"step": step, "epoch": step / schedule.steps_per_epoch}
                     rows = {
-                        number: where | ({} if number is None else {"replica": number}) | own
-                        for number, own in zip(numbers, means, strict=True)
+                        number: where | ({} if number is None else {"replica": number}) | metrics
+                        for number, metrics in zip(numbers, means, strict=True)
                     }
                     going = {number: rows[number] for number in divergence.going}
                     if schedule.ends_epoch(step):
                         clock.lap("log")
-                        found = evaluate(carry.state, seed)
+                        measured = evaluate(carry.state, seed)
                         clock.lap("evaluation")
                         for number, row in going.items():
-                            row |= {name: float(entry(value, number)) for name, value in found.items()} | baseline
+                            row |= {name: float(entry(value, number)) for name, value in measured.items()} | baseline
                     evaluated = evaluate_samples is not None and schedule.evaluates(step)
                     if evaluated and log is not None:
                         assert evaluate_samples is not None
@@ -204,8 +204,8 @@ def train(
                         tracking.save_samples(folder, drawn, epoch=epoch, replica=number)
                         if log is not None:
                             tracking.log_samples(log, drawn, step=step, replica=number or 0)
-                            found = distributions(entry(carry.state, number))
-                            log.events[number or 0].add_histograms(found, step=step)
+                            values = distributions(entry(carry.state, number))
+                            log.events[number or 0].add_histograms(values, step=step)
                         watches[number].samples(drawn, step=step)
                 clock.lap("log")
 
@@ -222,12 +222,12 @@ def train(
 def _restore(
     manager: Any, program: Program, seed: Array, schedule: Schedule, *, sharding: Sharding
 ) -> tuple[int, Carry]:
-    """The step and the carry of the newest intact checkpoint."""
+    """Restores the newest intact checkpoint; returns its step and its carry."""
     step = distributed.broadcast_from_main(manager.latest_step())
     if step > schedule.total_steps:
         done = step / schedule.steps_per_epoch
         epochs = schedule.run.epochs
-        raise UserError(f"--epochs: {epochs} is not allowed, the run stands at epoch {done:g} already")
+        raise UserError(f"--epochs: {epochs} is not allowed, the run is already at epoch {done:g}")
     abstract = jax.eval_shape(program.init, seed)
     return checkpoints.restore_newest(manager, abstract, sharding=sharding)
 
@@ -235,27 +235,27 @@ def _restore(
 def _held_out_metrics(
     method: Method, program: Program, dataset: Dataset | Stream, held_out: Dataset | None, sharding: Sharding
 ) -> tuple[Callable[[Any, Array], dict[str, np.ndarray]], dict[str, float]]:
-    """Makes the function from (state, seed) to the metrics on held-out images, and finds those of the baseline.
+    """Makes the function from (state, seed) to metrics of held-out images, and computes those of the baseline.
 
-    A baseline is computed from all training images at once, so streams have none.
+    A baseline needs all training images at once, so streams have none.
     """
     measure = program.evaluate
     if held_out is None or measure is None:
         return lambda state, seed: {}, {}
-    known = {}
+    baseline = {}
     if method.baseline and isinstance(dataset, Dataset):
-        known = method.baseline(dataset.images, held_out.images)
+        baseline = method.baseline(dataset.images, held_out.images)
     images, labels = (replicate(x, sharding) for x in (held_out.images, held_out.labels))
 
     def evaluate(state: Any, seed: Array) -> dict[str, np.ndarray]:
-        found = jax.device_get(measure(state, images, labels, seed))
-        return {f"test_{name}": value for name, value in found.items()}
+        metrics = jax.device_get(measure(state, images, labels, seed))
+        return {f"test_{name}": value for name, value in metrics.items()}
 
-    return evaluate, known
+    return evaluate, baseline
 
 
 def _distributions(method: Method, held_out: Dataset | None, *, seed: int) -> Callable[[Any], dict[str, np.ndarray]]:
-    """Makes the function from a state to values of some held-out images, by name; none if there are none."""
+    """Makes the function from a state to values of held-out images, by name, for histograms; empty without any."""
     if method.distributions is None or held_out is None or not held_out.size:
         return lambda state: {}
     compiled, key = jax.jit(method.distributions), stream_key(seed, VISUALIZE_STREAM)
@@ -264,32 +264,32 @@ def _distributions(method: Method, held_out: Dataset | None, *, seed: int) -> Ca
 
 
 def first_batch(images: Dataset, count: int) -> Batch:
-    """The first images as a batch."""
+    """Returns the first images as a batch."""
     pixels, labels = (jnp.asarray(x[:count]) for x in (images.images, images.labels))
     return Batch(to_unit_range(pixels), labels, jnp.arange(len(pixels)))
 
 
 def _watch(dataset: Dataset | Stream, replica: int | None) -> Watch:
-    """Makes the watch of a run or of one of its replicas, whose number its warnings begin with."""
+    """Makes the watch of a run, or of a replica, whose warnings start with its number."""
     prefix = "" if replica is None else f"replica {replica}, "
-    return Watch(partial(_some_images, dataset), lambda words: _log.warning("%s%s", prefix, words))
+    return Watch(partial(_some_images, dataset), lambda warning: _log.warning("%s%s", prefix, warning))
 
 
 def _some_images(dataset: Dataset | Stream) -> np.ndarray:
-    """As many training images as samples are drawn."""
+    """Returns as many training images as there are samples."""
     count = min(SAMPLES, dataset.size)
     return dataset.images[:count] if isinstance(dataset, Dataset) else dataset.read(range(count))[0]
 
 
 def _end_all_processes(config: Config) -> contextlib.AbstractContextManager[None]:
-    """Ends a process of many at once where it fails by itself."""
+    """Ends a process of a distributed run at once if it alone fails."""
     kept = partial(checkpoints.describe_latest, config.run)
     return distributed.end_at_once(config.kind, common=(Interrupted, Diverged, UserError), kept=kept)
 
 
 @contextlib.contextmanager
 def _explained(explain: Callable[[], str] | None) -> Iterator[None]:
-    """Adds to the words of a run that diverges inside how it came to that."""
+    """Adds an explanation to the error of a run that diverges inside."""
     try:
         yield
     except Diverged as failure:

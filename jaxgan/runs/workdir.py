@@ -1,4 +1,4 @@
-"""The folder of a run: its layout, its lock, and whether a run may go on in it."""
+"""The working directory of a run: its layout, its lock, and whether a run may resume in it."""
 
 import errno
 import os
@@ -17,12 +17,12 @@ from jaxgan.errors import NO_LOCKS, UserError, of_disk
 from jaxgan.fields import require_local
 from jaxgan.runtime import distributed
 
-PATTERNS = "[*?"  # Orbax takes a path with these for a pattern, and finds none or others' files
-COORDINATES = ("step", "epoch", "replica", "diverged")  # of a row of metrics: when it was measured, and of which run
+PATTERNS = "[*?"  # Orbax treats a path with these as a pattern, and finds no files or other ones
+COORDINATES = ("step", "epoch", "replica", "diverged")  # columns of metric rows that are no metrics
 
 
 class _Inside:
-    """A path in a run's folder, by its name there."""
+    """A path in a working directory, by its name there."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -32,30 +32,30 @@ class _Inside:
 
 
 class Workdir(NamedTuple):
-    """The paths of a run's folder."""
+    """The working directory of a run, and the paths in it."""
 
     root: Path
 
-    config = _Inside("config.json")  # what the run is: enough to rebuild its method
-    metrics = _Inside("metrics.jsonl")  # one JSON object a line, the same bytes however often the run was interrupted
+    config = _Inside("config.json")  # the config, enough to rebuild the method
+    metrics = _Inside("metrics.jsonl")  # one JSON object per line, the same bytes however often the run is interrupted
     timings = _Inside("timings.jsonl")  # seconds of training at each row; an earlier attempt counts up to its last row
     tensorboard = _Inside("tensorboard")  # event files
-    checkpoints = _Inside("checkpoints")  # of Orbax, one folder a step
-    best = _Inside("best")  # the checkpoint that was best by the metric of ``keep_best``, in the same form
-    figures = _Inside("figures")  # pictures, drawn from the metrics and the samples
-    samples = _Inside("samples")  # arrays of generated images, one file for each epoch that was sampled
-    profile = _Inside("profile")  # traces of some steps, for TensorBoard and Perfetto
-    data = _Inside("data.json")  # shape, classes and fingerprint of one's own pictures that the run trains on
+    checkpoints = _Inside("checkpoints")  # Orbax checkpoints, one folder per step
+    best = _Inside("best")  # the best checkpoint by the metric of ``keep_best``, in the same format
+    figures = _Inside("figures")  # PNG files, drawn from the metrics and the samples
+    samples = _Inside("samples")  # arrays of generated images, one file per sampled epoch
+    profile = _Inside("profile")  # profiler traces, for TensorBoard and Perfetto
+    data = _Inside("data.json")  # shape, classes and fingerprint of training images that are not in the catalog
     method = _Inside("method.json")  # the fingerprint of a method that is code
     environment = _Inside("environment.json")  # versions, system and devices that the run was trained with
 
     def written(self) -> list[Path]:
-        """What a run writes besides its config."""
+        """Lists what a run writes besides its config."""
         logs = [self.data, self.method, self.environment, self.metrics, self.timings, self.tensorboard, self.profile]
         return [*logs, self.checkpoints, self.best, self.figures, self.samples]
 
     def files(self) -> list[Path]:
-        """Every file of the run; a checkpoint, a folder of Orbax's, counts as one."""
+        """Lists every file of the run; a checkpoint, which is a folder, counts as one."""
         folders = (self.tensorboard, self.profile, self.figures, self.samples)
         inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
         saved = [p for folder in (self.checkpoints, self.best) for p in folder.glob("*") if p.name.isdigit()]
@@ -64,10 +64,10 @@ class Workdir(NamedTuple):
 
 
 def require_readable(root: Path) -> None:
-    """Refuses a folder in which Orbax could not even read a checkpoint.
+    """Refuses a folder from which Orbax cannot read checkpoints.
 
     Raises:
-      UserError: if its path is an address, or has a character that Orbax takes for another one, or is nowhere.
+      UserError: if its path is an address, has a character that Orbax misreads, or lies in a removed folder.
     """
     require_local("--workdir", root)
     try:
@@ -77,21 +77,21 @@ def require_readable(root: Path) -> None:
             f"--workdir: {str(root)!r} is in the current folder, which was removed; go to another"
         ) from error
     if os.sep != "\\" and "\\" in path:
-        raise UserError(f"--workdir: {path!r} has a backslash, which checkpoints take for a slash; give another folder")
+        raise UserError(f"--workdir: {path!r} has a backslash, which Orbax treats as a slash; give another folder")
     if any("\ud800" <= c <= "\udfff" for c in path):
-        raise UserError(f"--workdir: {path!r} has bytes that are no text; give another folder")
+        raise UserError(f"--workdir: {path!r} has bytes that are not text; give another folder")
 
 
 def require_writable(root: Path) -> None:
-    """Refuses a folder in which Orbax could not save a checkpoint that can be read again.
+    """Refuses a folder in which Orbax cannot save checkpoints that can be read again.
 
     Raises:
-      UserError: as :func:`require_readable`, or if its path looks like a pattern of names.
+      UserError: as :func:`require_readable`, or if its path looks like a glob pattern.
     """
     require_readable(root)
     path = str(root.absolute())
     if found := next((c for c in path if c in PATTERNS), None):
-        raise UserError(f"--workdir: {path!r} has {found!r}, under which checkpoints are lost; give another folder")
+        raise UserError(f"--workdir: {path!r} has {found!r}, with which checkpoints are lost; give another folder")
 
 
 def load_config(workdir: Workdir) -> Config | None:
@@ -111,19 +111,19 @@ def load_config(workdir: Workdir) -> Config | None:
 
 
 def check_resume(config: Config, *, started: Config | None, checkpointed: bool) -> bool:
-    """Decides whether a run goes on from what its folder holds.
+    """Decides whether a run resumes from the checkpoint in its folder.
 
     Returns:
-      True to go on from the newest checkpoint, False to start at step 0.
+      True to resume from the newest checkpoint, False to start at step 0.
 
     Raises:
-      UserError: if it must go on but cannot, or if a field that the numbers depend on differs.
+      UserError: if it must resume but cannot, or if a field that the numbers depend on differs.
     """
     resume, root = config.run.resume, config.run.workdir
     if started is None and (foreign := [p.name for p in Workdir(root).written() if p.exists()]):
         raise UserError(f"--workdir: {str(root)!r} has {foreign[0]!r} but no config.json of a run; give another folder")
     if resume == "must" and not checkpointed:
-        raise UserError(f"--resume: 'must' needs a checkpoint, {str(root)!r} has none; 'auto' starts afresh")
+        raise UserError(f"--resume: 'must' needs a checkpoint, {str(root)!r} has none; 'auto' starts at step 0")
     if started is None or resume == "never":
         return False
     way_out = "give another --workdir, or --resume never to replace it"
@@ -135,7 +135,7 @@ def check_resume(config: Config, *, started: Config | None, checkpointed: bool) 
 
 
 def begin(workdir: Workdir, config: Config, *, resume: bool) -> None:
-    """Writes the config of a run to its folder; without ``resume``, clears away an earlier run's files first.
+    """Writes the config of a run to its folder; without ``resume``, deletes the files of an earlier run first.
 
     Raises:
       UserError: if the folder cannot be written.
@@ -152,17 +152,17 @@ def begin(workdir: Workdir, config: Config, *, resume: bool) -> None:
 
 
 def _unwritable(root: Path, error: OSError | NotImplementedError) -> Exception:
-    """The error for a folder that cannot be written or locked."""
+    """Makes the error for a folder that cannot be written or locked."""
     number, reason = getattr(error, "errno", errno.ENOSYS), getattr(error, "strerror", None) or error
     if number in NO_LOCKS:
         way_out = "mount it with locks, or give a folder on another disk"
-        return UserError(f"--workdir: the file system of {str(root)!r} takes no locks ({reason}); {way_out}")
+        return UserError(f"--workdir: the file system of {str(root)!r} supports no locks ({reason}); {way_out}")
     message = f"--workdir: {str(root)!r} cannot be written ({reason})"
     return of_disk(message, error)
 
 
 def clear(path: Path) -> None:
-    """Removes a file, or the content of a folder, which itself may be a link to another disk."""
+    """Deletes a file, or the content of a folder, which may itself be a link to another disk."""
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -172,7 +172,7 @@ def clear(path: Path) -> None:
 
 @contextmanager
 def locked(workdir: Workdir) -> Iterator[Callable[[], None]]:
-    """Locks a folder, which is made if need be, to one run at a time; the system lifts the lock if the run dies.
+    """Locks a folder, created if needed, for one run at a time; the system releases the lock if the run dies.
 
     Yields:
       A function that raises OSError once the folder is no longer the one that was locked.
@@ -181,13 +181,13 @@ def locked(workdir: Workdir) -> Iterator[Callable[[], None]]:
       UserError: if another run holds the folder, or it cannot be made or locked.
       OSError: if the disk is full or broken.
     """
-    path, made = workdir.root / ".lock", not workdir.root.exists()
+    path, created = workdir.root / ".lock", not workdir.root.exists()
     try:
         workdir.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path).acquire(timeout=0)
     except Timeout as error:
-        raise UserError(f"--workdir: another run is at work in {str(workdir.root)!r}; give another folder") from error
-    except (OSError, NotImplementedError) as error:  # the latter by FileLock, for want of locks
+        raise UserError(f"--workdir: {str(workdir.root)!r} is in use by another run; give another folder") from error
+    except (OSError, NotImplementedError) as error:  # the latter by FileLock, for lack of locks
         raise _unwritable(workdir.root, error) from error
     with lock, path.open("rb") as held:
 
@@ -195,23 +195,23 @@ def locked(workdir: Workdir) -> Iterator[Callable[[], None]]:
             with suppress(OSError):
                 if os.path.samestat(os.fstat(held.fileno()), path.stat()):
                     return
-            raise OSError(f"{str(workdir.root)!r} was removed, moved or replaced while the run was at work")
+            raise OSError(f"{str(workdir.root)!r} was removed, moved or replaced during the run")
 
         try:
             yield require_here
         finally:
-            with suppress(OSError):  # the lock of a folder that took the place of this one is not ours
+            with suppress(OSError):  # not ours if another folder replaced this one
                 require_here()
                 held.close()
                 path.unlink()
-            if made:
-                with suppress(OSError):  # what the run wrote stays
+            if created:
+                with suppress(OSError):  # unless the run wrote something
                     workdir.root.rmdir()
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replaces a file's content atomically: no reader and no crash finds half of it."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # one of tempfile's is private to this user
+    """Replaces a file's content atomically: readers never find half of it, not even after a crash."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # tempfile's would be private to this user
     try:
         with temporary.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -223,12 +223,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def require_shared(folder: Path, *, seconds: float = 5) -> None:
-    """Requires that all processes see one folder, by a file that the main process puts there for a moment.
+    """Requires that all processes see the same folder, by a temporary file that the main process writes.
 
-    A network's file system may take some seconds to show a new file.
+    A network file system may take some seconds to show a new file.
 
     Raises:
-      UserError: if some process does not see the file.
+      UserError: if a process does not see the file.
     """
     name = distributed.all_gather_text("mark", f".meeting-{secrets.token_hex(8)}")[0]
     if distributed.is_main_process():

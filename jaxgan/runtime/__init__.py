@@ -1,1 +1,1 @@
-"""How steps run: devices, processes, the compiled program and its inputs; it opens no file."""
+"""Executes training steps: devices, processes, the compiled program and its inputs. It opens no files."""

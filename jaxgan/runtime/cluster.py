@@ -1,4 +1,4 @@
-"""Where this process stands among those of a run, by flags and by what started it."""
+"""Finds the process index, process count and coordinator of a run, from flags and from the cluster."""
 
 import importlib.util
 import logging
@@ -9,25 +9,25 @@ from jaxgan.config import Run
 from jaxgan.errors import UserError
 from jaxgan.runtime import jax_internals
 
-START_SECONDS = 120  # in which all processes of a run must have started
+START_SECONDS = 120  # time within which all processes of a run must start
 
 _log = logging.getLogger(__name__)
 
 
 class Process(NamedTuple):
-    """The place of this process among those of a run."""
+    """This process as one of the processes of a run."""
 
     count: int  # pyright: ignore[reportIncompatibleMethodOverride]
     index: int  # pyright: ignore[reportIncompatibleMethodOverride]
     coordinator: str  # HOST:PORT of process 0
-    detection: str | None = None  # the name of JAX's detection where it must be asked for by name
+    detection: str | None = None  # JAX's `cluster_detection_method`, if it is opt-in
 
 
 def find_process(run: Run) -> Process | None:
-    """Finds the place of this process, from flags and the environment; None if it is alone.
+    """Finds the index and the count of processes, from flags and the environment; None for a single process.
 
     Raises:
-      UserError: if what is known is incomplete or contradicts itself.
+      UserError: if flags and environment are incomplete or contradict each other.
     """
     if run.process_count == 1:
         return None
@@ -43,17 +43,17 @@ def find_process(run: Run) -> Process | None:
     if count is None and index is None and run.coordinator is None:
         if (size := int(os.environ.get("OMPI_COMM_WORLD_SIZE", 1))) > 1:
             raise UserError(
-                f"--coordinator: mpirun started {size} processes, which JAX tells apart only by mpi4py; install it"
+                f"--coordinator: mpirun started {size} processes, which JAX detects only with mpi4py; install it"
             )
         return None
     coordinator = run.coordinator
     if coordinator is None and count is not None:
         port = os.environ.get("JAX_COORDINATOR_PORT")
         coordinator = _ask(cluster, "get_coordinator_address", START_SECONDS, override_coordinator_port=port)
-    known = {"--coordinator": coordinator, "--process-count": count, "--process-index": index}
-    if missing := [flag for flag, value in known.items() if value is None]:
+    flags = {"--coordinator": coordinator, "--process-count": count, "--process-index": index}
+    if missing := [flag for flag, value in flags.items() if value is None]:
         raise UserError(
-            f"{missing[0]}: must be given with {' and '.join(flag for flag in known if flag != missing[0])}"
+            f"{missing[0]}: must be given with {' and '.join(flag for flag in flags if flag != missing[0])}"
         )
     assert count is not None
     assert index is not None
@@ -67,25 +67,25 @@ def find_process(run: Run) -> Process | None:
 
 
 def _cluster() -> Any:
-    """The kind of cluster that started this process, a class of JAX's; None for none."""
+    """Returns JAX's class for the cluster that started this process; None outside of clusters."""
     by_mpi = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"} & os.environ.keys() and importlib.util.find_spec("mpi4py")
     try:
         candidates = [c for c in jax_internals.cluster_types() if by_mpi or not c.opt_in_only_method]
         return next((c for c in candidates if c.is_env_present()), None)
-    except Exception as error:  # a Cloud TPU machine whose metadata server does not answer, for one
-        _log.warning("cannot tell whether this is one process of many (%s): it goes on alone", _in_one_line(error))
+    except Exception as error:  # for example a Cloud TPU machine whose metadata server does not answer
+        _log.warning("cannot detect the cluster (%s): continuing as a single process", _in_one_line(error))
         return None
 
 
-def _ask(cluster: Any, question: str, *about: Any, **named: Any) -> Any:
-    """An answer of a cluster; None without a cluster, or if it does not answer, which is said."""
+def _ask(cluster: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+    """Calls a method of a cluster; returns None without a cluster, and warns and returns None if the call fails."""
     if cluster is None:
         return None
     try:
-        return getattr(cluster, question)(*about, **named)
-    except Exception as error:  # a pod that may not look at the others, for one
-        reason = f"{cluster.name} does not answer {question} ({_in_one_line(error)})"
-        _log.warning("%s: without --coordinator, --process-count and --process-index a process is alone", reason)
+        return getattr(cluster, method)(*args, **kwargs)
+    except Exception as error:  # for example a pod that may not query the others
+        reason = f"{cluster.name} does not answer {method} ({_in_one_line(error)})"
+        _log.warning("%s: without --coordinator, --process-count and --process-index this is a single process", reason)
         return None
 
 
@@ -94,9 +94,9 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _require_srun() -> None:
-    """Refuses one process that Slurm started for a job of many tasks: it would wait for the others, or leave them idle.
+    """Refuses a lone process in a Slurm job of several tasks: it would wait for the others, or leave them idle.
 
-    srun starts a process for each task. A batch script, or a shell of ``srun --pty``, is one process.
+    srun starts one process per task. A batch script, or a shell of ``srun --pty``, is a lone process.
     """
     tasks = os.environ.get("SLURM_NTASKS", "")
     if not tasks.isdecimal() or int(tasks) < 2 or "SLURM_PROCID" not in os.environ:
@@ -105,6 +105,6 @@ def _require_srun() -> None:
         return
     if "SLURM_STEP_NODELIST" not in os.environ or "SLURM_PTY_PORT" in os.environ:
         raise UserError(
-            f"--process-count: Slurm gave this job {tasks} tasks and started one process; "
-            "start it by srun, or give --process-count 1 to train alone"
+            f"--process-count: this Slurm job has {tasks} tasks but one process; "
+            "start it with srun, or give --process-count 1 to train in this process only"
         )

@@ -1,4 +1,4 @@
-"""The devices of a run, and how one function runs on all of them."""
+"""Selects the devices of a run, and compiles functions to run on all of them."""
 
 import contextlib
 import functools
@@ -21,44 +21,45 @@ Inputs = TypeVar("Inputs")
 Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm]  # jaxlib has no types
 
 AXIS = "data"  # the mapped axis over which devices share a batch
-REPLICA_AXIS = "replica"  # another one, over which they share the replicas of a run
-# What XLA gives to YNNPACK on CPU; by default convolutions, too.
+REPLICA_AXIS = "replica"  # the mapped axis over which groups of devices share the replicas of a run
+# The operations that XLA runs with YNNPACK on CPU; the default includes convolutions.
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"}
 
 
 def select_devices(
     *, platform: str = "auto", count: int | None = None, batch_size: int = 1, replicas: int = 1
 ) -> tuple[Device, ...]:
-    """Chooses the devices of a run.
+    """Selects the devices of a run.
 
     Args:
       platform: ``auto``, ``cpu``, ``gpu`` or ``tpu``.
-      count: how many devices of each process; None for as many as divide the batch.
+      count: devices per process; None for the largest number that divides the batch.
       batch_size: images per step, over all devices that share a batch.
-      replicas: of the run; devices share them first, and a batch only if they are more: see :func:`device_groups`.
+      replicas: number of replicas; groups of devices share them, see :func:`device_groups`.
 
     Returns:
-      The devices, process by process, the same number from each.
+      The devices, ordered by process, the same number from each.
 
     Raises:
-      UserError: if the platform is absent, has fewer devices, or their number does not divide the batch.
+      UserError: if the platform is not available, has too few devices, or their number does not divide the batch.
     """
     try:
-        found = jax.local_devices()
+        available = jax.local_devices()
     except (RuntimeError, AssertionError) as error:
-        named = os.environ.get("JAX_PLATFORMS", "")
-        raise UserError(f"JAX_PLATFORMS: {named!r} gives no device ({str(error) or 'none of its kind'})") from error
+        value = os.environ.get("JAX_PLATFORMS", "")
+        raise UserError(f"JAX_PLATFORMS: {value!r} gives no device ({str(error) or 'none of its kind'})") from error
     try:
-        present = found if platform == "auto" else jax.local_devices(backend=platform)
+        present = available if platform == "auto" else jax.local_devices(backend=platform)
     except (RuntimeError, AssertionError) as error:
+        platforms = ", ".join(sorted({device.platform for device in available}))
         raise UserError(
-            f"--platform: no {platform!r} device here, JAX finds {', '.join(sorted({d.platform for d in found}))} "
+            f"--platform: {platform!r} is not available, JAX finds {platforms} "
             f"(for gpu and tpu install jax[cuda12] or jax[tpu])"
         ) from error
     processes = jax.process_count()
 
     def sharing(count: int) -> int:
-        """How many devices share a batch."""
+        """Returns how many devices share a batch."""
         return count * processes // device_groups(count * processes, replicas=replicas)
 
     by_process = [[d for d in jax.devices(present[0].platform) if d.process_index == i] for i in range(processes)]
@@ -67,8 +68,8 @@ def select_devices(
         count = next((n for n in range(most, 0, -1) if batch_size % sharing(n) == 0), 1)
     if count > most:
         kind = present[0].platform
-        hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={count} makes {count} of a CPU" * (kind == "cpu")
-        raise UserError(f"--devices: {count} is more than the {most} {kind} devices present{hint}")
+        hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={count} splits a CPU" * (kind == "cpu")
+        raise UserError(f"--devices: {count} is not allowed, available {kind} devices: {most}{hint}")
     if batch_size % sharing(count):
         together = f"{sharing(count)} devices" + f" of {processes} processes" * (processes > 1)
         raise UserError(f"--batch-size: {batch_size} is not allowed, it must be a multiple of the {together}")
@@ -76,32 +77,32 @@ def select_devices(
 
 
 def device_groups(devices: int, *, replicas: int) -> int:
-    """How many groups share the replicas of a run equally: as many as can, and the devices of a group each batch."""
+    """Returns the largest number of device groups that share the replicas equally; a group shares each batch."""
     return math.gcd(devices, replicas)
 
 
 def replicated(devices: Sequence[Device]) -> Sharding:
-    """The sharding of an array that every device holds whole."""
+    """Returns the sharding that replicates an array on every device."""
     if len(devices) == 1:
         return SingleDeviceSharding(devices[0])
     return NamedSharding(_mesh(devices), PartitionSpec())
 
 
 def mapped_axis(devices: Sequence[Device]) -> str | None:
-    """The name of the axis that a batch is split over; None on one device."""
+    """Returns the name of the axis that a batch is split over; None on one device."""
     return AXIS if len(devices) > 1 else None
 
 
 def replicate(array: ArrayLike, sharding: Sharding) -> jax.Array:
-    """Puts an array, which every process has whole, on all devices of a sharding; nothing is sent."""
+    """Places an array, which every process holds whole, on the devices of a sharding, without communication."""
     return jax.make_array_from_process_local_data(sharding, np.asarray(array))
 
 
 def front_end(parallel: str, devices: Sequence[Device]) -> str:
-    """The front end that ``auto`` stands for: pmap, or shard_map where it is faster.
+    """Resolves ``auto``: shard_map on CPU and in several processes, pmap elsewhere.
 
-    On CPU that is because pmap takes no compiler options (see :func:`compiler_options`), between processes because
-    shard_map returns global arrays, which pmap's results have to be made into.
+    On CPU shard_map is faster, since pmap takes no compiler options (:func:`compiler_options`). In several processes
+    it returns global arrays; the results of pmap have to be gathered into such.
     """
     if parallel != "auto":
         return parallel
@@ -113,9 +114,9 @@ def _mesh(devices: Sequence[Device]) -> Mesh:
 
 
 def shard(array: np.ndarray, devices: Sequence[Device]) -> jax.Array:
-    """Puts the entries of an array along its leading axis on the devices of this process, one each."""
-    alone = len(devices) == 1
-    sharding = replicated(devices) if alone else NamedSharding(_mesh(devices), PartitionSpec(AXIS))
+    """Shards an array along its leading axis: each device of this process gets one entry."""
+    single = len(devices) == 1
+    sharding = replicated(devices) if single else NamedSharding(_mesh(devices), PartitionSpec(AXIS))
     return jax.make_array_from_process_local_data(sharding, array, (len(devices), *array.shape[1:]))
 
 
@@ -124,14 +125,14 @@ def on_abstract_devices(
 ) -> Callable[..., Any]:
     """Binds the mapped axis of a function as :func:`parallelize` does, so that ``jax.eval_shape`` can trace it.
 
-    Only the number of devices matters, which is more than one. What the function returns must be the same on all.
+    Only the number of devices matters, which must be above one. The results must be the same on all devices.
     """
     return jax.shard_map(
         function,
         mesh=_mesh(devices).abstract_mesh,
         in_specs=_partition_specs(in_axes),
         out_specs=PartitionSpec(),
-        check_vma=front_end(parallel, devices) == "shard_map",  # pmap does without
+        check_vma=front_end(parallel, devices) == "shard_map",  # pmap has no such check
     )
 
 
@@ -142,35 +143,35 @@ def parallelize(
     parallel: str = "auto",
     in_axes: Any = None,
 ) -> Callable[[Carry, Inputs], Carry]:
-    """Compiles a function that runs on every device at once, and donates its first argument.
+    """Compiles a function to run on every device, and donates its first argument.
 
-    Each device runs the whole function, finds its place with ``lax.axis_index("data")``, and agrees with the others
-    through collectives on that axis, so that the carry is replicated and stays so.
+    Each device runs the whole function. ``lax.axis_index("data")`` is the index of the device, and collectives on that
+    axis keep the carry replicated.
 
     Args:
       function: from (carry, inputs) to the next carry; on one device it is compiled without a mapped axis.
-      devices: where to run.
+      devices: the devices to run on.
       parallel: the front end for more than one device, ``pmap`` or ``shard_map``; see :func:`front_end`.
-      in_axes: as for ``pmap``, for the inputs or for each of them: None if all devices are given the same, 0 if each is
-        given its entry along the leading axis, as :func:`shard` puts them.
+      in_axes: as in ``pmap``, for the inputs or for each of them: None if all devices get the same value, 0 if each
+        gets its entry along the leading axis, as :func:`shard` places them.
 
     Returns:
       The compiled function. Its carry is donated.
     """
 
     @functools.wraps(function)
-    def own(carry: Carry, inputs: Inputs) -> Carry:
+    def on_device(carry: Carry, inputs: Inputs) -> Carry:
         return function(carry, _entries(in_axes, inputs))
 
     options = compiler_options(devices)
     if len(devices) == 1:
-        return jax.jit(own, donate_argnums=0, compiler_options=options)
+        return jax.jit(on_device, donate_argnums=0, compiler_options=options)
     if front_end(parallel, devices) == "shard_map":
         everywhere = PartitionSpec()
         specs = _partition_specs(in_axes)
-        mapped = jax.shard_map(own, mesh=_mesh(devices), in_specs=(everywhere, specs), out_specs=everywhere)
+        mapped = jax.shard_map(on_device, mesh=_mesh(devices), in_specs=(everywhere, specs), out_specs=everywhere)
         return jax.jit(mapped, donate_argnums=0, compiler_options=options)
-    # pmap takes no compiler options. It needs one argument that is split over the devices: the device's number.
+    # pmap takes no compiler options. It needs one argument that is split over the devices: the device index.
     mapped = jax.pmap(
         lambda _, carry, inputs: function(carry, inputs),
         axis_name=AXIS,
@@ -181,23 +182,23 @@ def parallelize(
     )
     if jax.process_count() == 1:
         return functools.partial(mapped, np.arange(len(devices)))
-    mine = sum(device.process_index == jax.process_index() for device in devices)
+    local_count = sum(device.process_index == jax.process_index() for device in devices)
     everywhere = replicated(devices)
 
     def run(carry: Carry, inputs: Inputs) -> Carry:
-        # pmap returns arrays on the devices of this process; joining them with those of the others copies nothing.
+        # pmap returns arrays on the devices of this process. Joining their shards to a global array copies nothing.
         return jax.tree.map(
             lambda x: jax.make_array_from_single_device_arrays(
                 x.shape, everywhere, [shard.data for shard in x.addressable_shards]
             ),
-            mapped(np.arange(mine), carry, inputs),
+            mapped(np.arange(local_count), carry, inputs),
         )
 
     return run
 
 
 def split_replicas(devices: Sequence[Device], *, groups: int) -> Sharding:
-    """The sharding of an array whose leading axis is that of the replicas of a run, by groups of devices."""
+    """Returns the sharding that splits a leading replica axis over groups of devices."""
     if len(devices) == 1:
         return SingleDeviceSharding(devices[0])
     return NamedSharding(_grid(devices, groups), PartitionSpec(REPLICA_AXIS))
@@ -211,19 +212,19 @@ def compile_over_replicas(
     in_axes: tuple[Any, ...],
     train: bool = False,
 ) -> Callable[..., Any]:
-    """Compiles a function of many replicas, of which each group of devices computes its share.
+    """Compiles a function over many replicas; each group of devices computes its share of them.
 
     Args:
-      function: of arrays with a leading axis of replicas, and of arrays that all share. On each device it finds the
-        entries of its group alone, and the others of the group through the axis ``data``.
-      devices: where to run.
-      groups: how many groups they are.
-      in_axes: as for ``vmap``, for each argument: 0 for one of each replica, None for a shared one.
-      train: whether it trains: its second argument is a carry, to be donated, and compiler options are those of
-        training.
+      function: takes arrays with a leading replica axis, and arrays that all replicas share. On a device it gets only
+        the entries of its group; the axis ``data`` spans the devices of the group.
+      devices: the devices to run on.
+      groups: number of device groups.
+      in_axes: as in ``vmap``, for each argument: 0 for a leading replica axis, None for a shared argument.
+      train: whether the function trains: its second argument is a carry, which is donated, and it is compiled with
+        the options for training.
 
     Returns:
-      The compiled function. What it returns has a leading axis of replicas.
+      The compiled function. Its results have a leading replica axis.
     """
     if len(devices) > 1:
         specs = _partition_specs(in_axes, REPLICA_AXIS)
@@ -236,7 +237,7 @@ def compile_over_replicas(
 
 
 def of_one(function: Callable[..., Any], in_axes: tuple[Any, ...]) -> Callable[..., Any]:
-    """Gives arguments of a function, where ``in_axes`` has 0, and its results a leading axis of length one."""
+    """Adds a leading axis of length one to a function's results, and to its arguments where ``in_axes`` is 0."""
     return lambda *args: jax.tree.map(lambda x: x[None], function(*_entries(in_axes, args)))
 
 
@@ -245,23 +246,23 @@ def _grid(devices: Sequence[Device], groups: int) -> Mesh:
 
 
 def compiler_options(devices: Sequence[Device]) -> dict[str, str] | None:
-    """Compiler options for training, where XLA knows them: on CPU, convolutions by Eigen.
+    """Returns the compiler options for training: on CPU, convolutions run with Eigen.
 
-    XLA's default, YNNPACK, takes a third longer for the gradients of weights. On other platforms, and where XLA knows
-    no such options, there are none.
+    XLA's default, YNNPACK, takes a third longer for the gradients of weights. Returns None on other platforms, and if
+    XLA does not know the options.
     """
     if devices[0].platform != "cpu":
         return None
     number = jax.ShapeDtypeStruct((), np.int32, sharding=SingleDeviceSharding(devices[0]))
     try:
         jax.jit(lambda x: x, compiler_options=CPU_OPTIONS).lower(number).compile()
-    except jax.errors.JaxRuntimeError:  # an XLA that knows no such option
+    except jax.errors.JaxRuntimeError:  # this XLA does not know the options
         return None
     return CPU_OPTIONS
 
 
 def _entries(in_axes: Any, inputs: Any) -> Any:
-    """Removes the leading axis, of length one on a device, of the inputs that are split."""
+    """Removes the leading axis, which has length one on a device, from the inputs that are split."""
     return jax.tree.map(
         lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[0], part),
         in_axes,
@@ -271,7 +272,7 @@ def _entries(in_axes: Any, inputs: Any) -> Any:
 
 
 def _partition_specs(in_axes: Any, name: str = AXIS) -> Any:
-    """What ``shard_map`` calls the axes that ``pmap`` takes."""
+    """Converts the ``in_axes`` of ``pmap`` to the partition specs of ``shard_map``."""
     return jax.tree.map(
         lambda axis: PartitionSpec() if axis is None else PartitionSpec(name), in_axes, is_leaf=_is_none
     )
@@ -282,11 +283,11 @@ def _is_none(x: Any) -> bool:
 
 
 def enable_compilation_cache() -> None:
-    """Keeps compiled programs in the user's cache folder, so that a second start of a run does not compile again.
+    """Enables JAX's compilation cache in the user's cache directory, so that a restarted run does not recompile.
 
-    ``JAX_COMPILATION_CACHE_DIR`` and ``JAX_ENABLE_COMPILATION_CACHE`` overrule it, as everywhere in JAX.
+    ``JAX_COMPILATION_CACHE_DIR`` and ``JAX_ENABLE_COMPILATION_CACHE`` override it, as everywhere in JAX.
     """
     if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]  # set at run time
-        with contextlib.suppress(RuntimeError):  # a user without a home has no cache
+        with contextlib.suppress(RuntimeError):  # without a home directory there is no cache
             jax.config.update("jax_compilation_cache_dir", str(cache_home() / "jaxgan" / "xla"))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

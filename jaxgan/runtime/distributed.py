@@ -1,10 +1,10 @@
-"""Many processes as one run: how they find one another, agree before anything is written, and end together.
+"""Distributed runs: processes connect, agree before anything is written, and end together.
 
-Each process runs the same command and the same Python; only the arrays are shared. A function that speaks of all
-processes must be called by every process, in the same order. Alone, a process gets its own answer at once.
+Every process runs the same command and the same Python code; only the arrays are shared. Every process must call the
+functions that involve all processes, in the same order. In a single process they return immediately.
 
-Tested with two and four processes on one machine (CPU, collectives by gloo). Not tested, for want of the hardware: TPU
-slices of several hosts, GPUs under Slurm, and a network between the processes. There JAX's own detection finds them.
+Tested with two and four processes on one machine (CPU, gloo collectives). Not tested, for lack of hardware: TPU slices
+of several hosts, GPUs under Slurm, and processes on a network. These rely on JAX's cluster detection.
 """
 
 import contextlib
@@ -31,22 +31,22 @@ from jaxgan.runtime.cluster import START_SECONDS, Process, find_process
 
 T = TypeVar("T")
 
-HEARTBEAT_SECONDS = 30  # without a heartbeat after which a process counts as dead, and the others end
-WAIT_SECONDS = 3600  # for a process that lives but prepares data or draws
+HEARTBEAT_SECONDS = 30  # a process without a heartbeat for this long counts as dead, and the others end
+WAIT_SECONDS = 3600  # timeout for a live process that prepares data or draws figures
 
-_exchanges = itertools.count()  # numbers the calls of all_gather_text, which are the same in all processes
+_exchanges = itertools.count()  # numbers the calls of all_gather_text, alike in all processes
 
 
 def initialize(run: Run, *, program: str) -> Process | None:
-    """Makes this process one of many where flags or the environment say so; call it before JAX's backends start.
+    """Joins a distributed run if flags or the environment name one; call it before JAX's backends start.
 
-    Flags win over the environment, which is that of a Cloud TPU slice, Slurm, Open MPI or Kubernetes, as JAX detects
-    them; where ``mpi4py`` is installed, that of any MPI. A single process is left as it is.
+    Flags override the environment. JAX detects Cloud TPU slices, Slurm, Open MPI and Kubernetes, and any MPI if
+    ``mpi4py`` is installed. Returns None for a single process.
 
     Raises:
-      UserError: if what is known is incomplete or contradicts itself.
+      UserError: if flags and environment are incomplete or contradict each other.
     """
-    if jax.distributed.is_initialized():  # by whoever calls this package, or by an earlier run
+    if jax.distributed.is_initialized():  # by the calling program, or by an earlier run
         process = jax_internals.current_process()
         return Process(*process) if process[0] > 1 else None
     process = find_process(run)
@@ -54,7 +54,7 @@ def initialize(run: Run, *, program: str) -> Process | None:
         return None
     if process.index == 0:
         _require_free_port(process.coordinator)
-    _take_place(process)
+    _reserve_index(process)
     with _give_up_after(START_SECONDS, program, process):
         try:
             jax.distributed.initialize(
@@ -62,7 +62,7 @@ def initialize(run: Run, *, program: str) -> Process | None:
                 process.count,
                 process.index,
                 cluster_detection_method=process.detection,
-                initialization_timeout=2 * START_SECONDS,  # when it is over JAX aborts: we speak first
+                initialization_timeout=2 * START_SECONDS,  # JAX aborts then; _give_up_after ends first
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
                 shutdown_timeout_seconds=HEARTBEAT_SECONDS,
             )
@@ -74,44 +74,44 @@ def initialize(run: Run, *, program: str) -> Process | None:
 
 
 def _require_free_port(coordinator: str) -> None:
-    """Refuses a port on which another run meets: gRPC would share it, and their processes would mix."""
+    """Refuses a port that another run uses: gRPC would share it, and their processes would mix."""
     try:
         socket.create_server(("", int(coordinator.rpartition(":")[2]))).close()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise UserError(
             f"--coordinator: {coordinator!r} is not allowed, its port cannot be opened ({reason}); "
-            "give each run a port of its own"
+            "give each run its own port"
         ) from error
 
 
-def _take_place(process: Process) -> None:
-    """Refuses a place that a process of another run on this machine has: JAX would end that run as if it restarted.
+def _reserve_index(process: Process) -> None:
+    """Refuses a process index that another run on this machine uses: JAX would end that run as if it restarted.
 
-    The place is a name of Linux's, which the process holds to its end. Elsewhere nobody looks.
+    The process reserves it by an abstract socket name until it exits. Only Linux has those; others skip the check.
     """
     if sys.platform != "linux":
         return
     name = f"\0jaxgan {process.coordinator[-80:]} {process.index}"
-    with socket.socket(socket.AF_UNIX) as place:
+    with socket.socket(socket.AF_UNIX) as reservation:
         try:
-            place.bind(name)
+            reservation.bind(name)
         except OSError as error:
             raise UserError(
                 f"--coordinator: {process.coordinator!r} is not allowed, process {process.index} of another run "
-                "on this machine meets there; give each run a port of its own"
+                "on this machine uses it; give each run its own port"
             ) from error
-        place.detach()
+        reservation.detach()
 
 
 @contextlib.contextmanager
 def _give_up_after(seconds: float, program: str, process: Process) -> Iterator[None]:
-    """Ends this process in one line if the others do not come; JAX would abort it with a stack trace."""
+    """Ends this process with one line if the others do not connect; JAX would abort it with a stack trace."""
 
     def give_up() -> None:
-        where = f"{process.count} processes did not all meet at {process.coordinator} within {seconds} s"
-        advice = "start one for each --process-index, on hosts that reach that address"
-        os.write(2, f"{program}: error: --coordinator: {where}; {advice}\n".encode())
+        reason = f"not all {process.count} processes connected to {process.coordinator} within {seconds} s"
+        advice = "start one for each --process-index, on hosts that reach this address"
+        os.write(2, f"{program}: error: --coordinator: {reason}; {advice}\n".encode())
         os._exit(2)
 
     timer = threading.Timer(seconds, give_up)
@@ -124,17 +124,17 @@ def _give_up_after(seconds: float, program: str, process: Process) -> Iterator[N
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes and prints."""
+    """Whether this is the main process, the only one that writes and prints."""
     return not jax.distributed.is_initialized() or jax_internals.current_process()[1] == 0
 
 
 def broadcast_from_main(number: int) -> int:
-    """Returns the number of process 0 in all processes: what follows from a clock or a folder may differ."""
+    """Broadcasts a number from process 0, for values from a clock or a directory, which may differ by process."""
     return number if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
 def all_gather_text(topic: str, text: str = "") -> list[str]:
-    """Gathers a text from all processes, by process; needs no device. The topic is for logs."""
+    """Gathers a text from all processes, ordered by index; needs no device. The topic is for logs."""
     if not jax.distributed.is_initialized():
         return [text]
     count, index, _ = jax_internals.current_process()
@@ -149,26 +149,26 @@ def on_all_processes(topic: str, work: Callable[[], T]) -> T:
     """Runs ``work`` on every process; if it raises UserError on any of them, raises on all. The topic is for logs.
 
     Raises:
-      UserError: the mistake, with the number of the process where that is another one.
+      UserError: the error of this process, or that of another process with its index.
     """
-    result, mistake = None, None
+    result, failure = None, None
     try:
         result = work()
     except (UserError, OSError) as error:
         if not jax.distributed.is_initialized():
             raise
-        mistake = error
-    mistakes = all_gather_text(topic, "" if mistake is None else str(mistake))
-    if mistake is not None:
-        raise mistake
-    for index, words in enumerate(mistakes):
-        if words:
-            raise UserError(f"in process {index}, {words}")
+        failure = error
+    messages = all_gather_text(topic, "" if failure is None else str(failure))
+    if failure is not None:
+        raise failure
+    for index, message in enumerate(messages):
+        if message:
+            raise UserError(f"in process {index}, {message}")
     return cast(T, result)
 
 
 def require_same_flags(flags: Mapping[str, str]) -> None:
-    """Requires that all processes were given the same flags.
+    """Requires that all processes have the same flags.
 
     Raises:
       UserError: naming the first flag that differs.
@@ -185,20 +185,19 @@ def require_same_flags(flags: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def end_at_once(program: str, *, common: tuple[type[Exception], ...], kept: Callable[[], str]) -> Iterator[None]:
-    """Ends one process of many where it fails, so that the others learn of it now and not after a time-out.
+    """Ends a process of a distributed run at once if it fails, so that the others need not wait for a timeout.
 
-    A process that ends closes its connections, which fails the collectives of the others: at once where the network
-    says so, as between CPUs. Otherwise, and when a process only hangs, JAX's coordinator misses it after
-    ``HEARTBEAT_SECONDS`` and aborts the others, in words of its own and with exit code 134; so it does, at once, when
-    process 0 is gone, which is the coordinator.
+    Its closed connections fail the collectives of the others: at once if the network reports them, as between CPUs.
+    Otherwise, and if a process hangs, JAX's coordinator misses its heartbeat after ``HEARTBEAT_SECONDS`` and aborts the
+    others, with its own message and exit code 134. If process 0, the coordinator, is gone, JAX aborts them at once.
 
     Args:
       program: the name of the command.
-      common: exceptions that all processes meet at the same step, and that need no hurry.
-      kept: says what was saved.
+      common: exceptions that all processes raise at the same step; they propagate as usual.
+      kept: returns a description of what is saved.
 
     Yields:
-      Nothing; what may fail goes on inside. A process that is alone fails as it would without.
+      Nothing. In a single process all exceptions propagate as usual.
     """
     try:
         yield
@@ -209,14 +208,14 @@ def end_at_once(program: str, *, common: tuple[type[Exception], ...], kept: Call
             raise
         count, index, _ = jax_internals.current_process()
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        if re.match("[A-Z_]+: ", reason):  # a status of XLA's: jit raises it under several types
-            lost = "out of memory" if "RESOURCE_EXHAUSTED" in reason else "another process or a device is gone"
-            reason = f"{lost} ({reason})"
+        if re.match("[A-Z_]+: ", reason):  # an XLA status, which jit raises as several types
+            cause = "out of memory" if "RESOURCE_EXHAUSTED" in reason else "another process or a device is gone"
+            reason = f"{cause} ({reason})"
         elif not isinstance(error, OSError | KeyboardInterrupt):
             traceback.print_exc()
-        advice = "when all have ended, run the same command on every host to go on"
+        advice = "when all have ended, run the same command on every host to resume"
         who = f"process {index} of {count}"
         print(f"{program}: error: {who} stopped: {reason}; {kept()}; {advice}", file=sys.stderr, flush=True)
         if index == 0:
-            time.sleep(1)  # without the coordinator JAX aborts the others before they have spoken
+            time.sleep(1)  # without the coordinator JAX aborts the others before they print
         os._exit(1)

@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on in JAX's own settings, held fixed whatever the user's environment says."""
+"""Fixes the JAX settings that the numbers of a run depend on, regardless of the user's environment."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import jax
 
 @contextlib.contextmanager
 def fixed_numerics() -> Iterator[None]:
-    """Computes inside in 32 bits, with JAX's usual promotion and random numbers; also a decorator.
+    """Computes in 32 bits, with JAX's default promotion and random numbers; also works as a decorator.
 
     ``JAX_ENABLE_X64``, ``JAX_DEFAULT_PRNG_IMPL``, ``JAX_THREEFRY_PARTITIONABLE``, ``JAX_RANDOM_SEED_OFFSET``,
-    ``JAX_NUMPY_DTYPE_PROMOTION``, ``JAX_NUMPY_RANK_PROMOTION`` and ``JAX_TRANSFER_GUARD`` are for the user's own
-    programs: here they would change the numbers of a run, or end it. With ``JAX_DISABLE_JIT`` a step takes minutes.
+    ``JAX_NUMPY_DTYPE_PROMOTION``, ``JAX_NUMPY_RANK_PROMOTION`` and ``JAX_TRANSFER_GUARD`` have no effect inside: they
+    would change the numbers of a run, or end it. Nor has ``JAX_DISABLE_JIT``, with which a step takes minutes.
     """
     with (
         _no_seed_offset(),
@@ -29,7 +29,7 @@ def fixed_numerics() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_seed_offset() -> Iterator[None]:
-    """Takes away what JAX adds to every seed, which is no setting of one thread."""
+    """Disables the offset that JAX adds to every seed; unlike the other settings, it is not thread-local."""
     offset = jax.config.jax_random_seed_offset  # pyright: ignore[reportAttributeAccessIssue]  # set at run time
     jax.config.update("jax_random_seed_offset", 0)
     try:

@@ -1,4 +1,4 @@
-"""The compiled program of a run: many steps of a method in one call, over images that are on the device."""
+"""The compiled program of a run: many steps of a method in one call, over images on the device."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,28 +13,27 @@ from jaxtyping import Array, ArrayLike, Bool, Int, Key, UInt8, UInt32
 from jaxgan.methods import Batch, Method, Metrics
 from jaxgan.runtime.devices import Device, mapped_axis, on_abstract_devices, parallelize, replicated
 
-# Streams of random numbers. With the step and the index of an example a stream determines every random number of a run.
+# Streams of random numbers. Seed, stream, step and example index determine every random number of a run.
 INIT_STREAM, STEP_STREAM, SAMPLE_STREAM, EVALUATE_STREAM, VISUALIZE_STREAM, ASSESS_STREAM = range(6)
-EVALUATION_BATCH = 1000  # held-out images that pass through a network together
+EVALUATION_BATCH = 1000  # held-out images per batch
 
 
 class Carry(struct.PyTreeNode):
     """Everything that passes from one call to the next, and everything that a checkpoint holds."""
 
-    state: Any  # the method's
-    metric_sums: Metrics  # sums of the metrics of the steps since the last row was logged
-    count: Int[Array, ""]  # how many steps those are
+    state: Any  # state of the method
+    metric_sums: Metrics  # sums of the metrics since the last row was logged
+    count: Int[Array, ""]  # number of steps in these sums
 
 
 class Inputs(NamedTuple):
-    """What a call reads: images for some steps in a row, their order, and where to stop.
+    """The inputs of a call: images for consecutive steps, their order, and where to stop.
 
-    Step s uses ``order[i : i + n]`` with ``i = (s % (N // n)) * n``, where n is the number of images per step and N
-    that of all images here: those of the data set in the order of an epoch, or those of a chunk that begins at a
-    multiple of N // n steps.
+    Step s uses ``order[i : i + n]`` with ``i = (s % (N // n)) * n``, where n is the number of images per step and N the
+    number of images here: the data set in the order of an epoch, or a chunk that starts at a multiple of N // n steps.
     """
 
-    images: UInt8[Array, "*devices n height width channels"]  # of all devices, or each one's own
+    images: UInt8[Array, "*devices n height width channels"]  # shared by all devices, or split over them
     labels: Int[Array, "*devices n"]
     order: Int[Array, "*replicas n"]
     seed: UInt32[Array, "*replicas"]
@@ -45,7 +44,7 @@ OWN_IMAGES = Inputs._make((0, 0, None, None, None))  # the axes that are split o
 
 
 def stream_key(seed: int | UInt32[Array, ""], stream: int) -> Key[Array, ""]:
-    """The key from which all random numbers of one stream of a run follow."""
+    """Returns the key of one stream of random numbers of a run."""
     return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), stream)
 
 
@@ -71,15 +70,15 @@ def initial_carry(
     """Builds the carry of step 0.
 
     Args:
-      method: what is trained.
-      seed: the run's seed.
+      method: the method to train.
+      seed: the seed of the run.
       image_shape: height, width and channels of an image.
       batch_size: images per step, over all devices.
-      devices: those that the method was built for, if they are more than one.
+      devices: the devices that the method was built for, if there is more than one.
       parallel: the front end for several devices.
 
     Returns:
-      The method's initial state, with no step counted.
+      The initial state of the method, with metric sums of zero.
     """
     state = method.init(stream_key(seed, INIT_STREAM))
     index = jnp.arange(batch_size)
@@ -87,43 +86,43 @@ def initial_carry(
     step = method.step
     if mapped_axis(devices):
         step = on_abstract_devices(step, devices, parallel=parallel, in_axes=(None, 0, None))
-    _, metrics = jax.eval_shape(step, state, batch, stream_key(seed, STEP_STREAM))  # only to learn which there are
+    _, metrics = jax.eval_shape(step, state, batch, stream_key(seed, STEP_STREAM))  # only for names and shapes
     zeros = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
     return Carry(state, zeros, jnp.zeros((), jnp.int32))
 
 
 def reset_metrics(carry: Carry) -> Carry:
-    """Sets the sums of metrics back to zero, once they are logged."""
+    """Resets the metric sums to zero, after they are logged."""
     metric_sums, count = jax.tree.map(jnp.zeros_like, (carry.metric_sums, carry.count))
     return Carry(carry.state, metric_sums, count)
 
 
-def take(examples: Array, chosen: Int[Array, " size"]) -> Array:
-    """Gathers examples as flat rows, which XLA's CPU backend copies faster; each index must be that of an example."""
-    # A TPU keeps images with the examples last, and would turn all of them around in every step but for the barrier.
+def take(examples: Array, index: Int[Array, " size"]) -> Array:
+    """Gathers examples as flat rows, which XLA's CPU backend copies faster; each index must be in bounds."""
+    # TPUs store images with the example axis last. Without the barrier, every step would transpose all of them.
     rows = lax.optimization_barrier(examples.reshape(len(examples), -1))
-    return rows.at[chosen].get(mode="promise_in_bounds").reshape(len(chosen), *examples.shape[1:])
+    return rows.at[index].get(mode="promise_in_bounds").reshape(len(index), *examples.shape[1:])
 
 
 def examples(
     inputs: Inputs, start: Int[Array, ""], size: int
 ) -> tuple[UInt8[Array, "size height width channels"], Int[Array, " size"]]:
-    """Gathers ``size`` images with their labels, from a place in the order on."""
-    chosen = lax.dynamic_slice(inputs.order, (start,), (size,))
-    return take(inputs.images, chosen), take(inputs.labels, chosen)
+    """Gathers ``size`` images and their labels, from position ``start`` of the order."""
+    index = lax.dynamic_slice(inputs.order, (start,), (size,))
+    return take(inputs.images, index), take(inputs.labels, index)
 
 
 def one_step(
     method: Method, inputs: Inputs, *, batch_size: int, axis_name: str | None, own_images: bool = False
 ) -> Callable[[Carry, Int[Array, ""]], Carry]:
-    """Makes the function that takes one step of a run, as one device sees it.
+    """Makes the function that takes one step of a run on one device.
 
     Args:
-      method: what is trained.
-      inputs: of the call; see :class:`Inputs`.
+      method: the method to train.
+      inputs: the inputs of the call.
       batch_size: images per step, over all devices.
       axis_name: the mapped axis along which the batch is split; None on one device.
-      own_images: whether each device is given only the images of its own part of each batch.
+      own_images: whether ``inputs`` holds only this device's part of each batch.
 
     Returns:
       A function from a carry and its step to the next carry.
@@ -132,11 +131,11 @@ def one_step(
     first = size * lax.axis_index(axis_name) if axis_name else 0
     index = first + jnp.arange(size)
     step_key = stream_key(inputs.seed, STEP_STREAM)
-    images_a_step, at = (size, 0) if own_images else (batch_size, first)
-    steps_at_hand = len(inputs.images) // images_a_step
+    images_per_step, offset = (size, 0) if own_images else (batch_size, first)
+    steps_at_hand = len(inputs.images) // images_per_step
 
     def take_step(carry: Carry, step: Int[Array, ""]) -> Carry:
-        start = (step % steps_at_hand) * images_a_step + at
+        start = (step % steps_at_hand) * images_per_step + offset
         images, labels = examples(inputs, start, size)
         batch = Batch(to_unit_range(images), labels, index)
         state, metrics = method.step(carry.state, batch, jax.random.fold_in(step_key, step))
@@ -146,23 +145,22 @@ def one_step(
 
 
 def goes_on(carry: Carry, stop: Int[ArrayLike, ""]) -> Bool[Array, ""]:
-    """Whether a run takes another step before ``stop``: not after a step whose metrics are not finite."""
+    """Returns whether a run takes another step: it stops at ``stop``, and after a step with non-finite metrics."""
     return (carry.state.step < stop) & jnp.isfinite(sum(jax.tree.leaves(carry.metric_sums)))
 
 
 def steps(method: Method, **how: Any) -> Callable[[Carry, Inputs], Carry]:
-    """Makes the function that takes a carry through many steps, as one device sees it.
+    """Makes the function that takes many steps of a run on one device.
 
-    The number of steps is an input, not a constant: one compiled program serves every stretch of a run, and cutting a
-    run into other stretches changes none of its numbers.
+    The number of steps is an input, not a constant: one compiled program serves all calls, and their lengths change no
+    numbers.
 
     Args:
-      method: what is trained.
+      method: the method to train.
       **how: see :func:`one_step`.
 
     Returns:
-      A function from (carry, inputs) to the carry at ``inputs.stop``, or at the first step after which a sum of
-      metrics is not finite.
+      A function from (carry, inputs) to the carry at ``inputs.stop``, or after the first step with non-finite metrics.
     """
 
     def run(carry: Carry, inputs: Inputs) -> Carry:
@@ -173,10 +171,10 @@ def steps(method: Method, **how: Any) -> Callable[[Carry, Inputs], Carry]:
 
 
 def held_out_means(method: Method) -> Callable[[Any, Array, Array, UInt32[Array, ""]], Metrics]:
-    """Makes the function that measures a state on a whole set of held-out images.
+    """Makes the function that evaluates a state on all held-out images.
 
     Returns:
-      A function from (state, images as bytes, labels, seed) to the metrics' means over all images.
+      A function from (state, images as bytes, labels, seed) to metrics, averaged over all images.
     """
     evaluate = method.evaluate
     assert evaluate is not None
@@ -217,12 +215,12 @@ def compile_program(
     parallel: str = "auto",
     own_images: bool = False,
 ) -> Program:
-    """Prepares the functions of a run; each is compiled when first called.
+    """Makes the functions of a run; each compiles at its first call.
 
-    The method is built for the axis ``mapped_axis(devices)``; for ``own_images`` see :func:`one_step`.
+    The method must be built for the axis ``mapped_axis(devices)``; for ``own_images`` see :func:`one_step`.
 
     Returns:
-      The program. With the same seed ``sample`` draws from the same latents.
+      The program. With the same seed, ``sample`` draws from the same latents.
     """
     axis_name, everywhere = mapped_axis(devices), replicated(devices)
     method = method._replace(step=jax.jit(method.step, inline=True))  # traced once for `init` and `train_steps`

@@ -1,4 +1,4 @@
-"""Replicas: runs that differ in their seed, or in a number of their config, trained as one compiled program."""
+"""Replicas: runs that differ in seed or in numeric config fields, trained as one compiled program."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -38,45 +38,45 @@ from jaxgan.runtime.program import (
     to_bytes,
 )
 
-BATCH = 4  # images in an abstract step
+BATCH = 4  # batch size of an abstract step
 
 Form = Literal["turns", "vmap"]
-Values = Mapping[str, Any]  # of fields of the method's config, one of each
+Values = Mapping[str, Any]  # values of config fields of the method, by name
 Seed = UInt32[Array, ""]
 
 
-OWN_ORDER = Inputs._make((None, None, 0, 0, None))  # the axes that are of replicas
+OWN_ORDER = Inputs._make((None, None, 0, 0, None))  # the inputs with a leading replica axis
 
 
 class Replicas(NamedTuple):
     """What differs between the runs of one program."""
 
     build: Callable[[Values], Method]  # from values of the fields; see :func:`jaxgan.methods.build`
-    seeds: Sequence[int]  # of each replica
-    fields: Mapping[str, Sequence[float]] = {}  # of the method's config, with a value for each replica; of a sweep
+    seeds: Sequence[int]  # one per replica
+    fields: Mapping[str, Sequence[float]] = {}  # swept fields of the method's config: one value per replica
 
     def values(self, replica: int) -> dict[str, float]:
-        """The values of the fields of one replica."""
+        """Returns the field values of one replica."""
         return {name: values[replica] for name, values in self.fields.items()}
 
     def sharding(self, devices: Sequence[Device]) -> Sharding:
-        """Where the entries of an array go, along its leading axis of replicas."""
+        """Returns the sharding of arrays with a leading replica axis."""
         return split_replicas(devices, groups=self.groups(devices))
 
     def groups(self, devices: Sequence[Device]) -> int:
-        """How many groups of devices share the replicas; the devices of a group share each batch."""
+        """Returns how many groups of devices share the replicas; the devices of a group share each batch."""
         return device_groups(len(devices), replicas=len(self.seeds))
 
     def method(self, replica: int) -> Method:
-        """The method of one replica."""
+        """Builds the method of one replica."""
         return self.build(self.values(replica))
 
 
 def entry(tree: PyTree, replica: int | None) -> PyTree:
-    """What a tree with a leading axis of replicas has of one of them; of a single run, None, all of it.
+    """Selects one replica from a tree with a leading replica axis; returns the tree of a single run, None, unchanged.
 
-    An array that is spread over the devices of this process gives the entry on the device that has it. Indexing would
-    be a collective for each array, and on CPU many of them, with other work in between, deadlock.
+    If an array is sharded over the devices of this process, the entry comes from the device that holds it. Indexing
+    would run a collective per array, and on CPU many of these, interleaved with other work, deadlock.
     """
 
     def take(x: Any) -> Any:
@@ -92,10 +92,10 @@ def entry(tree: PyTree, replica: int | None) -> PyTree:
 def is_numeric(
     build: Callable[[Values], Method], name: str, value: float, *, image_shape: tuple[int, int, int]
 ) -> bool:
-    """Whether a field of the method only enters its numbers, so that replicas of other values share one program.
+    """Returns whether a field of the method only changes numbers, so that replicas can share one program.
 
     Returns:
-      False if it decides what is computed, as a penalty does whose weight may be 0.
+      False if the field changes what is computed, such as the weight of a penalty, which may be 0.
     """
 
     def trace(value: Array) -> None:
@@ -108,73 +108,75 @@ def is_numeric(
         if method.evaluate:
             method.evaluate(after, batch, key)
         if jax.tree.map(jnp.result_type, after) != jax.tree.map(jnp.result_type, state):
-            raise TypeError("a number of the state has another type")
+            raise TypeError("the step changes a dtype of the state")
 
     try:
         jax.eval_shape(trace, jax.ShapeDtypeStruct((), jnp.float32))
-    except TypeError:  # JAX's errors for a number that Python asks for
+    except TypeError:  # JAX raises it where Python code needs a concrete number
         return False
     return True
 
 
 def form_for(devices: Sequence[Device]) -> Form:
-    """How a device runs its replicas: on CPU one after the other, by calls of one program, elsewhere vmapped.
+    """Chooses how a device runs its replicas: on CPU in turns, by calls of one program, and elsewhere vmapped.
 
-    A vmapped matrix product or convolution of weights that differ is a batched or a grouped one, which CPUs compute no
-    faster than one after the other, and convolutions half as fast: see ``experiments/studies/replicas.py``.
+    With different weights, vmap makes matrix products batched and convolutions grouped. On CPU batched products are no
+    faster than turns, and grouped convolutions half as fast: see ``experiments/studies/replicas.py``.
     """
     return "turns" if devices[0].platform == "cpu" else "vmap"
 
 
-def in_turn(one: Callable[..., Any], in_axes: tuple[Any, ...], *, groups: int, place: Sharding) -> Callable[..., Any]:
-    """Makes the function that calls a program of one replica a group for each replica of the groups, and joins all.
+def in_turn(
+    program: Callable[..., Any], in_axes: tuple[Any, ...], *, groups: int, place: Sharding
+) -> Callable[..., Any]:
+    """Makes the function that calls a program for one replica of each group at a time, and joins the results.
 
     Args:
-      one: of arrays with a leading axis of groups, and of arrays that all share.
-      in_axes: as for ``vmap``, for each argument: 0 for one of each replica, None for a shared one.
-      groups: how many groups of devices there are.
-      place: where arrays with a leading axis of replicas go.
+      program: takes arrays with a leading group axis, and arrays that all replicas share.
+      in_axes: as in ``vmap``, for each argument: 0 for a leading replica axis, None for a shared argument.
+      groups: number of device groups.
+      place: the sharding of arrays with a leading replica axis.
 
     Returns:
-      The same function, of arrays with a leading axis of replicas.
+      The same function for arrays with a leading replica axis.
     """
-    are_own = jax.tree.map(lambda axis: axis is not None, in_axes, is_leaf=lambda axis: axis is None)
+    split = jax.tree.map(lambda axis: axis is not None, in_axes, is_leaf=lambda axis: axis is None)
 
     @partial(jax.jit, out_shardings=place)
-    def chosen(arrays: list[Array], turn: Array) -> list[Array]:
+    def select(arrays: list[Array], turn: Array) -> list[Array]:
         return [x.reshape(groups, -1, *x.shape[1:])[:, turn] for x in arrays]
 
     @partial(jax.jit, out_shardings=place)
-    def joined(parts: list[PyTree]) -> PyTree:
+    def join(parts: list[PyTree]) -> PyTree:
         return jax.tree.map(lambda *xs: jnp.stack(xs, axis=1).reshape(-1, *xs[0].shape[1:]), *parts)
 
     def run(*args: Any) -> Any:
-        arrays, tree = jax.tree.flatten(args)
-        is_own = jax.tree.leaves(jax.tree.broadcast(are_own, args))
-        own, parts = [x for x, o in zip(arrays, is_own, strict=True) if o], []
-        for turn in range(len(own[0]) // groups):
-            left = iter(chosen(own, np.int32(turn)))
-            given = [next(left) if o else x for x, o in zip(arrays, is_own, strict=True)]
-            parts.append(one(*jax.tree.unflatten(tree, given)))
-        return joined(parts)
+        leaves, tree = jax.tree.flatten(args)
+        is_split = jax.tree.leaves(jax.tree.broadcast(split, args))
+        arrays, parts = [x for x, s in zip(leaves, is_split, strict=True) if s], []
+        for turn in range(len(arrays[0]) // groups):
+            selected = iter(select(arrays, np.int32(turn)))
+            turn_leaves = [next(selected) if s else x for x, s in zip(leaves, is_split, strict=True)]
+            parts.append(program(*jax.tree.unflatten(tree, turn_leaves)))
+        return join(parts)
 
     return run
 
 
 def vmapped_steps(build: Callable[[Values], Method], **how: Any) -> Callable[[Values, Carry, Inputs], Carry]:
-    """Makes the function that takes the carries of all replicas through many steps at once.
+    """Makes the function that takes many steps of all replicas at once.
 
-    ``vmap`` of :func:`steps` would do, but for two things. All replicas that go on are at one step, which stays a
-    number that they share: a generator's turn every fifth step is then a branch, and not computed in each and thrown
-    away. And a replica that has diverged keeps its carry, while the others go on.
+    It differs from ``vmap`` of :func:`steps` in two ways. All active replicas are at one step, which stays a scalar: a
+    generator update every fifth step is then a branch, rather than computed in every step and discarded. And a replica
+    that has diverged keeps its carry, while the others continue.
 
     Args:
       build: see :class:`Replicas`.
       **how: see :func:`one_step`.
 
     Returns:
-      A function from (values, carries, inputs), with a leading axis of replicas where they have their own, to the
-      carries at ``inputs.stop``.
+      A function from (values, carries, inputs) to the carries at ``inputs.stop``. What differs between replicas has a
+      leading replica axis.
     """
 
     def run(values: Values, carries: Carry, inputs: Inputs) -> Carry:
@@ -182,22 +184,24 @@ def vmapped_steps(build: Callable[[Values], Method], **how: Any) -> Callable[[Va
             shared = carry.replace(state=carry.state.replace(step=step))
             return one_step(build(values), inputs, **how)(shared, step)
 
-        def going(carries: Carry) -> Bool[Array, " replicas"]:
+        def is_active(carries: Carry) -> Bool[Array, " replicas"]:
             return jax.vmap(goes_on, in_axes=(0, None))(carries, inputs.stop)
 
         def body(carries: Carry) -> Carry:
             step = jnp.max(carries.state.step)
             after = jax.vmap(take_step, in_axes=(0, 0, OWN_ORDER, None))(values, carries, inputs, step)
-            kept = going(carries)
-            return jax.tree.map(lambda a, b: jnp.where(kept.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), after, carries)
+            active = is_active(carries)
+            return jax.tree.map(
+                lambda a, b: jnp.where(active.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), after, carries
+            )
 
-        return lax.while_loop(lambda carries: jnp.any(going(carries)), body, carries)
+        return lax.while_loop(lambda carries: jnp.any(is_active(carries)), body, carries)
 
     return run
 
 
 def reset_if_finite(values: Values, carry: Carry) -> Carry:
-    """As :func:`reset_metrics`, but a replica that has diverged keeps its sums, which say so and stop it."""
+    """Like :func:`reset_metrics`, but a diverged replica keeps its non-finite sums, which mark and stop it."""
     finite = jnp.isfinite(sum(jax.tree.leaves(carry.metric_sums)))
     return jax.tree.map(lambda a, b: jnp.where(finite, a, b), reset_metrics(carry), carry)
 
@@ -210,31 +214,30 @@ def compile_replicas(
     batch_size: int,
     form: Form | None = None,
 ) -> Program:
-    """Prepares the functions of many runs, as :func:`jaxgan.runtime.program.compile_program` does for one.
+    """Makes the functions of many runs, as :func:`jaxgan.runtime.program.compile_program` does for one.
 
-    All that a run has of its own, such as state, seed, order of the images and samples, has a leading axis of
-    replicas; images are shared.
+    State, seed, image order and samples have a leading replica axis; images are shared.
 
     Args:
       replicas: the runs.
-      devices: where to run: in groups, each with its share of the replicas; see :func:`device_groups`.
+      devices: the devices, in groups that share the replicas; see :func:`device_groups`.
       image_shape: height, width and channels of an image.
       batch_size: images per step of a replica, over the devices of a group.
-      form: how a device runs its replicas; None for :func:`form_for`.
+      form: how a device runs its replicas; None for the choice of :func:`form_for`.
 
     Returns:
-      The program. A replica that diverges stops, and keeps sums of metrics that are not finite.
+      The program. A replica that diverges stops, and keeps its non-finite metric sums.
     """
     form = form or form_for(devices)
     build, groups = replicas.build, replicas.groups(devices)
-    together = devices[: len(devices) // groups]
-    of_step = {"batch_size": batch_size, "axis_name": mapped_axis(together)}
+    group = devices[: len(devices) // groups]
+    step_options = {"batch_size": batch_size, "axis_name": mapped_axis(group)}
     place = replicas.sharding(devices)
-    values = {name: replicate(np.asarray(each, np.float32), place) for name, each in replicas.fields.items()}
+    values = {name: replicate(np.asarray(column, np.float32), place) for name, column in replicas.fields.items()}
     first = replicas.method(0)
     abstract = jax.eval_shape(
         partial(
-            initial_carry, first, image_shape=image_shape, batch_size=batch_size, devices=together, parallel="shard_map"
+            initial_carry, first, image_shape=image_shape, batch_size=batch_size, devices=group, parallel="shard_map"
         ),
         np.uint32(0),
     )
@@ -244,7 +247,7 @@ def compile_replicas(
         return zeros.replace(state=build(values).init(stream_key(seed, INIT_STREAM)))
 
     def take_steps(values: Values, carry: Carry, inputs: Inputs) -> Carry:
-        return steps(build(values), **of_step)(carry, inputs)
+        return steps(build(values), **step_options)(carry, inputs)
 
     def sample(count: int, values: Values, state: Any, seed: Seed) -> UInt8[Array, "count height width channels"]:
         draw = build(values).sample
@@ -257,18 +260,18 @@ def compile_replicas(
     def compiled(function: Callable[..., Any], *in_axes: Any, train: bool = False) -> Callable[..., Any]:
         axes, how = (0, *in_axes), {"groups": groups, "in_axes": (0, *in_axes), "train": train}
         if form == "vmap":
-            over = vmapped_steps(build, **of_step) if train else jax.vmap(function, in_axes=axes)
-            return partial(compile_over_replicas(over, devices, **how), values)
-        one = compile_over_replicas(of_one(function, axes), devices, **how)
+            vmapped = vmapped_steps(build, **step_options) if train else jax.vmap(function, in_axes=axes)
+            return partial(compile_over_replicas(vmapped, devices, **how), values)
+        program = compile_over_replicas(of_one(function, axes), devices, **how)
         if len(replicas.seeds) > groups:
-            one = in_turn(one, axes, groups=groups, place=place)
-        return partial(one, values)
+            program = in_turn(program, axes, groups=groups, place=place)
+        return partial(program, values)
 
-    drawing = functools.cache(lambda count: compiled(partial(sample, count), 0, 0))
+    sampler = functools.cache(lambda count: compiled(partial(sample, count), 0, 0))
     return Program(
         init=compiled(init, 0),
         train_steps=compiled(take_steps, 0, OWN_ORDER, train=True),
         reset_metrics=compiled(reset_if_finite, 0),
-        sample=(lambda states, seeds, count: drawing(count)(states, seeds)) if first.sample else None,
+        sample=(lambda states, seeds, count: sampler(count)(states, seeds)) if first.sample else None,
         evaluate=compiled(evaluate, 0, None, None, 0) if first.evaluate else None,
     )

@@ -1,4 +1,4 @@
-"""When a run logs, samples and saves: functions of the step, so an interrupted run does so at the same steps."""
+"""When a run logs, samples and saves: functions of the step, so a resumed run does so at the same steps."""
 
 from dataclasses import dataclass
 
@@ -18,18 +18,18 @@ class Schedule:
         return self.run.epochs * self.steps_per_epoch
 
     def row_end(self, step: int) -> int:
-        """The first step after this one that completes a row of metrics: every ``log_every`` steps, and each epoch."""
+        """Returns the next step that completes a row of metrics: every ``log_every`` steps and at each epoch's end."""
         every = self.run.log_every or self.steps_per_epoch
         start = step - step % self.steps_per_epoch
         return start + min(((step - start) // every + 1) * every, self.steps_per_epoch)
 
     def call_end(self, step: int) -> int:
-        """The last step that a call of the program from here may reach: the end of a row, or an edge of the trace."""
+        """Returns the last step that a call from here may reach: a row's end, or the start or stop of the trace."""
         traced = self.run.profiled
         return min(bound for bound in (self.row_end(step), traced.start, traced.stop) if bound > step)
 
     def row_ends(self, step: int) -> bool:
-        """Whether a row of metrics is complete at this step; step 0 begins the first."""
+        """Whether a row of metrics is complete at this step; step 0 starts the first."""
         return step == 0 or self.row_end(step - 1) == step
 
     def samples(self, step: int) -> bool:

@@ -1,4 +1,4 @@
-"""Signals: stopping a run between steps when the user or the system asks for it."""
+"""Signals: stop a run between steps when the user or the system asks for it."""
 
 import _thread
 import itertools
@@ -14,24 +14,24 @@ from jax.experimental import multihost_utils
 
 from jaxgan.errors import fail
 
-Stop = Callable[[], int | None]  # the signal that asked a run to stop, or None
+Stop = Callable[[], int | None]  # returns the signal that stops the run, or None
 Handler = Callable[[int, object], None]
 
 
 class Interrupted(Exception):
-    """A run stopped early because a signal asked for it, after saving."""
+    """A signal stopped the run, which saved a checkpoint first."""
 
     def __init__(self, signum: int, step: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}")
         self.signum = signum
 
 
-# What asks a run to stop. SIGHUP, which Windows lacks, comes when the terminal is closed.
+# The signals that stop a run. SIGHUP, which Windows lacks, is sent when the terminal is closed.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class _EndCommand:
-    """Ends a command at a signal, in one line and after cleaning up; the next signal ends it at once."""
+    """Signal handler that ends a command with one line, after cleanup; the next signal ends it at once."""
 
     def __init__(self, program: str) -> None:
         self._program = program
@@ -39,9 +39,9 @@ class _EndCommand:
         self._ending: BaseException | None = None
 
     def __call__(self, signum: int, _frame: object) -> None:
-        for each in SIGNALS:
-            if isinstance(signal.getsignal(each), _EndCommand):
-                signal.signal(each, signal.SIG_DFL)
+        for handled in SIGNALS:
+            if isinstance(signal.getsignal(handled), _EndCommand):
+                signal.signal(handled, signal.SIG_DFL)
         try:
             if self._ending is not None:
                 raise self._ending
@@ -54,16 +54,16 @@ class _EndCommand:
 
     @contextmanager
     def raised_again(self) -> Iterator[None]:
-        """Raises an ending again where Python drops it: in a callback of garbage collection, as JAX has one."""
+        """Raises the exception again if Python discards it in a callback of garbage collection, such as JAX's."""
         hook = sys.unraisablehook
 
-        def again(unraisable: Any) -> None:
+        def raise_again(unraisable: Any) -> None:
             if self._ending is None or unraisable.exc_value is not self._ending:
                 return hook(unraisable)
             signal.signal(self._signum, self)
             threading.Timer(0.01, _thread.interrupt_main, (self._signum,)).start()
 
-        sys.unraisablehook = again
+        sys.unraisablehook = raise_again
         try:
             yield
         finally:
@@ -72,34 +72,34 @@ class _EndCommand:
 
 @contextmanager
 def _handled(signals: Iterable[int], handler: Handler) -> Iterator[dict[int, Any]]:
-    """Handles signals inside, except ignored ones, as SIGHUP under nohup, and those of other code than Python's.
+    """Installs a handler, except for signals that are ignored, as SIGHUP under nohup, or not handled by Python code.
 
     Yields:
-      The handlers from before.
+      The previous handlers.
     """
     if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread only
         yield {}
         return
-    before = {each: signal.getsignal(each) for each in signals}
-    before = {each: found for each, found in before.items() if found not in (signal.SIG_IGN, None)}
-    for each in before:
-        signal.signal(each, handler)
+    before = {signum: signal.getsignal(signum) for signum in signals}
+    before = {signum: previous for signum, previous in before.items() if previous not in (signal.SIG_IGN, None)}
+    for signum in before:
+        signal.signal(signum, handler)
     try:
         yield before
     finally:
-        for each, found in before.items():
-            signal.signal(each, found)
+        for signum, previous in before.items():
+            signal.signal(signum, previous)
 
 
 @contextmanager
 def graceful_signals() -> Iterator[Stop]:
-    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a request; a second one ends a command at once.
+    """Turns the first Ctrl-C, SIGTERM or SIGHUP into a request to stop; a second one ends a command at once.
 
-    The system ends it then, so that no thread can hold it up. A program that calls the package gets its own handlers
-    back instead.
+    The system's default handler ends it, so that no thread can delay it. In a program that calls this package, the
+    program's handlers are restored instead.
 
     Yields:
-      A function that returns the signal that has come, or None.
+      A function that returns the signal received, or None.
     """
     received: list[int] = []
 
@@ -112,20 +112,20 @@ def graceful_signals() -> Iterator[Stop]:
 
 
 def _restore(before: Mapping[int, Any]) -> None:
-    """Gives signals the handlers from before a run, those of a command the system's."""
-    for each, found in before.items():
-        if found is not None:
-            signal.signal(each, signal.SIG_DFL if isinstance(found, _EndCommand) else found)
+    """Restores the handlers from before a run; in a command, the system's default handlers."""
+    for signum, previous in before.items():
+        if previous is not None:
+            signal.signal(signum, signal.SIG_DFL if isinstance(previous, _EndCommand) else previous)
 
 
 @contextmanager
 def agreed_signals() -> Iterator[Stop]:
-    """Turns SIGTERM to one process into a request that all processes see at the same call.
+    """Turns SIGTERM to one process into a request to stop that all processes see at the same call.
 
-    JAX catches the signal once the processes have met, and Ctrl-C and SIGHUP are passed on to it.
+    JAX catches SIGTERM once the processes are connected. Ctrl-C and SIGHUP are forwarded as SIGTERM.
 
     Yields:
-      A function that returns the signal in all processes at once; all must call it the same number of times.
+      A function that returns the signal in all processes at the same call; all must call it equally often.
     """
     calls = itertools.count()
 
@@ -133,20 +133,20 @@ def agreed_signals() -> Iterator[Stop]:
         if not multihost_utils.reached_preemption_sync_point(next(calls)):
             return None
         if before:
-            _restore({each: signal.getsignal(each) for each in SIGNALS})
+            _restore({signum: signal.getsignal(signum) for signum in SIGNALS})
         return signal.SIGTERM
 
-    def pass_on(_signum: int, _frame: object) -> None:
+    def forward(_signum: int, _frame: object) -> None:
         _restore(before)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with _handled([each for each in SIGNALS if each != signal.SIGTERM], pass_on) as before:
+    with _handled([signum for signum in SIGNALS if signum != signal.SIGTERM], forward) as before:
         yield stop
 
 
 @contextmanager
 def exit_on_signals(program: str) -> Iterator[None]:
-    """Lets Ctrl-C, SIGTERM and SIGHUP end a command in one line, after cleaning up, with exit code 130, 143 or 129.
+    """Ends a command on Ctrl-C, SIGTERM or SIGHUP with one line, after cleanup, with exit code 130, 143 or 129.
 
     A second signal ends it at once, whatever it waits for.
     """

@@ -1,4 +1,4 @@
-"""TPUs that are not here: described to JAX, and the function that trains compiled for them."""
+"""Ahead-of-time compilation: describes TPUs that are not attached, and compiles the training function for them."""
 
 import functools
 import importlib.util
@@ -23,13 +23,13 @@ from jaxgan.runtime.replicas import Replicas, compile_replicas
 
 @dataclass(frozen=True)
 class Chip:
-    """A kind of chip, by the numbers that https://docs.cloud.google.com/tpu/docs gives for it."""
+    """A type of TPU chip, with numbers from https://docs.cloud.google.com/tpu/docs."""
 
-    shape: str  # a small slice, with as many dimensions as the chip's network has
+    shape: str  # a small slice, with as many dimensions as the chip's interconnect
     peak: float  # operations per second in bfloat16
-    bandwidth: float  # bytes per second of its memory
+    bandwidth: float  # memory bandwidth in bytes per second
     memory: float  # bytes
-    devices: int = 1  # that JAX sees
+    devices: int = 1  # JAX devices per chip
 
 
 CHIPS = {
@@ -39,7 +39,7 @@ CHIPS = {
     "v6e": Chip("2x2", 918e12, 1638e9, 32 * 2**30),
     "tpu7x": Chip("2x2x1", 2307e12, 7380e9, 192 * 2**30, devices=2),  # Ironwood
 }
-# Without these libtpu asks the machine which TPU it is.
+# Environment variables without which libtpu queries this machine for its TPU.
 NO_TPU_HERE = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
@@ -51,56 +51,56 @@ NO_TPU_HERE = {
 
 @dataclass(frozen=True)
 class Target:
-    """A slice of linked chips of one kind."""
+    """A slice: linked chips of one type."""
 
     name: str  # as the user wrote it
     chip: str
-    count: int  # of devices
+    count: int  # number of devices
 
     @property
     def memory(self) -> float:
-        """Bytes of memory of a device."""
+        """Memory of a device in bytes."""
         return CHIPS[self.chip].memory / CHIPS[self.chip].devices
 
     def least_seconds(self, *, operations: float, bytes_moved: float) -> float:
-        """The time below which no program can stay on one device: that of its arithmetic, or of its memory."""
+        """Returns the least time of a program on one device, by the roofline of arithmetic and memory bandwidth."""
         chip = CHIPS[self.chip]
         return chip.devices * max(operations / chip.peak, bytes_moved / chip.bandwidth)
 
 
 def parse_target(text: str) -> Target:
-    """Reads the name of a target.
+    """Parses the name of a target.
 
     Args:
-      text: a chip and how many of them lie along each dimension, such as ``v5e:4x4`` or ``v4:2x2x1``.
+      text: a chip and the number of chips along each dimension, such as ``v5e:4x4`` or ``v4:2x2x1``.
 
     Returns:
       The target.
 
     Raises:
-      UserError: if there is no such chip, or its network has other dimensions.
+      UserError: if there is no such chip, or the number of dimensions is wrong.
     """
     chip, _, shape = text.partition(":")
     if chip not in CHIPS:
         raise unknown_choice("--target", chip, CHIPS)
     example = CHIPS[chip].shape
     if not re.fullmatch(re.sub(r"\d", r"[1-9]\\d*", example), shape):
-        raise UserError(f"--target: {text!r} is not known, {chip} takes chips in a shape, such as {chip}:{example}")
+        raise UserError(f"--target: {text!r} is not allowed, {chip} needs a slice shape, such as {chip}:{example}")
     return Target(text, chip, CHIPS[chip].devices * math.prod(map(int, shape.split("x"))))
 
 
 def devices(target: Target, *, compiler: str = "libtpu") -> Sequence[Device]:
-    """Describes the devices of a target to JAX, for compiling only. Call it before anything touches libtpu.
+    """Describes the devices of a target to JAX, for compilation only. Call it before anything loads libtpu.
 
     Args:
-      target: which chips.
+      target: the slice.
       compiler: the package that holds the TPU compiler.
 
     Returns:
-      Its devices, over as many processes as the target has hosts.
+      Its devices, in as many processes as the target has hosts.
 
     Raises:
-      UserError: if the compiler is missing, or knows no such slice.
+      UserError: if the compiler is not installed, or does not know the slice.
     """
     if importlib.util.find_spec(compiler) is None:
         install = "python -m pip install -e '.[tpu-aot]'"
@@ -124,50 +124,50 @@ def lower_training(
     parallel: str = "auto",
     replicas: int = 1,
 ) -> tuple[Lowered, Carry]:
-    """Traces the function that trains for devices that need not be there.
+    """Lowers the training function for devices that need not be attached.
 
-    The method is built for the devices that share a batch of ``batch_size``. ``images`` is the shape of the data.
+    The method must be built for the devices that share a batch of ``batch_size``. ``images`` is the shape of the data.
 
     Returns:
-      The function, ready to compile, and its first argument as shapes, as one device holds it.
+      The lowered function, ready to compile, and the shapes of its carry on one device.
     """
     everywhere, shape = replicated(devices), images[1:]
     if replicas == 1:
         program = compile_program(method, devices, image_shape=shape, batch_size=batch_size, parallel=parallel)
-        place, each = everywhere, ()
+        place, leading = everywhere, ()
     else:
         runs = Replicas(lambda values: method, range(replicas))
         program = compile_replicas(runs, devices, image_shape=shape, batch_size=batch_size)
-        place, each = runs.sharding(devices), (replicas,)
+        place, leading = runs.sharding(devices), (replicas,)
 
     def abstract(shape: tuple[int, ...], dtype: Any, sharding: Sharding = everywhere) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-    seed, order = abstract(each, jnp.uint32, place), abstract((*each, images[0]), jnp.int32, place)
+    seed, order = abstract(leading, jnp.uint32, place), abstract((*leading, images[0]), jnp.int32, place)
     carry = jax.tree.map(lambda x: abstract(x.shape, x.dtype, place), jax.eval_shape(program.init, seed))
     data = abstract(images, jnp.uint8), abstract(images[:1], jnp.int32)
     inputs: Any = Inputs._make((*data, order, seed, abstract((), jnp.int32)))
     arguments: Any = (carry, inputs)
     function: Any = program.train_steps
-    if isinstance(function, functools.partial):  # pmap's or that of replicas, which has an argument already
+    if isinstance(function, functools.partial):  # of pmap or of replicas: its first argument is bound
         function, arguments = function.func, (*function.args, *arguments)
-    held = jax.tree.map(lambda x: jax.ShapeDtypeStruct(place.shard_shape(x.shape), x.dtype), carry)
-    return function.lower(*arguments), held
+    shard = jax.tree.map(lambda x: jax.ShapeDtypeStruct(place.shard_shape(x.shape), x.dtype), carry)
+    return function.lower(*arguments), shard
 
 
 def least_bytes(carry: Carry, batch_bytes: int) -> int:
-    """The bytes that a step moves at least: it reads and writes the state, and reads its images."""
+    """Returns the least bytes that a step moves: it reads and writes the state, and reads its images."""
     return sum(2 * x.size * x.dtype.itemsize for x in jax.tree.leaves(carry)) + batch_bytes
 
 
 class Estimate(NamedTuple):
-    """What a program would take on each device of a target."""
+    """The memory and time of a program on each device of a target."""
 
     target: Target
     arguments: int  # bytes of the state and the data
-    temporaries: int  # bytes besides
+    temporaries: int  # bytes of temporary buffers
     operations: float  # floating-point operations per step
-    least_seconds: float  # per step, by the roofline
+    least_seconds: float  # per step, by the roofline model
 
 
 def estimate(
@@ -179,23 +179,23 @@ def estimate(
     batch_size: int,
     replicas: int = 1,
 ) -> Estimate:
-    """Compiles the function that trains for a target, and says what it takes there; see :func:`lower_training`.
+    """Compiles the training function for a target and estimates its cost; see :func:`lower_training`.
 
     Raises:
       UserError: if the program does not fit into the memory of the target.
     """
     lowered, carry = lower_training(method, on, images=images, batch_size=batch_size, replicas=replicas)
-    stored = jax.config.values["jax_enable_compilation_cache"]
-    jax.config.update("jax_enable_compilation_cache", False)  # what is compiled for a topology cannot be stored
+    cache_enabled = jax.config.values["jax_enable_compilation_cache"]
+    jax.config.update("jax_enable_compilation_cache", False)  # programs for a topology cannot be cached
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"--target: {target.name!r} cannot run this program ({reason}); give smaller batches"
+            f"--target: {target.name!r} cannot run this program ({reason}); use a smaller --batch-size"
         ) from error
     finally:
-        jax.config.update("jax_enable_compilation_cache", stored)
+        jax.config.update("jax_enable_compilation_cache", cache_enabled)
     memory: Any = compiled.memory_analysis()
     operations = compiled.cost_analysis()["flops"]  # pyright: ignore[reportOptionalSubscript]
     moved = least_bytes(carry, math.prod(images[1:]) * batch_size * replicas // target.count)

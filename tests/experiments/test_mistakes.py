@@ -13,9 +13,9 @@ MISTAKES = {
     },
     "aot.compile_for": {
         "--target v5:2x2": "'v5' is not known, choose from tpu7x, v4, v5e, v5p, v6e; did you mean 'v5p'?",
-        "--target v5e": "--target: 'v5e' is not known, v5e takes chips in a shape, such as v5e:2x2",
-        "--target v5e:2x2x2": "v5e takes chips in a shape, such as v5e:2x2",
-        "--target v4:2x2": "--target: 'v4:2x2' is not known, v4 takes chips in a shape, such as v4:2x2x1",
+        "--target v5e": "--target: 'v5e' is not allowed, v5e needs a slice shape, such as v5e:2x2",
+        "--target v5e:2x2x2": "v5e needs a slice shape, such as v5e:2x2",
+        "--target v4:2x2": "--target: 'v4:2x2' is not allowed, v4 needs a slice shape, such as v4:2x2x1",
         "--recipes dcgna": "did you mean 'dcgan'?",
         "--replicas 1": "--replicas: 1 is not allowed, it must be at least 2",
         "--effort 2": "--effort: 2.0 is not allowed, it must be between -1 and 1",

@@ -165,8 +165,8 @@ def test_a_run_goes_on_from_the_newest_intact_one_to_the_same_end(finished, toy_
     train_config(toy_config, toy_dataset, resume=True)
     assert_same(content(finished.root), expected)
     (line,) = [record.getMessage() for record in caplog.records if "damaged" in record.getMessage()]
-    assert f"the checkpoint {str(finished.checkpoints / '9')!r} is damaged and now called '9.damaged' (" in line
-    assert line.endswith("the run goes on from step 6")
+    assert f"the checkpoint {str(finished.checkpoints / '9')!r} is damaged and was renamed to '9.damaged' (" in line
+    assert line.endswith("the run resumes from step 6")
 
 
 def test_the_tools_refuse_a_damaged_checkpoint_in_one_line(tmp_path, capfd):
@@ -181,7 +181,7 @@ def test_the_tools_refuse_a_damaged_checkpoint_in_one_line(tmp_path, capfd):
             cli.main([*command, str(tmp_path / "run")])
         line = capfd.readouterr().err
         assert line.startswith(f"jaxgan: error: the checkpoint '{tmp_path / 'run' / 'checkpoints' / '6'}' is damaged (")
-        assert line.endswith("move it elsewhere to go on from step 3\n")
+        assert line.endswith("move it elsewhere to use step 3\n")
         assert line.count("\n") == 1
     assert {p: p.read_bytes() for p in files_of(tmp_path)} == before
 
@@ -195,7 +195,7 @@ def test_a_damaged_best_checkpoint_makes_room_for_another(tmp_path, caplog):
     with keep_best(folder, run) as offer:
         offer({"recall": 0.5}, carry_of(6), 6)
     assert checkpoints.latest_step(folder.best) == 6
-    assert "now called '3.damaged'" in caplog.text
+    assert "renamed to '3.damaged'" in caplog.text
 
 
 def test_a_checkpoint_without_digests_is_loaded_with_a_warning(tmp_path, caplog):

@@ -89,7 +89,7 @@ def test_a_folder_that_is_replaced_ends_the_run_and_is_not_written(start, toy_co
 
     before(checkpoints, "require_saved", replace, call=2)
     assert start() == 1
-    assert f"{str(root)!r} was removed, moved or replaced while the run was at work" in one_line(capfd)
+    assert f"{str(root)!r} was removed, moved or replaced during the run" in one_line(capfd)
     assert [p.name for p in root.iterdir()] == [".lock"]
 
 
@@ -101,8 +101,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(start, disk, finished_toy_run, op
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
-    assert re.search(r"stopped, no checkpoint can be written to '[^']*' \(No space left on device\); ", ended.stderr)
-    kept = "the checkpoint of step [36] is kept; mend that and run the same command to go on"
+    assert re.search(r"stopped, checkpoints cannot be written to '[^']*' \(No space left on device\); ", ended.stderr)
+    kept = "the checkpoint of step [36] is kept; fix that and run the same command to resume"
     assert re.search(kept, ended.stderr)
     ballast = folder / "ballast"
     shutil.rmtree(ballast) if ballast.is_dir() else ballast.unlink()
@@ -158,7 +158,7 @@ def test_a_lock_that_another_run_holds_survives_ours(tmp_path):
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_named_with_the_way_out(tmp_path, monkeypatch, number):
     monkeypatch.setattr(fcntl, "flock", raising(number))
-    with pytest.raises(UserError, match=r"--workdir: the file system .* takes no locks .*; mount it with locks, or"):
+    with pytest.raises(UserError, match=r"--workdir: the file system .* supports no locks .*; mount it with locks, or"):
         locked(Workdir(tmp_path / "run")).__enter__()
     with pytest.raises(UserError, match=r"--data-dir: .* cannot be locked .*, name another"):
         pipeline.prepare(MNIST, data_dir=tmp_path / "data")

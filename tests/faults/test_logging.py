@@ -44,7 +44,7 @@ def test_rows_wait_for_room_and_the_failure_is_said_once(full, caplog):
     log.close()
     assert [json.loads(line) for line in full.read_text().splitlines()] == ROWS
     (record,) = caplog.records
-    assert record.getMessage() == f"{full}: cannot be written (No space left on device); training goes on"
+    assert record.getMessage() == f"{full}: cannot be written (No space left on device); training continues"
 
 
 def test_rows_that_found_no_room_are_named_at_the_end(full, caplog):

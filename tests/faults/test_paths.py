@@ -34,7 +34,7 @@ STRANGE = [
     "a{b}!",
 ]
 STRANGE += ["a,b=c", "a:b@c", "...a", "x" * 200]
-REFUSED = {"a[b]": "'['", "a*b": "'*'", "a?b": "'?'", "a\\b": "backslash", "a\udc80b": "bytes that are no text"}
+REFUSED = {"a[b]": "'['", "a*b": "'*'", "a?b": "'?'", "a\\b": "backslash", "a\udc80b": "bytes that are not text"}
 ADDRESSES = {"gs://bucket/run": "gcsfs", "s3://bucket/run": "s3fs", "az://bucket/run": "adlfs", "hdfs://h:9000/run": ""}
 ADDRESSES |= {"made-up://bucket/run": "", "gs://bucket/[run]": ""}
 

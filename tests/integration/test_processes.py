@@ -189,7 +189,7 @@ def test_an_error_of_one_process_ends_the_others(tmp_path):
 def test_a_process_whom_nobody_meets_says_so_in_one_line(tmp_path):
     ((code, _, errors),) = finish(start(tmp_path / "run", 2, indices=[1]))
     assert code == 2
-    assert "2 processes did not all meet at" in errors
+    assert "not all 2 processes connected to" in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -198,11 +198,11 @@ def test_a_second_run_on_the_same_port_ends_and_leaves_the_first_alone(tmp_path)
     address = free_address()
     first = start(tmp_path / "first", 2, *FOREVER, address=address)
     wait_for_checkpoint(tmp_path / "first", first)
-    reasons = ("its port cannot be opened (Address already in use)", "process 1 of another run on this machine meets")
+    reasons = ("its port cannot be opened (Address already in use)", "process 1 of another run on this machine uses")
     for (code, _, errors), reason in zip(finish(start(tmp_path / "second", 2, address=address)), reasons, strict=True):
         assert code == 2
         assert reason in errors
-        assert "give each run a port of its own" in errors
+        assert "give each run its own port" in errors
         assert errors.count("\n") == 1
     assert not (tmp_path / "second").exists()
     wait_for_checkpoint(tmp_path / "first", first, beyond=latest_step(Workdir(tmp_path / "first").checkpoints))

@@ -49,8 +49,8 @@ def test_distance_is_zero_for_equal_images_and_grows_with_contrast():
 
 def test_samples_that_are_alike_or_become_so_are_a_sign():
     assert signs_in_spread(0.5, 0.9) == {}
-    assert "samples differ by 44% of what real images do, after 90%" in signs_in_spread(0.44, 0.9)["alike"]
-    assert "samples differ by 9% of what real images do:" in signs_in_spread(0.09, 0.0)["alike"]
+    assert "samples are 44% as far apart as real images, after 90%" in signs_in_spread(0.44, 0.9)["alike"]
+    assert "samples are 9% as far apart as real images:" in signs_in_spread(0.09, 0.0)["alike"]
 
 
 def test_a_sign_is_told_once_and_not_in_the_first_steps():
@@ -60,7 +60,7 @@ def test_a_sign_is_told_once_and_not_in_the_first_steps():
         watch.samples(np.zeros_like(NOISE), step=step)
         watch.row({"real_probability": 1.0, "fake_probability": 0.0, "step": step})
     assert [line.split(":")[0] for line in told] == [f"step {EARLY}"] * 2
-    assert ["samples differ" in line for line in told] == [True, False]
+    assert ["samples are" in line for line in told] == [True, False]
 
 
 def test_training_images_without_contrast_are_no_measure():
@@ -86,5 +86,5 @@ def test_a_run_tells_the_signs_in_its_rows_and_its_samples(toy_config, toy_datas
     told = [record.message for record in caplog.records if record.message.startswith("step ")]
     assert [line.partition(" (")[0] for line in told] == [
         "step 3: the discriminator tells real from generated images",
-        "step 3: samples differ by 0% of what real images do: this is how mode collapse begins; look at the samples",
+        "step 3: samples are 0% as far apart as real images: a sign of mode collapse; look at the samples",
     ]

@@ -113,7 +113,7 @@ def test_every_number_stands_with_all_that_it_depends_on(folder, capsys):
         "n_real": 200,
         "n_fake": COUNT,
         "seeds": [5, 6],
-        "floor": "120 training images, chosen by seed 0, in the place of samples",
+        "floor": "120 training images, chosen by seed 0, instead of samples",
         "importance_samples": None,
         "floor_labels": False,
     }

@@ -66,8 +66,8 @@ def test_a_dry_run_shows_config_networks_and_cost_and_writes_nothing(start, toy_
         (("--batch-size", "71"), "--batch-size: 71 is not allowed, mnist has 70 images"),
         (("--accumulate", "3"), "--accumulate: 3 is not allowed, it must divide a device's 20 images"),
         (("--devices", "3"), "--batch-size: 20 is not allowed, it must be a multiple of the 3 devices"),
-        (("--devices", "9"), "--devices: 9 is more than the 8 cpu devices present"),
-        (("--platform", "tpu"), "--platform: no 'tpu' device here, JAX finds cpu"),
+        (("--devices", "9"), "--devices: 9 is not allowed, available cpu devices: 8"),
+        (("--platform", "tpu"), "--platform: 'tpu' is not available, JAX finds cpu"),
         (("--profile", "5:10"), "--profile: '5:10' is not allowed, the run ends with step 9"),
         (("--resume", "must"), "--resume: 'must' needs a checkpoint"),
     ],
@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_unsaved(start, toy_config, caps
     assert start(default=config) == 1
     error = capsys.readouterr().err
     assert "_loss is not finite at step" in error
-    assert "no checkpoint was saved before" in error
+    assert "no checkpoint was saved" in error
     assert error.count("\n") == 1
     assert not list(Workdir(config.run.workdir).checkpoints.glob("[0-9]*"))
 

@@ -154,7 +154,7 @@ def test_an_earlier_run_ends_where_another_begins(root, tmp_path):
         offered(root, 5, offer)
         offer()
 
-    with pytest.raises(OSError, match=r"is not this run's any more, one on .* began later"):
+    with pytest.raises(OSError, match=r"no longer belongs to this run, another run on .* started later"):
         while_mirrored(root, goes_on)
     assert "checkpoints/5/commit_success.txt" not in fetched_elsewhere(tmp_path)
 
@@ -164,7 +164,7 @@ def test_an_address_that_another_run_wrote_to_just_now_is_refused(root, tmp_path
     train_to(other := tmp_path / "other host", 3)
     upload(other)
     train_to(root, 1)
-    with pytest.raises(UserError, match="another run is at work at 'memory://bucket/run'"):
+    with pytest.raises(UserError, match="'memory://bucket/run' is in use by another run"):
         upload(root)
 
 
@@ -183,9 +183,9 @@ def test_uploads_that_fail_are_said_once_tried_again_and_end_in_one_line(root, t
         train_to(root, 9)
 
     train_to(root, 2)
-    with pytest.raises(OSError, match=r"cannot be written \(no right to write\); all is in '.*'"):
+    with pytest.raises(OSError, match=r"cannot be written \(no right to write\); all files are in '.*'"):
         while_mirrored(root, goes_on)
-    assert caplog.text.count("cannot be written (no right to write); training goes on") == 1
+    assert caplog.text.count("cannot be written (no right to write); training continues") == 1
 
 
 def test_a_folder_ahead_of_its_address_goes_on_and_catches_up(root, tmp_path):
@@ -210,7 +210,7 @@ def test_an_upload_that_hangs_does_not_hold_up_a_run_that_is_stopped(root, monke
         while_mirrored(root, is_stopped)
     answer.set()
     wait_for_uploads()
-    assert f"{ADDRESS!r} gives no answer; all is in {str(root)!r}" in caplog.text
+    assert f"{ADDRESS!r} does not respond; all files are in {str(root)!r}" in caplog.text
 
 
 def test_a_folder_removed_under_the_run_removes_nothing_at_the_address(root, tmp_path):
@@ -251,7 +251,7 @@ def test_a_damaged_or_foreign_list_of_files_is_refused(root, bucket, text):
 def test_a_command_says_that_no_run_is_at_an_address(command, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main([command, ADDRESS])
-    assert capsys.readouterr().err == f"jaxgan: error: {ADDRESS!r}: no run is there\n"
+    assert capsys.readouterr().err == f"jaxgan: error: {ADDRESS!r}: there is no run at this address\n"
 
 
 def wait_for_uploads():

@@ -30,7 +30,7 @@ def runs(finished, toy_config):
 def test_each_run_is_listed_with_its_state_and_last_metric(runs):
     found = {run.folder.name: run for run in overview.find_runs(runs)}
     assert {name: run.state for name, run in found.items()} == {
-        "done": "finished", "half": "goes on from step 9", "b]": "nothing saved", "bad": "damaged",
+        "done": "finished", "half": "resumes from step 9", "b]": "nothing saved", "bad": "damaged",
     }  # fmt: skip
     assert (found["half"].epoch, found["half"].epochs, found["half"].method) == (3, 8, "Vanilla GAN")
     assert found["done"].metrics["step"] == 9
@@ -54,7 +54,7 @@ def test_a_folder_without_runs_and_no_folder_are_told(tmp_path, capsys):
     assert "There is no run in" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         cli.main(["runs", str(tmp_path / "absent")])
-    assert "is no folder, give one that holds runs" in capsys.readouterr().err
+    assert "is not a folder, give one that holds runs" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no device to read for ever")

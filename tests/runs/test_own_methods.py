@@ -93,7 +93,7 @@ def test_own_networks_take_the_step_of_the_method_that_has_the_same():
 
 def test_a_run_is_loaded_and_sampled_with_its_method_alone(trained):
     assert jaxgan.load_run(str(trained), method=own()).sample(3).shape == (3, *SHAPE)
-    with pytest.raises(UserError, match=r"^method=: another one .*Dense_0/bias is float32\(30,\), not absent; give"):
+    with pytest.raises(UserError, match=r"^method=: differs from .*Dense_0/bias is float32\(30,\), not absent; give"):
         jaxgan.load_run(trained, method=own(Generator(bias=True)))
     with pytest.raises(UserError, match=r"^method=: this run's method is code.* jaxgan\.load_run\(workdir, method="):
         jaxgan.load_run(trained)
@@ -117,9 +117,9 @@ def test_a_page_of_an_own_method_says_what_is_missing(trained, tmp_path):
 @pytest.mark.parametrize(
     ("method", "images", "words"),
     [
-        (own(rate=2e-3), IMAGES, "method=: its step computes something else than that of the run in"),
-        (own(truncation=0.5), IMAGES, "method=: its sample computes something else than that of the run in"),
-        (own(Generator(bias=True)), IMAGES, "method=: another one than that of the run in .*/Dense_0/bias is"),
+        (own(rate=2e-3), IMAGES, "method=: its step differs from that of the run in"),
+        (own(truncation=0.5), IMAGES, "method=: its sample differs from that of the run in"),
+        (own(Generator(bias=True)), IMAGES, "method=: differs from the method of the run in .*/Dense_0/bias is"),
         (None, IMAGES, "method=: this run's method is code"),
         (own(), 255 - IMAGES, "--data: 'dataset=' has changed since"),
         (own(), None, r"--workdir: .* --data \(dataset= in the run, mnist asked for\)"),
@@ -187,7 +187,7 @@ class NoMode(nn.Module):
         (lambda: own(penalty_every=0.5), "penalty_every=: 0.5 is not allowed"),
         (lambda: own(latent_size="3"), "latent_size=: '3' is not allowed"),
         (lambda: own(Empty()), "a network of a GAN has no parameters"),
-        (lambda: own(Dropout()), "method=: a network asks for rngs and is given none"),
+        (lambda: own(Dropout()), "method=: a network asks for rngs, but a GAN passes none"),
     ],
 )
 def test_a_gan_of_what_is_no_network_is_refused(make, words):
@@ -199,8 +199,8 @@ def test_under_another_version_a_changed_program_is_a_warning(trained, caplog):
     kept = fingerprint.Fingerprint(**json.loads(Workdir(trained).method.read_text()))
     changed = kept._replace(functions={"step": "another"})
     fingerprint.require_same(Workdir(trained), changed._replace(versions={"jax": "0.0.1"}))
-    assert "the run began with jax " in caplog.text
-    with pytest.raises(UserError, match="its step computes something else"):
+    assert "the run started with jax " in caplog.text
+    with pytest.raises(UserError, match="its step differs from that of the run"):
         fingerprint.require_same(Workdir(trained), changed)
 
 
@@ -254,9 +254,9 @@ def test_a_constant_array_that_a_step_closes_over_counts():
         ({"devices": 2}, own(), "--devices: more than 1 splits a batch, .* pass method= a function"),
         ({"accumulate": 2}, own(), "--accumulate: 2 splits a batch, .* pass method= a function"),
         ({"sweep": ("rate=1,2",)}, own(), "--sweep: field: 'rate' is not known, there is none"),
-        ({"input": "stream"}, own(), "--input: 'stream' is not for dataset="),
+        ({"input": "stream"}, own(), "--input: 'stream' is not allowed with dataset="),
         ({"data": "kmnist"}, own(), "dataset=: the config names other images, --data 'kmnist'"),
-        ({"evaluate_every": 1}, own(), "--evaluate-every: pictures without labels train no classifier"),
+        ({"evaluate_every": 1}, own(), "--evaluate-every: pictures without labels and arrays of a program"),
         ({}, lambda image_shape: None, "method=: it must take the keywords image_shape, classes, axis_name"),
         ({}, Generator, "method=: it must take the keywords image_shape, .* 'image_shape'"),
         ({}, lambda **how: None, "method=: NoneType is not allowed, it must be a Method"),

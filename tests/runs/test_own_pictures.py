@@ -76,7 +76,7 @@ def test_a_stream_of_pictures_trains_the_same(trained, tmp_path):
 @pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_pictures(trained):
     Image.new("L", (6, 5)).save(trained / "pictures" / "new.png")
-    with pytest.raises(UserError, match=r"^--data: '.*pictures' has changed since the run in .* began"):
+    with pytest.raises(UserError, match=r"^--data: '.*pictures' has changed since the run in .* started"):
         launch.run(run_on(trained / "pictures", trained / "run", epochs=2))
     (trained / "pictures" / "new.png").unlink()
     with pytest.raises(UserError, match=r"^--workdir: '.*pictures' is the folder of --data, give another one"):
@@ -98,7 +98,7 @@ def test_pictures_with_labels_ask_for_a_classifier(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_pictures_without_labels_are_not_evaluated_while_training(trained):
-    with pytest.raises(UserError, match=r"^--evaluate-every: pictures without labels train no classifier"):
+    with pytest.raises(UserError, match=r"^--evaluate-every: pictures without labels and arrays"):
         launch.run(run_on(trained / "pictures", trained / "other", evaluate_every=1))
     assert not (trained / "other").exists()
 

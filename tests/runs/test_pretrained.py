@@ -111,7 +111,7 @@ def test_trained_generators_have_one_state(flags, capsys):
 def test_a_run_that_is_missing_is_told_with_the_trained_generators(capsys):
     with pytest.raises(SystemExit):
         main(["sample", "R3GAN"])
-    assert "'R3GAN': no such folder; give the --workdir of a run, or a trained" in capsys.readouterr().err
+    assert "'R3GAN': no such folder; give the --workdir of a run, or a pretrained" in capsys.readouterr().err
 
 
 def test_a_folder_of_the_same_name_comes_first(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ def test_each_logged_step_has_a_row_for_each_replica(trained):
 
 
 def test_a_replica_that_diverges_is_told_once_and_marked(trained):
-    words = r"replica {} has diverged: \w+ is not finite at step 0.*; the others go on"
+    words = r"replica {} has diverged: \w+ is not finite at step 0.*; the others continue"
     assert len(trained.told) == 2
     assert all(re.fullmatch(words.format(n), told) for n, told in zip((2, 3), trained.told, strict=True))
     rows = tracking.read_rows(trained.folder.metrics)
@@ -102,7 +102,7 @@ def test_a_replica_is_loaded_as_if_it_had_trained_alone(trained, single):
 @pytest.mark.parametrize(
     ("replica", "words"),
     [
-        (4, "--replica: 4 is not allowed, there are 0 to 3 in "),
+        (4, "--replica: 4 is not allowed, '.*' has replicas 0 to 3"),
         (2, "--replica: 2 has diverged in .*; choose from 0, 1$"),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_replica_that_cannot_be_loaded_is_refused_in_words(trained, replica, w
 
 def test_a_single_run_has_replica_0_alone(single):
     assert load_run(single.root, replica=0).config.run.seed == 1
-    with pytest.raises(UserError, match=r"^--replica: 1 is not allowed, there is 0 alone in "):
+    with pytest.raises(UserError, match=r"^--replica: 1 is not allowed, '.*' has only replica 0$"):
         load_run(single.root, replica=1)
 
 

@@ -86,7 +86,7 @@ def test_labels_of_the_data_give_the_samples_that_evaluation_measures():
     np.testing.assert_array_equal(labels, expected)
     assert np.max(np.abs(images.astype(int) - make_sampler(run.method)(run.state, 0, 600, expected))) <= 1
     elsewhere = Run(data="/nowhere")
-    with pytest.raises(UserError, match="--labels: data takes the images of the run; give all, or numbers"):
+    with pytest.raises(UserError, match="--labels: 'data' needs the data of the run; give all, or numbers"):
         draw(run._replace(config=Config(run.config.method, elsewhere)), count=6, labels="data")
 
 
@@ -248,16 +248,16 @@ def test_an_animation_walks_between_samples_or_through_training(folder, tmp_path
     ("flags", "words"),
     [
         (["--animate", "a.avi"], "--animate: 'a.avi' has the suffix '.avi', choose from .gif, .webp, .mp4, such as"),
-        (["--animate", "a.mp4"], "--animate: '.mp4' needs ffmpeg, which is not here; choose .gif or .webp, or run"),
-        (["--animate", "a.gif"], "saved no samples while it trained, add --walk"),
-        (["--animate", "a.gif", "--replica", "2"], "--replica: 2 is not allowed, there is 0 alone in"),
+        (["--animate", "a.mp4"], "--animate: '.mp4' needs ffmpeg, which is missing; choose .gif or .webp, or run"),
+        (["--animate", "a.gif"], "saved no samples during training, add --walk"),
+        (["--animate", "a.gif", "--replica", "2"], "--replica: 2 is not allowed, .* has only replica 0"),
         (["--animate", "a.gif", "--labels", "7"], "--labels: pictures through training are those that the run saved"),
         (["--animate", "a.gif", "--truncation", "0"], "--truncation: pictures through training are those"),
         (["--animate", "a.gif", "--last"], "--last: pictures through training are those"),
         (["--animate", "a.gif", "--step", "5"], "--animate: .* leave out --best and --step"),
         (["--walk", "--interpolate"], "--walk: is not allowed with --interpolate"),
         (["--step", "4"], "--step: 4 is not allowed, .* has checkpoints of 5"),
-        (["--interpolate", "--count", "501"], "--count: 501 is not allowed with ways between samples"),
+        (["--interpolate", "--count", "501"], "--count: 501 is not allowed with interpolation"),
     ],
 )
 def test_a_way_or_a_step_that_is_not_there_is_one_line(folder, tmp_path, monkeypatch, refused, flags, words):

@@ -79,7 +79,7 @@ def test_what_was_traced_before_a_failure_is_kept(tmp_path):
 def test_a_run_beyond_the_steps_to_trace_says_so_and_traces_nothing(tmp_path, caplog):
     with tracking.profiler(tmp_path, range(2, 4), step=4) as recorded, recorded(4, 6):
         pass
-    assert "nothing is traced, the run stands at step 4 already" in caplog.text
+    assert "nothing is traced, the run is already at step 4" in caplog.text
     assert not list(tmp_path.iterdir())
 
 

@@ -97,7 +97,7 @@ def test_a_loss_that_is_not_finite_is_named_with_the_array(toy_config, toy_datas
     ("above", "words"),
     [
         (1.5, r"the first NaN is a result of log, tests.runs.test_train\.py:\d+ \(.*step\)$"),
-        (2.0, "no operation made a NaN: a number became infinite$"),
+        (2.0, "no operation produced a NaN: a number became infinite$"),
     ],
 )
 def test_the_operation_that_made_the_first_nan_is_named(toy_config, toy_dataset, above, words):

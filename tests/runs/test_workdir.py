@@ -23,7 +23,7 @@ def npy(array):
     [
         (("--seed", 1), "--seed (0 in the run, 1 asked for)"),
         (("--beta1", 0.5, "--resume", "must"), "--beta1 (0.9 in the run, 0.5 asked for)"),
-        (("--epochs", 2), "--epochs: 2 is not allowed, the run stands at epoch 3"),
+        (("--epochs", 2), "--epochs: 2 is not allowed, the run is already at epoch 3"),
     ],
 )
 def test_a_run_does_not_go_on_with_other_numbers_and_stays(start, finished, capsys, flags, words):
@@ -59,7 +59,7 @@ def test_a_second_run_in_the_same_folder_is_refused(start, finished, capsys):
     before = files_below(finished.root)
     with locked(finished):
         assert start("--epochs", 4) == 2
-        assert "another run is at work" in capsys.readouterr().err
+        assert "is in use by another run" in capsys.readouterr().err
     assert files_below(finished.root) == before
 
 

@@ -22,5 +22,5 @@ def test_choosing_devices_changes_no_default_of_jax():
 
 
 def test_a_platform_that_is_absent_is_named_with_what_there_is():
-    with pytest.raises(UserError, match="--platform: no 'gpu' device here, JAX finds cpu"):
+    with pytest.raises(UserError, match="--platform: 'gpu' is not available, JAX finds cpu"):
         select_devices(platform="gpu")

@@ -145,7 +145,7 @@ BATCH = {name: value for name, value in SLURM.items() if name != "SLURM_STEP_NOD
 @pytest.mark.parametrize("variables", [BATCH, SLURM | {"SLURM_PTY_PORT": "9"}])
 def test_a_job_of_many_tasks_without_srun_is_told_at_once(variables, environment):
     environment(variables)
-    with pytest.raises(UserError, match="gave this job 2 tasks and started one process; start it by srun, or give"):
+    with pytest.raises(UserError, match="this Slurm job has 2 tasks but one process; start it with srun, or give"):
         find_process(Run())
     assert find_process(Run(process_count=1)) is None
     environment({"SLURM_NTASKS": "1"})

@@ -22,4 +22,4 @@ def test_places_in_libraries_are_left_out_and_a_package_beside_jax_is_not():
     inside = [Path(package.__file__).parent / "core.py" for package in (jax, flax)]
     ours = Path(nans.__file__).parents[1] / "nn" / "layers.py"
     lines = [f"{path}:3 (f)" for path in (*inside, ours, beside)]
-    assert nans._our_places("\n".join(lines)) == ["jaxgan/nn/layers.py:3 (f)", f"{beside.as_posix()}:3 (f)"]
+    assert nans._own_lines("\n".join(lines)) == ["jaxgan/nn/layers.py:3 (f)", f"{beside.as_posix()}:3 (f)"]
