@@ -153,5 +153,5 @@ def test_wrong_name_or_shape_is_named_with_what_was_expected():
 def test_only_adam_has_a_counterpart(optimizer):
     params = {"output": {"kernel": np.zeros((2, 3))}}
     network = NetworkState(params, {}, optimizer.init(params))
-    with pytest.raises(UserError, match=r"only that of optax\.adam has a counterpart"):
+    with pytest.raises(UserError, match=r"only the state of optax\.adam has a counterpart"):
         adam_state(network)

@@ -114,7 +114,7 @@ def test_more_classes_than_rows_are_refused(tmp_path, fails, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), dtype=np.uint8)
     np.savez(tmp_path / "set.npz", images=images, labels=np.arange(30) % 3)
     error = fails("show", str(tmp_path / "set.npz"), "--data-dir", str(tmp_path))
-    assert "set.npz' has 3 classes, too many for a row each" in error
+    assert "set.npz' has 3 classes, too many for one row each" in error
 
 
 @pytest.mark.usefixtures("small_catalog")

@@ -108,8 +108,8 @@ def test_a_command_says_in_one_line_that_a_method_is_code(trained, command, refu
 def test_a_page_shows_what_a_method_that_is_code_left_and_says_what_is_missing(trained, tmp_path):
     notes = write_report([trained], tmp_path / "page.html")
     assert len(notes) == 2
-    assert "Nothing was drawn anew: method=: this run's method is code" in notes[0]
-    assert "Nearest training images are left out: --data: the images of this run are arrays" in notes[1]
+    assert "No images were drawn from the checkpoint: method=: this run's method is code" in notes[0]
+    assert "Nearest training images are not shown: --data: the images of this run are arrays" in notes[1]
     assert "generator_loss" in (tmp_path / "page.html").read_text()
 
 

@@ -175,7 +175,7 @@ def test_without_out_a_picture_is_drawn_beside_the_run(folder, tmp_path, capsys)
         (["--out", "there"], "'there' exists already; give another name"),
         (["--out", "some.gif"], "has the suffix '.gif', choose from .png, .npy, .npz, or a folder"),
         (["--out", "nowhere/a.png"], "'nowhere' is not a folder"),
-        (["--labels", "seven"], "--labels: 'seven' is not allowed, give numbers of classes, or all, or data"),
+        (["--labels", "seven"], "--labels: 'seven' is not allowed, give class numbers, or only all or data"),
         (["--labels", "7"], "--labels: this run is unconditional"),
         (["--best"], "kept no best checkpoint"),
     ],
