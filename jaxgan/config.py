@@ -36,9 +36,7 @@ class Run:
     replicas: int = number(1, high=1024)  # runs to train together, with seeds seed, seed + 1 and so on
     sweep: tuple[str, ...] = ()  # FIELD=NUMBER,NUMBER of the method: train replicas for every combination
     devices: int | None = number(None)  # devices per process; None: as many as divide the batch size
-    parallel: Literal["auto", "pmap", "shard_map"] = (
-        "auto"  # transform over devices; auto: pmap in one process, else shard_map
-    )
+    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # over devices; auto: pmap in one process, else shard_map
     platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best available
     coordinator: str | None = None  # HOST:PORT of process 0; None: detect on Cloud TPU, Slurm or Open MPI
     process_count: int | None = number(None)  # number of processes; None: detect; 1: only this process

@@ -151,7 +151,7 @@ def unprepared(spec: Spec, data_dir: Path) -> UserError:
 
 
 def how_to_build(spec: Spec, data_dir: Path) -> str:
-    """Returns a hint how to prepare a data set with TFDS."""
+    """Returns a hint on preparing a data set with TFDS."""
     command = f"tfds build {spec.name} --file_format={_READABLE_FORMAT} --data_dir={data_dir}"
     return f"prepare it with TFDS, which needs network and tensorflow: {command}"
 

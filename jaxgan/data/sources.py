@@ -67,7 +67,7 @@ def require_folder(folder: Path, *, spec: Spec) -> None:
         os.scandir(folder).close()
     except OSError as error:
         raise UserError(
-            f"--from: {str(folder)!r} is not a readable folder ({error.strerror}), "
+            f"--from: {str(folder)!r} is not a folder, or not readable ({error.strerror}), "
             f"expected one with {', '.join(file_names(spec))}"
         ) from error
 

@@ -202,7 +202,7 @@ def require_features(spec: Spec, wanted: Sequence[str], features: Mapping[str, A
     if not isinstance(image, _tfds().features.Image):
         raise UserError(f"--data: {spec.name!r} has {type(image).__name__} for 'image', it must be Image")
     if (kind := np.dtype(image.np_dtype).name) not in ("uint8", "uint16"):
-        raise UserError(f"--data: {spec.name!r} has images of dtype {kind}, it must be uint8 or uint16")
+        raise UserError(f"--data: {spec.name!r} has images of {kind}, they must be uint8 or uint16")
 
 
 @contextlib.contextmanager

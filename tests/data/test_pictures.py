@@ -156,7 +156,7 @@ def test_pictures_of_many_sizes_are_cropped_around_the_middle(tmp_path):
     save(tmp_path / "set" / "tiny.png", np.full((1, 1), 7, np.uint8))
     found = np.concatenate([split.images for split in both(tmp_path / "set", tmp_path, image_size=5)])
     assert sorted(np.unique(found).tolist()) == [7, 255]
-    with pytest.raises(UserError, match=r"'tiny.png' is of 1 x 1 pixels and 'wide.png' of 30 x 10; add --image-size 1"):
+    with pytest.raises(UserError, match=r"'tiny.png' has 1 x 1 pixels and 'wide.png' has 30 x 10; add --image-size 1"):
         load(tmp_path / "set", tmp_path)
 
 

@@ -191,7 +191,7 @@ def test_a_constant_array_that_a_step_closes_over_counts():
     [
         ({"devices": 2}, own(), "--devices: more than 1 shares a batch, .* give method= a function"),
         ({"accumulate": 2}, own(), "--accumulate: 2 splits a batch, .* give method= a function"),
-        ({"sweep": ("rate=1,2",)}, own(), "--sweep: field: 'rate' is not known, there is none"),
+        ({"sweep": ("rate=1,2",)}, own(), "--sweep: field: 'rate' is not known, no value is allowed"),
         ({"input": "stream"}, own(), "--input: 'stream' is not for dataset="),
         ({"data": "kmnist"}, own(), "dataset=: the config names other images, --data 'kmnist'"),
         ({"evaluate_every": 1}, own(), "--evaluate-every: pictures without labels train no classifier"),
