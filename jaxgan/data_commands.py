@@ -107,7 +107,7 @@ def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndar
     if not smallest:
         raise UserError(f"NAME: {samples.name!r} has a class without images, which has no row to draw")
     if not 1 <= columns <= smallest:
-        raise UserError(f"--columns: {columns} is out of range, every class of {samples.name} allows 1 to {smallest}")
+        raise UserError(f"--columns: {columns} is not allowed, classes of {samples.name} allow 1 to {smallest}")
     return np.stack(
         [samples.images[np.flatnonzero(samples.labels == label)[:columns]] for label in range(len(samples.class_names))]
     )

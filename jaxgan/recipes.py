@@ -24,7 +24,7 @@ from jaxgan.runs.load import load_run
 
 
 class Recipe(NamedTuple):
-    """A config with a name."""
+    """A training config with a summary."""
 
     about: str  # one line, for the list of recipes
     config: Config

@@ -235,7 +235,7 @@ def _of_arrays(
         raise UserError(f"{file} has images of {' and '.join(str(part.shape[1:]) for part in parts)}")
     images = np.concatenate(parts)
     if images.ndim not in (3, 4) or len(images) < 2 or not images.size:
-        raise UserError(f"{file} has images of shape {images.shape}, it must be (n, height, width), n from 2")
+        raise UserError(f"{file} has images of shape {images.shape}, it must be (n, height, width) with n at least 2")
     for part, classes in zip(parts, labels, strict=False):  # labels may be empty
         if classes.shape != part.shape[:1] or not np.issubdtype(classes.dtype, np.integer):
             raise UserError(
