@@ -36,7 +36,7 @@ class Run:
     replicas: int = number(1, high=1024)  # runs to train together, with seeds seed, seed + 1 and so on
     sweep: tuple[str, ...] = ()  # FIELD=NUMBER,NUMBER of the method: train replicas for every combination
     devices: int | None = number(None)  # devices per process; None: as many as divide the batch size
-    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # over devices; auto: pmap in one process, else shard_map
+    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # transform over devices; auto: the faster one
     platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best available
     coordinator: str | None = None  # HOST:PORT of process 0; None: detect on Cloud TPU, Slurm or Open MPI
     process_count: int | None = number(None)  # number of processes; None: detect; 1: only this process
@@ -91,7 +91,6 @@ FREE_FIELDS = frozenset(
 )
 
 RENAMED_FIELDS = {"latent_law": "prior"}  # fields of methods, by their names in earlier versions
-ADDED_FIELDS = {"flow_matching": {"prediction": "velocity"}}  # values for configs from before the field existed
 
 
 @dataclass(frozen=True)
@@ -137,8 +136,8 @@ def from_json(text: str, *, source: str) -> Config:
         if kind not in (known := entries()):
             raise unknown_choice(f"{source}: method kind", kind, known)
         method: dict[str, Any] = {RENAMED_FIELDS.get(name, name): value for name, value in method.items()}
-        method = ADDED_FIELDS.get(kind, {}) | method
-        config = Config(known[kind].config(**method), Run(**run))
+        method_config = known[kind].config
+        config = Config(method_config(**(getattr(method_config, "former_defaults", {}) | method)), Run(**run))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{source}: damaged, it is not the config of a run ({error!r})") from error
     try:

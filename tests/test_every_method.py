@@ -21,7 +21,9 @@ from jaxgan.export import FORMATS
 from jaxgan.figures import training_curves
 from jaxgan.interop import weights, with_weights
 from jaxgan.methods import METHODS, Batch, Method
+from jaxgan.methods.method import MethodState
 from jaxgan.runs import checkpoints, launch, tracking
+from jaxgan.runs.overview import headline
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime.devices import replicated
 from jaxgan.runtime.program import INIT_STREAM, STEP_STREAM, initial_carry, stream_key, to_unit_range
@@ -129,6 +131,7 @@ def assert_close(found, expected, start):
 def test_a_step_keeps_structure_shapes_and_dtypes_of_the_state(kind):
     for traced in every_trace(kind):
         assert tree_of(traced.after) == tree_of(traced.before)
+        assert isinstance(traced.before, MethodState)
         assert traced.before.step.dtype == np.int32
         assert {(x.shape, x.dtype) for x in traced.metrics.values()} == {((), np.dtype("float32"))}
         assert not any(jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in jax.tree.leaves(traced.before))
@@ -245,6 +248,7 @@ def test_every_metric_is_a_line_of_the_training_curves(kind):
         names |= baseline(images(20), images(20)).keys()
     values = {name: (i + 1.25, i + 1.5) for i, name in enumerate(sorted(names))}
     rows = [{"step": i, "epoch": i, **{name: value[i] for name, value in values.items()}} for i in (0, 1)]
+    assert headline(rows[-1]) in names
     axes = [axes for axes in training_curves(rows, title=kind).axes if axes.get_visible()]
     drawn = [tuple(line.get_ydata()) for panel in axes for line in panel.get_lines()]
     assert {name for name, value in values.items() if value not in drawn} == set()

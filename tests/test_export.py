@@ -3,7 +3,6 @@
 import errno
 import importlib.metadata
 import json
-import os
 import shutil
 
 import jax
@@ -22,7 +21,7 @@ from jaxgan.methods.classifier import Classifier
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.load import load_run
 from tests.random_states import random_like
-from tests.training import save_run, snapshot
+from tests.training import raising, save_run, snapshot
 
 UNITS, LATENT, STEPS = 4, 3, 4
 
@@ -182,12 +181,9 @@ def test_a_folder_for_the_file_that_cannot_be_made_is_named(folder, not_exported
 
 
 def test_a_full_disk_leaves_the_former_file_and_its_manifest(folder, capsys, monkeypatch):
-    def full(*given):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     export(capsys, folder, "--last")
     before = {path: path.read_bytes() for path in (folder / "export").iterdir()}
-    monkeypatch.setattr("os.replace", full)
+    monkeypatch.setattr("os.replace", raising(errno.ENOSPC))
     with pytest.raises(SystemExit, match="1"):
         export(capsys, folder)
     error = capsys.readouterr().err

@@ -17,9 +17,14 @@ import pytest
 
 from jaxgan import cli, config, data, methods
 from jaxgan.data import Dataset
+from jaxgan.methods.classifier import Classifier
+from jaxgan.methods.vae import VAE
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.recipes import keep_weights
 from jaxgan.runs import launch
 from jaxgan.runs.flags import read_flags
 from jaxgan.runs.workdir import Workdir
+from jaxgan.tiles import to_png
 
 ROOT = Path(__file__).parents[1]
 PAGES = {"README": ROOT / "README.md", "tour": ROOT / "experiments" / "README.md"}
@@ -162,6 +167,53 @@ def test_a_documented_recipe_trains_on_small_images(command, toy_data, tmp_path)
     )
     assert Workdir(tmp_path).metrics.exists()
     assert any(Workdir(tmp_path).figures.iterdir())
+
+
+@pytest.fixture(scope="module")
+def documented_runs(mnist_dir, tmp_path_factory):
+    """A home in which the data, the pictures and the runs that documented commands name are there, in small."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "tensorflow_datasets").symlink_to(mnist_dir)
+    digits = data.load("mnist", data_dir=mnist_dir)
+    (home / "my_pictures").mkdir()
+    for number in range(20):
+        (home / "my_pictures" / f"{number}.png").write_bytes(to_png(digits.images[number]))
+    few = digits._replace(images=digits.images[:100], labels=digits.labels[:100])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.setattr(data, "load", lambda *name, **how: few)
+        small = {"dcgan": VanillaGAN(hidden_units=6), "wgan": VanillaGAN(hidden_units=5)}  # quicker than their names
+        small |= {"cvae": VAE(hidden_units=6, conditional=True), "five": small["wgan"], "judge": Classifier(width=2)}
+        for name, method in small.items():
+            replicas = 4 if name == "five" else 1
+            run = config.Run(
+                Path("runs", name), epochs=1, batch_size=50, sample_epochs=(1,), devices=1, replicas=replicas
+            )
+            launch.run(config.Config(method, run))
+        keep_weights(config.Config(small["judge"], run), Path("runs/judge"))
+    return home
+
+
+# Not run here: what needs files or a bucket that are not there, and what other tests run.
+ELSEWHERE = ("data prepare", "report gs://", "data show fashion_mnist", "evaluate: ", "completion", "train")
+
+
+def tried():
+    """The documented jaxgan commands that have all their arguments, at a small number of samples."""
+    found = [command.arguments for command in COMMANDS if command.program == "jaxgan" and command.arguments[1:]]
+    found = [["runs"], *filter(lambda words: not " ".join(words).startswith(ELSEWHERE), map(list, found))]
+    return [[{"10000": "2000"}.get(word, word) for word in words] for words in found]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", tried(), ids=" ".join)
+def test_a_documented_jaxgan_command_succeeds(words, documented_runs, monkeypatch):
+    if "onnx" in words:
+        pytest.importorskip("jax2onnx")
+    monkeypatch.chdir(documented_runs)
+    monkeypatch.setenv("HOME", str(documented_runs))
+    few = ["--count", "200"] if words[0] == "evaluate" and "--samples" not in words else []
+    cli.main([*words, *few])
 
 
 def python_blocks():

@@ -1,6 +1,7 @@
 """Training in a test: the method of a config on some of the devices here, in one go or stopped on the way."""
 
 import dataclasses
+import os
 import signal
 from functools import partial
 from typing import NamedTuple
@@ -31,6 +32,15 @@ class Part(NamedTuple):
 
 class Killed(Exception):
     """Stands for a signal that leaves a run no time to save."""
+
+
+def raising(number):
+    """A function that fails as a system call does, by the number of its error."""
+
+    def fail(*args, **options):
+        raise OSError(number, os.strerror(number))
+
+    return fail
 
 
 def with_run(config, **fields):

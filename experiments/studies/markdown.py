@@ -1,7 +1,10 @@
 """Markdown: tables, folded details, and blocks joined into a report. Every function returns text for `document`."""
 
 import html
+import os
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 RULES = {"l": "---", "r": "---:", "c": ":---:"}
 
@@ -56,3 +59,17 @@ def document(*blocks: str) -> str:
 def number(value: float) -> str:
     """Writes three digits, or the whole part of a number that has more."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def relink(text: str, *, home: Path, folder: Path) -> str:
+    """Rewrites links that lead out of the folder a report is written for, so that they work from another folder.
+
+    Args:
+      text: the report.
+      home: the folder that its links start from.
+      folder: the folder that it is saved in.
+
+    Returns:
+      The report with the links of that folder.
+    """
+    return re.sub(r"\]\((\.\./[^)]+)\)", lambda link: f"]({os.path.relpath(home / link[1], folder)})", text)

@@ -254,7 +254,7 @@ def noticed_by(mutation: Mutation) -> str | None:
         if mutation.before not in text:
             raise ValueError(f"{mutation.name}: {mutation.before!r} does not stand in {mutation.file}")
         file.write_text(text.replace(mutation.before, mutation.after))
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-m", "not slow", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
         run = subprocess.run(
             [*command, *mutation.tests],
             cwd=copy,

@@ -71,7 +71,9 @@ def study(options: Options) -> Path:
         run = load.load_run(trained.run.workdir)
         found = evaluate_run(trained.run.workdir, count=options.samples, data_dir=options.data_dir, replica=0)
         kept = dataclasses.replace(trained.run, workdir=Path("runs") / recipe, data_dir=None, replicas=1)
-        content = pretrained.encode(Config(trained.method, kept), run.state, step=run.step)
+        content = pretrained.encode(
+            Config(trained.method, kept), run.state, step=run.step, leave_out=run.method.auxiliary
+        )
         write_atomically(options.out / f"{recipe}.safetensors", content)
         entries[recipe] = {
             "sha256": hashlib.sha256(content).hexdigest(),

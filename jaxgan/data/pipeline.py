@@ -17,7 +17,7 @@ from jaxgan.data.order import tfds_order
 from jaxgan.data.prepared import Prepared, completed, directory_of, inspect, unprepared
 from jaxgan.errors import NO_LOCKS, UserError, of_disk, unknown_choice
 
-_log = logging.getLogger("jaxgan.data")
+_log = logging.getLogger(__name__)
 
 STAGING = "incomplete.jaxgan"  # folder for a data set that is not yet complete
 

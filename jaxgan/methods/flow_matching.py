@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,7 @@ class FlowMatching:
     """Flow matching on the optimal-transport path (Lipman et al. 2023; Liu et al. 2023)."""
 
     title = "Flow matching"
+    former_defaults: ClassVar[dict[str, str]] = {"prediction": "velocity"}  # of runs from before the field
 
     width: int = number(24)  # channels at half of the image's size; they double from level to level
     levels: int = number(3, high=16)  # resolutions of the U-Net, at most as many as the image has halvings

@@ -238,6 +238,7 @@ def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
         classes=spec.classes,
         generator=partial(trained_generator, spec),
         networks=spec.networks,
+        auxiliary=("discriminator",),
         distributions=partial(distributions, spec),
     )
 

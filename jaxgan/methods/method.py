@@ -18,7 +18,7 @@ ROWS_BY_CLASS = 10  # at most
 Metrics = dict[str, Float[Array, ""]]
 Pixels = UInt8[np.ndarray, "n height width channels"]
 Images = Float[Array, "batch height width channels"]
-State = Any  # a pytree: one of the states below, or a method's own
+State = Any  # a pytree with the members of MethodState
 
 
 class Batch(NamedTuple):
@@ -174,7 +174,7 @@ class Method(NamedTuple):
     ``step`` run on one device, also where ``step`` averages over a mapped axis.
 
     Attributes:
-      init: from a key to the state, one pytree that holds everything that trains. It has an integer leaf ``step``.
+      init: from a key to the state, one pytree that holds everything that trains; see :class:`MethodState`.
       step: from (state, batch, key) to the next state and the metrics of the step, without side effects. The same
         arguments give the same result; on several devices it averages over the axis the method was built for.
       sample: from (state, key, count) to images in [-1, 1], in evaluation mode. The same key gives the same latents,
@@ -187,6 +187,7 @@ class Method(NamedTuple):
       classes: that ``sample`` can be asked for; 0 if unconditional.
       generator: from the state to the trained map that ``jaxgan export`` writes.
       networks: the networks of the method, by name.
+      auxiliary: names of the networks that no sample depends on, such as a discriminator.
       distributions: from (state, held-out examples, key) to values by name, one of each example, for histograms.
     """
 
@@ -200,7 +201,35 @@ class Method(NamedTuple):
     classes: int = 0
     generator: Callable[[State], Generator] | None = None
     networks: Mapping[str, Network] = {}
+    auxiliary: tuple[str, ...] = ()
     distributions: Callable[[State, Batch, Key[Array, ""]], dict[str, Float[Array, " batch"]]] | None = None
+
+
+@runtime_checkable
+class MethodState(Protocol):
+    """What the program needs of a method's state, which is a pytree such as :class:`ModelState`."""
+
+    @property
+    def step(self) -> Int[Array, ""]:
+        """How many steps it has taken, int32."""
+        ...
+
+    @property
+    def averaged(self) -> PyTree | None:
+        """The moving average of the parameters that samples are drawn with; None if off."""
+        ...
+
+    def replace(self, **changes: Any) -> Any:
+        """Returns the state with other values of some fields."""
+        ...
+
+    def variables(self, *, averaged: bool) -> tuple[PyTree, PyTree]:
+        """Returns the parameters, averaged if kept and asked for, and the batch statistics."""
+        ...
+
+    def with_variables(self, params: PyTree, batch_stats: PyTree) -> Any:
+        """Returns the state with other parameters and statistics."""
+        ...
 
 
 class NetworkState(struct.PyTreeNode):

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 ITEM = "default"  # the folder in which Orbax puts a checkpoint's only item
 
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 @contextmanager

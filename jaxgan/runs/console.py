@@ -23,7 +23,8 @@ from jaxgan.runtime.devices import Device, front_end
 from jaxgan.runtime.replicas import Replicas
 from jaxgan.runtime.targets import Estimate
 
-# The metrics that the progress bar has room for, on a terminal of 80 columns: the losses of both networks first.
+# The metrics that the progress bar has room for, on a terminal of 80 columns: the losses of both networks first. A
+# method with none of them shows its first two metrics.
 SHORT_NAMES = {
     "loss": "loss",
     "generator_loss": "G",
@@ -181,7 +182,8 @@ def _epoch(now: TrainProgress) -> str:
 
 
 def _shown(now: TrainProgress) -> str:
-    return " ".join(f"{short} {now.metrics[name]:.3f}" for name, short in SHORT_NAMES.items() if name in now.metrics)
+    known = [name for name in SHORT_NAMES if name in now.metrics]
+    return " ".join(f"{SHORT_NAMES.get(name, name)} {now.metrics[name]:.3f}" for name in known or list(now.metrics)[:2])
 
 
 def show_files(console: Console, files: Sequence[Path]) -> None:
@@ -200,7 +202,7 @@ def show_time(console: Console, shares: Mapping[str, float]) -> None:
 
 def show_devices(console: Console, devices: Sequence[Device], *, parallel: str) -> None:
     """Prints the devices of a run."""
-    means = "jit" if len(devices) == 1 else front_end(parallel)
+    means = "jit" if len(devices) == 1 else front_end(parallel, devices)
     processes = len({device.process_index for device in devices})
     where = f" in {processes} processes" * (processes > 1)
     console.print(f"Devices: {len(devices)} {devices[0].device_kind} under {means}{where}", highlight=False)

@@ -11,7 +11,7 @@ from jaxgan.runtime.nans import not_finite
 from jaxgan.runtime.program import Carry
 from jaxgan.runtime.replicas import entry
 
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 class Diverged(Exception):

@@ -15,11 +15,9 @@ import numpy as np
 from jaxgan.errors import UserError
 from jaxgan.methods import Batch, Method
 from jaxgan.runs.digests import difference, structure
-from jaxgan.runs.workdir import Workdir, write_atomically
+from jaxgan.runs.workdir import COORDINATES, Workdir, write_atomically
 
-RESERVED = ("step", "epoch", "replica", "diverged")  # in rows of metrics
-
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 class Fingerprint(NamedTuple):
@@ -44,6 +42,8 @@ def fingerprint(method: Method, *, image_shape: tuple[int, int, int], batch_size
     if structure(getattr(state, "step", None)) != {"": "int32()"} or not hasattr(state, "averaged"):
         fields = "`step`, an int32 that counts steps, and `averaged`, which may be None"
         raise UserError(f"method=: its state must have the fields {fields}, as ModelState and GANState have")
+    if not hasattr(state, "replace"):
+        raise UserError("method=: its state must have the method `replace`, as a flax.struct.PyTreeNode has")
     batch = Batch._make((jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.float32), index, index))
     functions = {}
     functions["step"], (after, metrics) = _trace(method.step, state, batch, key)
@@ -53,7 +53,7 @@ def fingerprint(method: Method, *, image_shape: tuple[int, int, int], batch_size
         raise UserError(
             f"method=: its metric {wrong[0]!r} is of shape {metrics[wrong[0]].shape}, it must be one number"
         )
-    if wrong := [name for name in metrics if name in RESERVED]:
+    if wrong := [name for name in metrics if name in COORDINATES]:
         raise UserError(f"method=: its metric {wrong[0]!r} has the name of another column; give it another")
     if draw := method.sample:
         functions["sample"], drawn = _trace(lambda state, key: draw(state, key, batch_size), state, key)

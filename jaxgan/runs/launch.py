@@ -34,7 +34,7 @@ from jaxgan.runtime.signals import Interrupted, agreed_signals, exit_on_signals,
 VISUALIZED = 10_000  # held-out images that a method may visualize
 ONE_AT_A_TIME = threading.RLock()  # runs of several threads: Orbax takes the files of one for those of the other
 
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 def main(

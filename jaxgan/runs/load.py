@@ -256,7 +256,8 @@ def _labels(
     chosen = None if isinstance(chosen, str) and chosen == "all" else chosen
     if not classes:
         if chosen is not None:
-            raise UserError("--labels: this run is unconditional, it draws any class; train one with --conditional")
+            way_out = "; train one with --conditional" * hasattr(run.config.method, "conditional")
+            raise UserError(f"--labels: this run is unconditional, it draws any class{way_out}")
         return None
     if chosen is None:
         return np.arange(classes, dtype=np.int32)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 FLUSH_SECONDS = 10  # between two times that events are put on disk
 
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 class Lines:

@@ -30,7 +30,7 @@ from jaxgan.runtime import distributed
 PATIENCE, AT_A_STOP = 600, 20  # seconds that the last upload may take, and that of a run which is stopped
 TRIES = 3  # while files come and go
 
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 def local_copy(folder: str | Path) -> Path:

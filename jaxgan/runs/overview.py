@@ -11,10 +11,10 @@ from rich.table import Column, Table
 
 from jaxgan.errors import UserError
 from jaxgan.runs.checkpoints import latest_step
-from jaxgan.runs.tracking import read_rows
-from jaxgan.runs.workdir import Workdir, load_config
+from jaxgan.runs.tracking import Row, read_rows
+from jaxgan.runs.workdir import COORDINATES, Workdir, load_config
 
-SHOWN = ("frechet_distance", "test_loss", "test_negative_elbo", "generator_loss", "loss")  # the first that there is
+HEADLINES = ("frechet_distance", "test_negative_elbo", "generator_loss")  # metrics to show before all others
 
 
 class Overview(NamedTuple):
@@ -72,19 +72,26 @@ def _overview(workdir: Workdir) -> Overview:
     return Overview(workdir.root, config.method.title, run.data, last.get("epoch", 0.0), run.epochs, step, last, size)
 
 
+def headline(row: Row) -> str | None:
+    """The metric of a row to show: a known one, else the first on held-out images, else the first; None if none."""
+    names = [name for name in row if name not in COORDINATES]
+    held_out = [name for name in names if name.startswith("test_")]
+    return next((name for name in (*HEADLINES, *held_out, *names) if name in row), None)
+
+
 def table(runs: list[Overview], *, root: Path) -> Table:
     """Makes a table of runs, whose paths are relative to a folder."""
     numbers = [Column(name, justify="right") for name in ("epoch", "size")]
     made = Table(Column("run", overflow="fold"), "method", "data", *numbers, "last metric", "state", box=box.SIMPLE)
     for run in runs:
-        found = next((name for name in SHOWN if name in run.metrics), None)
+        name = headline(run.metrics)
         made.add_row(
             escape(os.path.relpath(run.folder, root)),
             run.method,
             escape(Path(run.data).name),
             f"{run.epoch:.4g}/{run.epochs}",
             f"{run.size / 1e6:.1f} MB",
-            f"{found} {run.metrics[found]:.4g}" if found else "",
+            f"{name} {run.metrics[name]:.4g}" if name else "",
             run.state,
         )
     return made

@@ -3,7 +3,7 @@
 import hashlib
 import importlib.resources
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,6 @@ from jaxgan.errors import UserError, unknown_choice
 from jaxgan.methods import Method
 
 SHIPPED = importlib.resources.files("jaxgan.runs") / "weights"
-LEFT_OUT = "discriminator"  # no sample depends on it
 
 
 class Pretrained(NamedTuple):
@@ -79,10 +78,10 @@ def read(name: str) -> tuple[Config, int, dict[str, np.ndarray]]:
     return from_json(metadata["config"], source=str(path)), int(metadata["step"]), tensors
 
 
-def encode(config: Config, state: Any, *, step: int) -> bytes:
-    """Encodes what samples depend on, in half precision, as :func:`read` takes it."""
+def encode(config: Config, state: Any, *, step: int, leave_out: Collection[str] = ()) -> bytes:
+    """Encodes a state without some networks, in half precision, as :func:`read` takes it."""
     leaves = {_name(path): np.asarray(leaf, np.float16) for path, leaf in jax.tree.leaves_with_path(_variables(state))}
-    kept = {name: leaf for name, leaf in leaves.items() if LEFT_OUT not in name.split("/")}
+    kept = {name: leaf for name, leaf in leaves.items() if not {*name.split("/")} & {*leave_out}}
     return save(kept, {"config": to_json(config), "step": str(step)})
 
 

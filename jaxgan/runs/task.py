@@ -23,7 +23,7 @@ from jaxgan.runtime.schedule import Schedule
 
 HELD_OUT = 10_000  # test images that a run on a stream holds in memory, as many as MNIST has
 
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 class Task(NamedTuple):

@@ -35,7 +35,7 @@ Images = UInt8[np.ndarray, "count height width channels"]
 
 ROWS, COLUMNS = 20, 10  # of figures of samples: replicas at most, and images of each row
 
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 class Tracker(NamedTuple):

@@ -45,7 +45,7 @@ HISTOGRAM = 1000  # held-out images whose values make a histogram
 
 EvaluateSamples = Callable[[Any, int | None], dict[str, float]]  # of a state, and of which replica it is
 
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 class Progress(NamedTuple):

@@ -18,6 +18,7 @@ from jaxgan.fields import require_local
 from jaxgan.runtime import distributed
 
 PATTERNS = "[*?"  # Orbax takes a path with these for a pattern, and finds none or others' files
+COORDINATES = ("step", "epoch", "replica", "diverged")  # of a row of metrics: when it was measured, and of which run
 
 
 class _Inside:

@@ -11,7 +11,7 @@ from jaxgan.runtime import jax_internals
 
 START_SECONDS = 120  # in which all processes of a run must have started
 
-_log = logging.getLogger("jaxgan.runtime")
+_log = logging.getLogger(__name__)
 
 
 class Process(NamedTuple):

@@ -97,9 +97,15 @@ def replicate(array: ArrayLike, sharding: Sharding) -> jax.Array:
     return jax.make_array_from_process_local_data(sharding, np.asarray(array))
 
 
-def front_end(parallel: str) -> str:
-    """The front end that ``auto`` stands for: pmap, or between processes shard_map, which needs no gathering."""
-    return ("shard_map" if jax.process_count() > 1 else "pmap") if parallel == "auto" else parallel
+def front_end(parallel: str, devices: Sequence[Device]) -> str:
+    """The front end that ``auto`` stands for: pmap, or shard_map where it is faster.
+
+    On CPU that is because pmap takes no compiler options (see :func:`compiler_options`), between processes because
+    shard_map returns global arrays, which pmap's results have to be made into.
+    """
+    if parallel != "auto":
+        return parallel
+    return "shard_map" if jax.process_count() > 1 or devices[0].platform == "cpu" else "pmap"
 
 
 def _mesh(devices: Sequence[Device]) -> Mesh:
@@ -125,7 +131,7 @@ def on_abstract_devices(
         mesh=_mesh(devices).abstract_mesh,
         in_specs=_partition_specs(in_axes),
         out_specs=PartitionSpec(),
-        check_vma=front_end(parallel) == "shard_map",  # pmap does without
+        check_vma=front_end(parallel, devices) == "shard_map",  # pmap does without
     )
 
 
@@ -159,7 +165,7 @@ def parallelize(
     options = compiler_options(devices)
     if len(devices) == 1:
         return jax.jit(own, donate_argnums=0, compiler_options=options)
-    if front_end(parallel) == "shard_map":
+    if front_end(parallel, devices) == "shard_map":
         everywhere = PartitionSpec()
         specs = _partition_specs(in_axes)
         mapped = jax.shard_map(own, mesh=_mesh(devices), in_specs=(everywhere, specs), out_specs=everywhere)

@@ -39,7 +39,7 @@ def answered():
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_task_that_fails_dies_or_hangs_costs_no_other(answered):
     done, failed, hung, died, next_one, with_flags, left_out = (answers[-1] for answers in answered)
     assert {type(each) for each in (done, next_one, with_flags)} == {Done}
@@ -49,7 +49,7 @@ def test_a_task_that_fails_dies_or_hangs_costs_no_other(answered):
     assert left_out == Failed("no time was left")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_rows_before_a_failure_are_kept_and_flags_reach_the_process(answered):
     kept = [[answer.values["XLA_FLAGS"] for answer in answers[:-1]] for answers in answered]
     assert [len(each) for each in kept] == [0, 1, 2, 3, 4, 5, 0]
@@ -108,7 +108,7 @@ def test_the_optimizer_of_the_comparison_keeps_the_gradients():
     np.testing.assert_allclose(updates["w"], -1e-3 * np.sign(gradients["w"]), rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_adjoint_pair_is_right_here_and_a_broken_one_is_seen(monkeypatch):
     found = [row.values for row in right.convolutions(Setting(small=True))]
     assert max(max(values.values()) for values in found) < 1e-5
@@ -139,7 +139,7 @@ def test_a_machine_without_an_accelerator_is_told_of_small(monkeypatch, refused,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_platform_that_is_not_here_is_one_line(monkeypatch, capfd, tmp_path):
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     with pytest.raises(SystemExit) as ended:
@@ -150,7 +150,7 @@ def test_a_platform_that_is_not_here_is_one_line(monkeypatch, capfd, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_whole_small_run_leaves_a_report_to_which_a_second_adds(mnist_dir, tmp_path, monkeypatch):
     every, left_out = accelerator.tasks, re.compile("bytes .* 2|float|first steps")
     monkeypatch.setattr(accelerator, "tasks", lambda *args: [t for t in every(*args) if not left_out.search(t.name)])

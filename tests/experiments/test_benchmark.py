@@ -77,7 +77,7 @@ def test_report_leaves_out_what_was_not_measured(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["numbers.json", "report.md"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_programs_train_in_turns():
     config = Config(VanillaGAN(hidden_units=4), Run(batch_size=32))
     chosen = (compared.ALL_DEVICES, compared.EAGER, compared.NNX)
@@ -121,7 +121,7 @@ def test_scaling_varies_one_size_at_a_time():
     assert pairs == [(16, 32), (64, 32), (256, 32), (64, 16), (64, 64)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_loop_holds_the_same_arrays_after_few_and_many_calls(toy_config, toy_dataset):
     config = replace(toy_config, run=replace(toy_config.run, checkpoint_every=100, sample_epochs=()))
     found = loop.measure(config, toy_dataset, jax.devices()[:1], steps=12, memory_every=3)
@@ -161,7 +161,7 @@ def test_script_that_fails_is_named_with_what_it_said(script):
         starts.measure("toy", 1, None)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_benchmark_runs_at_small_sizes(tmp_path, mnist_dir):
     flags = ["--methods", "vanilla_gan", "--threads", "1", "--repeats", "1", "--seconds", "0.01", "--starts", "1"]
     flags += ["--batch-sizes", "4", "--widths", "--loop-steps", "1", "--data-dir", str(mnist_dir)]

@@ -36,7 +36,7 @@ def twin_of():
     return twin_of
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", METHODS)
 def test_tuned_twin_records_what_the_plain_twin_records(kind, twin_of, monkeypatch):
     from imperative import injection
@@ -53,7 +53,7 @@ def test_tuned_twin_records_what_the_plain_twin_records(kind, twin_of, monkeypat
 
 @pytest.mark.parametrize("tuned", [False, True])
 @pytest.mark.parametrize("kind", METHODS)
-def test_twin_trains_every_parameter_and_a_wgans_generator_every_fifth_step(kind, tuned, twin_of):
+def test_twin_trains_every_parameter_but_a_generator_every_fifth_step(kind, tuned, twin_of):
     import torch
     from imperative.training import batch, on_device
 
@@ -67,7 +67,7 @@ def test_twin_trains_every_parameter_and_a_wgans_generator_every_fifth_step(kind
             assert parameter.requires_grad
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_stock_layers_with_our_parameters_record_what_ours_do():
     ours, index = methods.build(METHODS["dcgan"], image_shape=SHAPE), jnp.arange(BATCH)
     stock = stock_flax.dcgan(METHODS["dcgan"], image_shape=SHAPE)

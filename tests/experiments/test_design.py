@@ -29,7 +29,7 @@ def one_thread():
     pytest.importorskip("torch").set_num_threads(1)  # threads that spin suffer from other tests
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_both_designs_lose_alike_and_the_precision_shows(precision):
     found = trajectories.side_by_side(SMALL, IMAGES, precision, steps=3)
@@ -52,21 +52,21 @@ def expect_exact_resumption(found: dict, saved: set[str], needed: str) -> None:
     assert found["without"][needed]["weights"] > 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_functional_run_needs_no_random_state_to_resume():
     found = resuming.compare(resuming.functional(SMALL, IMAGES))
     expect_exact_resumption(found, set(), "step")
     assert found["bytes"]["step"] == 4
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_twin_in_pytorch_needs_random_state_and_order_to_resume():
     found = resuming.compare(resuming.pytorch(SMALL, IMAGES))
     expect_exact_resumption(found, {"random state", "order of the data"}, "random state")
     assert found["without"]["order of the data"]["weights"] > 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_twin_in_nnx_needs_its_random_state_to_resume():
     config = Config(VanillaGAN(), Run(batch_size=8))
     found = resuming.compare(resuming.nnx(config, IMAGES))
@@ -188,7 +188,7 @@ def test_without_torch_the_command_says_in_one_line_what_to_install():
     assert ended.stderr == "error: PyTorch is not installed; run python -m pip install -e '.[imperative]'\n"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_command_writes_a_report_with_its_figures(mnist_dir, tmp_path, capsys):
     flags = ["--methods", "vanilla_gan", "--parts", "trajectories", "hazards", "--steps", "2"]
     compare.main([*flags, "--data-dir", str(mnist_dir), "--out", str(tmp_path)])

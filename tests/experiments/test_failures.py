@@ -23,7 +23,7 @@ def test_runs_of_a_case_are_valid_and_all_different(case, tmp_path):
     assert len({config.run.workdir for config in configs}) == len(case.runs)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", failures.CASES)
 def test_a_case_trains_and_draws_a_curve_and_a_row_for_each_run(name, tmp_path, monkeypatch):
     rng, case = np.random.default_rng(0), failures.CASES[name]

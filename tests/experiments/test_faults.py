@@ -30,7 +30,7 @@ def test_what_differs_or_is_missing_is_named():
 def test_the_report_lists_each_recipe_and_each_difference():
     drilled = faults.Drill("dcgan", 3, Counter({"save": 1, "steps": 2}), 2, ["run 1: metrics"])
     text = faults.report([drilled])
-    assert "| dcgan | 3 | 0 | 0 | 2 | 1 | 0 | 2 | 1 |" in text
+    assert "| dcgan | 3 | 0 | 0 | 0 | 2 | 1 | 0 | 2 | 1 |" in text
     assert "- dcgan: run 1: metrics" in text
 
 

@@ -18,7 +18,7 @@ from jaxgan.methods.flow_matching import FlowMatching
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs.load import LoadedRun
 from tests.random_states import fresh_state
-from tests.runs.test_evaluate import split_of
+from tests.runs.pixels import split_of
 
 COUNT = 120
 SHAPE = (28, 28, 1)
@@ -64,7 +64,7 @@ def table(path, start):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_each_judge_has_a_column_and_its_own_floor(small, tmp_path):
     judges.main(flags(tmp_path, "gan", "flow"))
     (floor,) = table(tmp_path / "out" / "judges.md", "floor")
@@ -81,7 +81,7 @@ def test_each_judge_has_a_column_and_its_own_floor(small, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "samples").iterdir()} == before
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_copies_stand_out_in_the_table_of_distances(small, tmp_path, monkeypatch):
     draw = LoadedRun.sample
     copies = split_of("train").images[:COUNT]
@@ -94,7 +94,7 @@ def test_copies_stand_out_in_the_table_of_distances(small, tmp_path, monkeypatch
     assert all((tmp_path / "out" / name).stat().st_size > 10_000 for name in ("memorisation.png", "distances.png"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_costs_of_samples_are_relative_to_the_first_run(small, tmp_path, monkeypatch):
     monkeypatch.setattr(flow_beside_gans.programs, "jaxgan", lambda *given: lambda steps: time.sleep(0.001 * steps))
     more = ["--steps", "1", "3", "--repeats", "1", "--seconds", "0.01"]
@@ -138,7 +138,7 @@ def test_a_straight_way_of_equal_steps_has_no_detour():
     assert memorisation.path_lengths(back)[1] > 2
 
 
-def test_images_left_out_are_farther_from_samples_than_from_training_images():
+def test_images_left_out_lie_farther_from_samples_than_training_images():
     held_out, drawn = np.array([[0.0], [5.0], [15.5]]), np.array([[0.5], [9.5]])
     assert list(memorisation.left_out(held_out, drawn, np.array([0.1, 0.1, 5.0]))) == [1, 2, 0]
 

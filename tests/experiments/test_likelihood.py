@@ -27,7 +27,7 @@ def small(monkeypatch):
     monkeypatch.setattr(likelihood, "MODELS", shrunk)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_estimates_stand_beside_published_ones_and_earlier_rows_stay(small, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     before = {"nats": 88.125, "importance_samples": 1, "epochs": 7, "batch_size": 100, "minutes": 1.25}

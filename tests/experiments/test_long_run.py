@@ -33,7 +33,7 @@ def test_a_process_is_looked_at_while_it_lives():
     assert long_run.look(2**22 + 1, 7) == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_short_run_is_watched_to_its_end(tmp_path):
     text = long_run.study(long_run.Options(steps=2 * EPOCH, out=tmp_path)).read_text()
     assert "complete and in order" in text

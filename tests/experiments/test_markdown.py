@@ -36,3 +36,9 @@ def test_machine_is_described_in_one_line_with_versions_and_date():
     assert f"{len(machine.cpus())} CPUs" in text
     assert text.endswith(" UTC")
     assert "\n" not in text
+
+
+def test_links_of_a_report_lead_to_the_same_files_from_another_folder(tmp_path):
+    text = "[a](../../studies/a.py) ![b](b.png) [c](https://example.org/../c)"
+    moved = markdown.relink(text, home=tmp_path / "gallery" / "design", folder=tmp_path / "runs")
+    assert moved == "[a](../studies/a.py) ![b](b.png) [c](https://example.org/../c)"

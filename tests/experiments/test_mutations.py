@@ -15,7 +15,7 @@ def test_names_of_changes_differ():
     assert len({mutation.name for mutation in mutations.MUTATIONS}) == len(mutations.MUTATIONS) >= 30
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_change_of_code_is_noticed_and_one_of_a_comment_is_not():
     wrong, *_ = (m for m in mutations.MUTATIONS if m.name == "every epoch in the same order")
     assert "test_order" in mutations.noticed_by(wrong)

@@ -79,7 +79,7 @@ def table(path):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_report_has_each_finished_run_above_real_images(studied):
     rows = table(studied / "out" / "report.md")
     main = rows[2:5]
@@ -97,7 +97,7 @@ def test_the_report_has_each_finished_run_above_real_images(studied):
         assert each["curve"][-1] == [each["seconds"], each["metrics"]["frechet_distance"]["mean"]]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_is_finished_is_not_trained_again_and_rows_stay(studied):
     metrics = studied / "runs" / "dcgan" / "metrics.jsonl"
     before, rows = metrics.stat().st_mtime_ns, table(studied / "out" / "report.md")[:5]
@@ -106,7 +106,7 @@ def test_what_is_finished_is_not_trained_again_and_rows_stay(studied):
     assert table(studied / "out" / "report.md")[:5] == rows
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_rows_of_another_number_of_samples_are_dropped(studied, tmp_path):
     shutil.copytree(studied / "out", tmp_path / "out")
     text = (tmp_path / "out" / "results.json").read_text()
@@ -116,7 +116,7 @@ def test_rows_of_another_number_of_samples_are_dropped(studied, tmp_path):
     assert [row[0] for row in table(tmp_path / "out" / "report.md")[2:4]] == ["Vanilla GAN", "floor: training images"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_is_finished_only_with_the_same_numbers_at_the_last_epoch(studied, tmp_path):
     made = quality.config("dcgan", quality.Options(runs=studied / "runs", seeds=1))
     assert training.is_finished(made)
@@ -136,7 +136,7 @@ def test_a_run_that_diverges_has_a_row_that_says_so(small, tmp_path, monkeypatch
     assert rows[2][:6] == ["Vanilla GAN", "", "", "", "", "diverged, a loss is not finite at step 7"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_several_training_seeds_are_a_mean_and_its_deviation(small, tmp_path):
     quality.main([*flags(tmp_path, "--methods", "vanilla_gan"), "--seeds", "2"])
     found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]["vanilla_gan"]

@@ -120,7 +120,7 @@ def test_a_docstring_says_how_to_run_and_what_to_read(module):
 TRAINED = [name for name in RECIPES if name != "celeba"]  # it trains the networks of cifar10
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_recipe_trains_and_draws_its_figures(name, small, capsys):
     launch.main(RECIPES[name].CONFIG, [])
@@ -137,7 +137,7 @@ def test_a_recipe_has_every_flag_of_the_run(capsys):
         assert f"--{flag}" in words
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_page_takes_finished_runs_and_trains_the_others(small, tmp_path, capsys):
     launch.main(dcgan.CONFIG, [])
     before = Workdir(dcgan.CONFIG.run.workdir).metrics.read_bytes()
@@ -149,7 +149,7 @@ def test_the_page_takes_finished_runs_and_trains_the_others(small, tmp_path, cap
     assert [label.split("\n")[0] for label in rows] == ["epoch 1", "epoch 2"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_page_takes_a_longer_run_with_other_fields_as_it_is(small, finished_toy_run, tmp_path):
     shutil.copytree(finished_toy_run, tmp_path / "vanilla_gan")
     (wanted,) = [c for c in chapter.configs(chapter.Options(runs=tmp_path)) if c.kind == "vanilla_gan"]
@@ -167,7 +167,7 @@ def test_a_folder_of_another_method_stops_the_page_before_any_run(small, tmp_pat
     assert not (tmp_path / "autoencoder").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_recipe_of_the_classifier_writes_weights_that_load(small, undrawn, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     recipe = recipes.RECIPES["digit_classifier"]._replace(config=digit_classifier.CONFIG)

@@ -20,7 +20,7 @@ def test_speeds_are_relative_to_as_many_runs_one_after_another():
     assert "| DCGAN | 2 | 1.11 | 0.500 | 1.00 | 2.00 |" in lines
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_study_times_every_form(monkeypatch, tmp_path):
     rng = np.random.default_rng(0)
     toy = Dataset("toy", rng.integers(0, 256, (64, 6, 5, 1), dtype=np.uint8), np.zeros(64, np.int32), ("0",))

@@ -5,7 +5,7 @@ import pytest
 import transposed_convolution as explained
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_three_ways_give_the_same_numbers_in_every_geometry():
     found = explained.compare(seed=3)
     assert found.keys() == explained.GEOMETRIES.keys()
@@ -21,7 +21,7 @@ def test_zero_insertion_of_one_pixel_draws_the_kernel():
     assert jnp.array_equal(drawn[0], kernel[..., 0])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_figures_are_written(tmp_path, capsys):
     explained.main(["--out", str(tmp_path)])
     names = {"shape_comes_back.png", "zero_insertion.png", "checkerboard.png"}

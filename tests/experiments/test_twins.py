@@ -38,7 +38,7 @@ def twin(tmp_path):
     return lambda **flags: training.run(vanilla_gan, dataclasses.replace(defaults, **flags), images=IMAGES)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_twin_writes_metrics_of_every_epoch_and_samples(twin, tmp_path):
     twin(epochs=2)
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -60,7 +60,7 @@ def test_twin_resumed_within_an_epoch_equals_an_unbroken_run(twin, tmp_path):
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "other" / "metrics.jsonl").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_twin_starts_from_exported_weights(twin, tmp_path):
     from safetensors.numpy import save_file
 

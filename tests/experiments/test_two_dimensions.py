@@ -48,7 +48,7 @@ def test_real_points_lie_in_the_picture(name):
     assert np.all(points.std(axis=0) > 0.3)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_picture_and_every_moment_is_written(found, tmp_path, monkeypatch, capsys):
     here = found._replace(samples=np.broadcast_to(jnp.float32([0.1, 0.4]), found.samples.shape))
     monkeypatch.setattr(two_dimensions, "train", lambda name, options: here)
@@ -86,7 +86,7 @@ def test_impossible_options_are_refused_in_one_line(flags, tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_momentum_makes_modes_collapse_and_its_half_does_not():
     reached = {
         name: two_dimensions.coverage(two_dimensions.train(name, dataclasses.replace(TINY, steps=3000)).samples[:, -1])

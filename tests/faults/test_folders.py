@@ -21,7 +21,7 @@ from jaxgan.errors import UserError
 from jaxgan.runs import checkpoints, tracking, workdir
 from jaxgan.runs.workdir import Workdir, locked
 from tests.faults import full_disk
-from tests.training import assert_same, content
+from tests.training import assert_same, content, raising
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,10 +128,7 @@ def test_a_disk_that_fills_with_prepared_data_is_a_fault_of_the_machine(disk, ca
 
 @pytest.mark.parametrize("number", [errno.EDQUOT, errno.EIO])
 def test_a_quota_or_a_broken_disk_is_a_fault_of_the_machine(start, capfd, monkeypatch, number):
-    def fails(*args):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(workdir, "write_atomically", fails)
+    monkeypatch.setattr(workdir, "write_atomically", raising(number))
     assert start() == 1
     assert os.strerror(number) in one_line(capfd)
 
@@ -160,10 +157,7 @@ def test_a_lock_that_another_run_holds_survives_ours(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_named_with_the_way_out(tmp_path, monkeypatch, number):
-    def refuse(*args):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", raising(number))
     with pytest.raises(UserError, match=r"--workdir: the file system .* takes no locks .*; mount it with locks, or"):
         locked(Workdir(tmp_path / "run")).__enter__()
     with pytest.raises(UserError, match=r"--data-dir: .* cannot be locked .*, name another"):

@@ -128,6 +128,13 @@ def test_progress_in_a_file_is_a_line_now_and_then():
     assert output.getvalue() == "epoch 1/5 step 1 123 steps/s G 0.500\nepoch 5/5 step 50 123 steps/s G 0.500\n"
 
 
+def test_progress_of_a_method_without_known_metrics_shows_its_first_two():
+    output = io.StringIO()
+    with consoles.progress_bar(Console(file=output, width=80)) as report:
+        report(Progress(1, Schedule(10, Run(epochs=5)), 123.4, {"energy": 0.5, "work": 2.0, "heat": 1.0}))
+    assert output.getvalue().endswith("steps/s energy 0.500 work 2.000\n")
+
+
 def test_progress_on_a_terminal_is_a_bar():
     output = io.StringIO()
     with consoles.progress_bar(Console(file=output, width=80, force_terminal=True)) as report:

@@ -78,7 +78,7 @@ def test_a_linear_autoencoder_approaches_pca_from_above():
     assert 1 - 1e-4 < errors[2] < 1.05
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("config", "steps"),
     [
@@ -153,7 +153,7 @@ def test_match_moments_gives_normal_latents_the_moments_of_codes():
     assert match_moments(jnp.ones((4, 1)), codes[:, :1]).shape == (4, 1)
 
 
-@pytest.mark.parametrize("latent_size", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("latent_size", [pytest.param(1, marks=pytest.mark.exhaustive), 2])
 def test_visualizations_are_reconstructions_noise_and_the_plane(latent_size):
     config = Autoencoder(latent_size=latent_size, hidden_units=16)
     method = build(config, image_shape=SHAPE)

@@ -43,7 +43,7 @@ def trained():
     return train(SMALL)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_training_takes_the_loss_from_ln_10_to_known_classes(trained):
     method, state, _, rows = trained
     assert rows[0]["loss"] == pytest.approx(np.log(10), rel=0.2)
@@ -53,7 +53,7 @@ def test_training_takes_the_loss_from_ln_10_to_known_classes(trained):
     assert found["loss"] < rows[-1]["loss"]  # of whole squares
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_dense_layers_learn_classes_too():
     method, state, _, rows = train(dataclasses.replace(SMALL, network="dense"))
     assert rows[-1]["loss"] < rows[0]["loss"]

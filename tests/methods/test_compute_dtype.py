@@ -45,7 +45,7 @@ def test_products_are_in_bfloat16_and_all_else_in_float32(kind):
     assert all(x.dtype in (jnp.float32, jnp.int32) for x in jax.tree.leaves((after, metrics)))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["vae", "wgan"])
 def test_losses_in_bfloat16_are_close_to_those_in_float32(kind):
     exact, close = (

@@ -40,11 +40,11 @@ def networks(config, classes=CLASSES):
 @pytest.mark.parametrize(
     "fields",
     [
-        pytest.param({"loss": "minimax"}, marks=pytest.mark.slow),
-        pytest.param({"loss": "least_squares"}, marks=pytest.mark.slow),
+        pytest.param({"loss": "minimax"}, marks=pytest.mark.exhaustive),
+        pytest.param({"loss": "least_squares"}, marks=pytest.mark.exhaustive),
         {"loss": "hinge", "spectral_norm": True},
         R3GAN,
-        pytest.param({"dragan_weight": 10.0}, marks=pytest.mark.slow),
+        pytest.param({"dragan_weight": 10.0}, marks=pytest.mark.exhaustive),
         {"generator_norm": "none", "discriminator_norm": "instance", "bias": True, "initialization": "dcgan"},
     ],
 )
@@ -60,7 +60,7 @@ def test_every_option_trains_both_networks_and_sums_its_terms(fields):
         assert all(changed(getattr(before, name).params, getattr(after, name).params)), name
 
 
-@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.exhaustive), 2])
 def test_lazy_penalties_take_steps_with_64_bit_numbers_enabled(devices):
     config = dataclasses.replace(SMALL, discriminator_norm="none", generator_norm="none", penalty_every=4, **R3GAN)
     with jax.enable_x64(True):
@@ -206,7 +206,7 @@ def test_the_figure_of_classes_has_a_column_for_each_latent():
         np.testing.assert_allclose(images[of_this_class], samples[of_this_class], atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_conditional_gan_learns_to_draw_the_class_asked_for():
     config = dataclasses.replace(ALONE, generator_learning_rate=5e-3, discriminator_learning_rate=5e-3, beta1=0.5)
     config = dataclasses.replace(config, width=4, loss="relativistic", r1_weight=0.1, r2_weight=0.1)

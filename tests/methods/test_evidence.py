@@ -140,7 +140,7 @@ def test_the_bound_is_the_elbo_with_one_sample_and_rises_with_more():
     assert np.all(np.diff(means) > 5 * error)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_binarized_test_images_follow_from_seed_and_place(monkeypatch):
     # A decoder that ignores its latents: the estimate counts the pixels that are 1, whatever the latents.
     how = {"image_shape": SHAPE, "latent_size": 1, "optimizer": optax.sgd(1.0), "binarized": True}

@@ -16,7 +16,7 @@ from jaxgan.nn.resnet import ResidualEncoder, Tower
 KEY = jax.random.key(0)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_gradient_of_a_penalty_is_its_slope():
     network = Discriminator(ResidualEncoder(1, Tower(width=2, group_size=2)))
     rng = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_classes_are_needed_to_condition_on_them():
         build(ResidualGAN(conditional=True), image_shape=(64, 64, 3), classes=1)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_products_of_a_step_on_accelerators_are_in_bfloat16_and_in_groups(platform):
     method = build(ResidualGAN(width=4, max_width=4, group_size=2, compute_dtype="bfloat16"), image_shape=(8, 8, 3))
@@ -60,7 +60,7 @@ def test_products_of_a_step_on_accelerators_are_in_bfloat16_and_in_groups(platfo
     assert all(re.search(r"-> tensor<[0-9x]*bf16>", line) for line in convolutions + products)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_discriminator_learns_to_tell_pictures_in_colour():
     config = ResidualGAN(width=4, max_width=8, generator_learning_rate=0.0, discriminator_learning_rate=2e-3)
     method = build(config, image_shape=(32, 32, 3))

@@ -158,7 +158,7 @@ def test_encoder_and_loss_see_one_set_of_targets_per_key(targets):
         assert not any(whole)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_visualizations_show_reconstructions_paths_and_the_plane():
     method = build(VAE(latent_size=2, hidden_units=8), image_shape=SHAPE)
     state, batch = fresh_state(method), a_batch(40)
@@ -191,7 +191,7 @@ def test_the_manifold_is_a_grid_of_equal_probability_z_2_upwards():
     np.testing.assert_allclose(grid[:, 0, 1], quantiles[::-1], rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_few_steps_on_digits_beat_the_elbo_of_independent_pixels(mnist_dir):
     train, held_out = (data.load("mnist", split=split, data_dir=mnist_dir) for split in ("train", "test"))
     config = VAE(initialization="lecun", learning_rate=3e-3, ema_decay=0.9)
@@ -260,7 +260,7 @@ def test_conditional_loss_samples_and_likelihood_depend_on_the_labels():
     assert method.classes == 10
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_conditional_vae_draws_the_class_asked_for():
     method = build(dataclasses.replace(CONDITIONAL, learning_rate=0.01), image_shape=SHAPE, classes=2)
     labels = jnp.arange(32) % 2

@@ -83,7 +83,7 @@ class Shift(nn.Module):
         return moved[:, None, :, None]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("shift", "weight"),
     [

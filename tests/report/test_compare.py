@@ -55,7 +55,7 @@ def test_samples_of_runs_that_draw_from_the_same_are_of_the_same_latents(
         assert drawn["samples"] == dict.fromkeys(("third", "second"), tiny("vanilla_gan", latent_size=3))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_trained_generators_are_compared_by_quality_and_samples(tmp_path, drawn):
     fields, metrics = compare(Path("vae"), Path("dcgan"), tmp_path / "both.png")
     assert ("method", "vae", "dcgan") in cells(fields)

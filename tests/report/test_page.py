@@ -155,7 +155,7 @@ def test_a_curve_of_many_rows_has_some_of_its_values_and_the_last():
     assert "from 0 to 250" in curve["words"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_generator_of_the_package_has_a_page_of_what_it_draws(tmp_path, monkeypatch, capsys, own_data):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sheets, "MOST_DRAWN", 40)
@@ -237,7 +237,7 @@ def test_a_page_that_would_be_too_large_is_refused(runs, tmp_path, own_data, mon
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", METHODS)
 def test_every_method_s_run_has_a_page(kind, tmp_path, own_data):
     folder = make_run(tmp_path / kind, tiny(kind))

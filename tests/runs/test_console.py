@@ -29,7 +29,7 @@ class Loose(nn.Module):
         return nn.Dropout(0.5, deterministic=True)(nn.Dense(2, name="dense")(z * scale))
 
 
-def test_layers_without_parameters_and_parameters_without_a_layer_are_listed():
+def test_layers_without_parameters_and_bare_parameters_are_listed():
     found = {layer.name: layer.parameters for layer in layers(Network(Loose(), (3,)), batch_size=4)}
     assert found == {"dense": 8, "Dropout_0": 0, "scale": 3}
 

@@ -2,15 +2,13 @@
 
 import errno
 import json
-import os
 import shutil
 
 import numpy as np
 import pytest
 
-from jaxgan import cli, data
+from jaxgan import cli
 from jaxgan.config import Config, Run
-from jaxgan.data import Dataset
 from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network, protocol
 from jaxgan.methods import build
@@ -21,32 +19,16 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import evaluate, sampler, tracking
 from jaxgan.runs.workdir import Workdir
 from tests.random_states import fresh_state
-from tests.training import snapshot, train_config
+from tests.runs.pixels import extract, split_of
+from tests.training import raising, snapshot, train_config
 
 COUNT = 120
 FLAGS = ["--count", str(COUNT)]
 
 
-def split_of(name):
-    rng = np.random.default_rng(len(name))
-    images = rng.integers(0, 256, (200 if name == "test" else 240, 28, 28, 1), dtype=np.uint8)
-    return Dataset("mnist", images, (np.arange(len(images)) % 10).astype(np.int32), tuple("0123456789"))
-
-
-def extract(images):
-    pixels = images.reshape(len(images), -1).astype(np.float32) / 255
-    odds = np.exp(5 * pixels[:, 400:410])
-    return pixels[:, 300:306], odds / odds.sum(axis=1, keepdims=True)
-
-
 @pytest.fixture(scope="module", autouse=True)
-def stand_ins():
-    """A feature network of a few pixels, and images that need no preparing."""
-    network = feature_network.FeatureNetwork("pixels-1", extract)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feature_network, "load", lambda data="mnist", image_size=None: network)
-        patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: split_of(split))
-        yield
+def pixels(pixel_features):
+    """No test here trains a classifier or prepares data."""
 
 
 def train(folder, method, **fields):
@@ -166,10 +148,7 @@ def test_several_seeds_give_the_mean_of_what_each_gives(folder, tmp_path, capsys
 
 
 def test_what_a_full_disk_cannot_take_is_shown(folder, capsys, monkeypatch):
-    def full(*given):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("os.replace", full)
+    monkeypatch.setattr("os.replace", raising(errno.ENOSPC))
     with pytest.raises(SystemExit, match="1"):
         command(folder, *FLAGS)
     output = capsys.readouterr()

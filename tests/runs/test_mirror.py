@@ -224,7 +224,7 @@ def test_a_folder_removed_under_the_run_removes_nothing_at_the_address(root, tmp
     assert "checkpoints/5/commit_success.txt" in fetched_elsewhere(tmp_path)
 
 
-def test_an_address_that_was_emptied_begins_afresh_but_empties_no_folder_of_the_user(root, tmp_path, bucket):
+def test_an_emptied_address_starts_again_and_empties_no_user_folder(root, tmp_path, bucket):
     mine = tmp_path / "mine"
     for folder in (root, mine):
         train_to(folder, 3)

@@ -81,7 +81,7 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_networks_of_one_s_own_take_the_step_of_the_method_that_has_the_same():
+def test_own_networks_take_the_step_of_the_method_that_has_the_same():
     how = {"image_shape": SHAPE, "classes": 10}
     methods = build(Config().method, method=same_as_built_in, **how), build(BUILT_IN, **how)
     mine, theirs = (fingerprint.fingerprint(method, image_shape=SHAPE, batch_size=4) for method in methods)
@@ -105,7 +105,7 @@ def test_a_command_says_in_one_line_that_a_method_is_code(trained, command, refu
     assert "this run's method is code, so no command can build it; in Python give it to" in error
 
 
-def test_a_page_shows_what_a_method_that_is_code_left_and_says_what_is_missing(trained, tmp_path):
+def test_a_page_of_an_own_method_says_what_is_missing(trained, tmp_path):
     notes = write_report([trained], tmp_path / "page.html")
     assert len(notes) == 2
     assert "No images were drawn from the checkpoint: method=: this run's method is code" in notes[0]
@@ -208,7 +208,7 @@ def test_what_an_own_method_or_arrays_cannot_do_is_refused(tmp_path, fields, met
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_in_the_place_of_another_forgets_its_method_and_a_title_is_free(tmp_path):
+def test_a_run_that_replaces_another_forgets_its_method(tmp_path):
     Workdir(tmp_path).method.write_text("{}")
     begin(Workdir(tmp_path), a_run(tmp_path), resume=False)
     assert not Workdir(tmp_path).method.exists()

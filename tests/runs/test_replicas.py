@@ -11,15 +11,15 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgan import cli, data
+from jaxgan import cli
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
-from jaxgan.evaluation import feature_network
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import launch, task, tracking
 from jaxgan.runs.load import load_run
 from jaxgan.runs.workdir import Workdir
-from tests.runs.test_evaluate import COUNT, extract, split_of
+from tests.runs.pixels import split_of
+from tests.runs.test_evaluate import COUNT
 from tests.training import Part, assert_same, train_config, train_in_parts, with_run
 
 pytestmark = pytest.mark.slow
@@ -30,13 +30,8 @@ EPOCHS, STEPS = 2, 6
 
 
 @pytest.fixture(scope="module", autouse=True)
-def stand_ins():
-    """A feature network of a few pixels, and images that need no preparing."""
-    with pytest.MonkeyPatch.context() as patch:
-        network = feature_network.FeatureNetwork("pixels-1", extract)
-        patch.setattr(feature_network, "load", lambda data="mnist", **how: network)
-        patch.setattr(data, "load", lambda name, split="train", **how: split_of(split))
-        yield
+def pixels(pixel_features):
+    """No test here trains a classifier or prepares data."""
 
 
 def config_in(folder, **fields):
@@ -55,7 +50,7 @@ class Trained(NamedTuple):
 def trained(tmp_path_factory):
     """A run of four replicas."""
     config, records = config_in(tmp_path_factory.mktemp("runs") / "run"), queue.SimpleQueue()
-    logger, handler = logging.getLogger("jaxgan.runtime"), logging.handlers.QueueHandler(records)
+    logger, handler = logging.getLogger("jaxgan"), logging.handlers.QueueHandler(records)
     logger.addHandler(handler)
     try:
         train_config(config, split_of("train"))

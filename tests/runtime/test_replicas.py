@@ -60,7 +60,7 @@ def single():
     return alone(dataclasses.replace(VANILLA, generator_learning_rate=RATES[1]), SEEDS[1])
 
 
-@pytest.fixture(scope="module", params=[pytest.param("turns", marks=pytest.mark.slow), "vmap"])
+@pytest.fixture(scope="module", params=[pytest.param("turns", marks=pytest.mark.exhaustive), "vmap"])
 def trained(request):
     return train(VANILLA, seeds=SEEDS, fields=FIELDS, form=request.param)
 
@@ -79,7 +79,7 @@ def test_a_replica_that_diverges_stops_alone(trained):
     assert np.isfinite(trained.metric_sums["generator_loss"]).tolist() == [True, True, False]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("devices", "form", "copies"), [(4, "turns", 1), (4, "vmap", 1), (2, "turns", 2)])
 def test_replicas_are_the_same_on_a_grid_of_devices(devices, form, copies, single):
     fields = {"generator_learning_rate": RATES[:2] * copies}
@@ -98,7 +98,7 @@ def test_an_entry_stays_on_the_device_that_has_it():
         np.testing.assert_array_equal(found, [2 * number, 2 * number + 1])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "config", [DCGAN(latent_size=3, width=2, penalty_every=2, r1_weight=1.0), WGAN(width=2, critic_steps=2)]
 )
@@ -137,7 +137,7 @@ def numeric(kind, fields, shape=(8, 8, 1)):
     return [name for name in fields if is_numeric(made, name, getattr(config, name) or 0.5, image_shape=shape)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", METHODS)
 def test_every_learning_rate_can_be_swept(kind):
     rates = [f.name for f in dataclasses.fields(METHODS[kind].config) if f.name.endswith("learning_rate")]

@@ -97,7 +97,7 @@ def test_an_interruption_says_by_what_and_where():
 
 @pytest.mark.parametrize(
     ("signum", "ending"),
-    [(signal.SIGTERM, SystemExit), pytest.param(signal.SIGINT, KeyboardInterrupt, marks=pytest.mark.slow)],
+    [(signal.SIGTERM, SystemExit), pytest.param(signal.SIGINT, KeyboardInterrupt, marks=pytest.mark.exhaustive)],
 )
 def test_a_signal_that_comes_during_garbage_collection_ends_a_command(signum, ending, capsys):
     def collected(phase, info):  # Python drops what is raised here; JAX has such a callback

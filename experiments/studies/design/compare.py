@@ -25,6 +25,7 @@ from studies.training import check, command
 
 from jaxgan.figures import save
 
+GALLERY = Path(__file__).resolve().parents[2] / "gallery" / "design"  # the folder that links start from
 PARTS = ("trajectories", "resuming", "hazards")
 
 DEVICES = """On 2026-11-23 we made the twins train on two devices, by the patches in
@@ -72,7 +73,7 @@ def study(options: Options) -> Path:
         picture = figures.outcomes(panels, columns=4, title="Eight mistakes with hidden state")
         save(picture, options.out / "hazards.png")
     path = options.out / "report.md"
-    path.write_text(report(found))
+    path.write_text(markdown.relink(report(found), home=GALLERY, folder=options.out))
     return path
 
 
