@@ -1,7 +1,7 @@
-"""The feature network: a classifier of digits, whose weights are pinned by their hash.
+"""The feature network: a digit classifier whose weights are pinned by their hash.
 
-Distances between sets of images are distances between their features, so they depend on the network. Numbers of
-different versions do not compare, nor do those of Inception, which was trained on photographs.
+Metrics compare the features of images, so they depend on the network. Results of different versions are not
+comparable, nor are those of Inception, which was trained on photographs.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ from jaxgan.data.prepared import expand
 from jaxgan.errors import UserError
 from jaxgan.nn.classifier import CLASSIFIERS
 
-FEATURE_BATCH = 500  # images that pass through the network together
+FEATURE_BATCH = 500  # batch size of the network
 SHIPPED = importlib.resources.files("jaxgan.evaluation") / "weights"
-# SHA-256 of the weights in the package, by data set, and their version, which counts up when they change.
+# SHA-256 of the weights in the package, by data set, and their version, which increases when they change.
 PINNED: Mapping[str, str] = {"mnist": "30da1e7fbdddd59c8dbb0df2467e8653261ac221448476b7998668a0e3c1da36"}
 VERSIONS: Mapping[str, str] = {"mnist": "jaxgan-mnist-1"}
 
@@ -40,10 +40,10 @@ Probabilities = Float32[np.ndarray, "n classes"]
 
 
 class FeatureNetwork(NamedTuple):
-    """A trained classifier, whose features metrics compare."""
+    """A trained classifier and the features that metrics compare."""
 
-    version: str  # its name, which every result shows
-    # From images to features, which are not negative, and to class probabilities; None if it has no classes.
+    version: str  # name that every result reports
+    # From images to non-negative features, and class probabilities or None if there are no classes.
     extract: Callable[[Images], tuple[Features, Probabilities | None]]
 
 
@@ -51,42 +51,42 @@ def load(data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwor
     """Loads the classifier of a data set, from the package or from the user's cache.
 
     Args:
-      data: the data set's name in the catalog, or the path of one's own pictures.
-      image_size: the size that these are resized to.
+      data: name of the data set in the catalog, or path of your own images.
+      image_size: size that your own images are resized to.
 
     Returns:
       The network.
 
     Raises:
-      UserError: if there is none, or its file is damaged.
+      UserError: if the data set has no classifier, or its file is damaged.
     """
     path = Path(str(SHIPPED / f"{data}.safetensors")) if data in PINNED else cached(data, image_size)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"--data: no classifier of {data!r} to evaluate with; train one by "
+            f"--data: no classifier of {data!r} to evaluate with; train one with "
             f"`jaxgan train digit_classifier --data {shlex.quote(data)}"
             + (f" --image-size {image_size}`" if image_size else "`")
         ) from error
     if data in PINNED and hashlib.sha256(content).hexdigest() != PINNED[data]:
-        raise UserError(f"{path}: not the classifier of this version; install the package again")
+        raise UserError(f"{path}: not the classifier of this version; reinstall the package")
     return _parse(path, content, data, image_size=image_size)
 
 
 def load_judge(path: Path, data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwork:
-    """Loads a classifier from the file that training it wrote, to measure by other features than :func:`load`'s.
+    """Loads a classifier from the file that a training run wrote, to replace the network of :func:`load`.
 
     Args:
-      path: its ``classifier.safetensors``.
-      data: the data set that it must have trained on.
-      image_size: the size that one's own pictures are resized to.
+      path: the file ``classifier.safetensors``.
+      data: the data set that the classifier must have been trained on.
+      image_size: size that your own images are resized to.
 
     Returns:
-      The network, whose version has the digest of the file.
+      The network, whose version includes the digest of the file.
 
     Raises:
-      UserError: if there is no such file, or it is damaged, or of other images.
+      UserError: if the file is missing or damaged, or the classifier was trained on other images.
     """
     try:
         content = path.read_bytes()
@@ -99,23 +99,23 @@ def load_judge(path: Path, data: str = "mnist", *, image_size: int | None = None
 
 
 def _parse(path: Path, content: bytes, data: str, *, image_size: int | None) -> FeatureNetwork:
-    digest, named = hashlib.sha256(content).hexdigest(), key(data, image_size)
+    digest, data_key = hashlib.sha256(content).hexdigest(), key(data, image_size)
     try:
         with safe_open(path, framework="numpy") as file:
-            about = file.metadata()
-        trained_on, kind = about["data"], CLASSIFIERS[about.get("network", "convolutional")]
-        network = kind(classes=int(about["classes"]), width=int(about["width"]))
+            metadata = file.metadata()
+        trained_on, kind = metadata["data"], CLASSIFIERS[metadata.get("network", "convolutional")]
+        network = kind(classes=int(metadata["classes"]), width=int(metadata["width"]))
         tensors = {name: tensor.astype(np.float32) for name, tensor in parse(content).items()}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: damaged ({error}); remove it, and train the classifier again") from error
-    if trained_on not in (named, data):  # older files name a path as it was given
-        raise UserError(f"--judge: {str(path)!r} knows images of {trained_on!r}, the samples are of {named!r}")
-    version = VERSIONS[data] if digest == PINNED.get(data) else f"jaxgan-{named}-{digest[:8]}"
+    if trained_on not in (data_key, data):  # older files store the path as given
+        raise UserError(f"--judge: {str(path)!r} was trained on {trained_on!r}, but the samples are of {data_key!r}")
+    version = VERSIONS[data] if digest == PINNED.get(data) else f"jaxgan-{data_key}-{digest[:8]}"
     return FeatureNetwork(version, partial(_extract, network, unflatten_dict(tensors, sep="/")))
 
 
 def pixels() -> FeatureNetwork:
-    """What measures pictures without labels, which train no classifier: their pixels in [0, 1] are the features."""
+    """Makes the network for images without labels, for lack of a classifier: its features are pixels in [0, 1]."""
     return FeatureNetwork("pixels", lambda images: (images.reshape(len(images), -1).astype(np.float32) / 255, None))
 
 
@@ -127,8 +127,8 @@ def keep(path: Path, variables: PyTree, *, data: str, network: str, width: int, 
       variables: parameters and batch statistics.
       data: its training data, by :func:`jaxgan.data.key`.
       network: the kind of its layers, in :data:`jaxgan.nn.classifier.CLASSIFIERS`.
-      width: its width.
-      classes: how many it tells apart.
+      width: the ``width`` of the network.
+      classes: number of classes.
 
     Returns:
       The path.
@@ -141,7 +141,7 @@ def keep(path: Path, variables: PyTree, *, data: str, network: str, width: int, 
 
 
 def cached(data: str, image_size: int | None = None) -> Path:
-    """The file of the user's own classifier of a data set."""
+    """The path of a data set's classifier in the user's cache."""
     home = expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache", field="XDG_CACHE_HOME")
     return home / "jaxgan" / "classifiers" / f"{key(data, image_size)}.safetensors"
 
@@ -151,9 +151,9 @@ def _extract(network: nn.Module, variables: Any, images: Images) -> tuple[Featur
     for start in range(0, len(images), FEATURE_BATCH):
         part = images[start : start + FEATURE_BATCH]
         padded = np.concatenate([part, np.zeros((FEATURE_BATCH - len(part), *part.shape[1:]), np.uint8)])
-        found = jax.device_get(_apply(network, variables, padded))
-        features.append(found[0][: len(part)])
-        probabilities.append(found[1][: len(part)])
+        outputs = jax.device_get(_apply(network, variables, padded))
+        features.append(outputs[0][: len(part)])
+        probabilities.append(outputs[1][: len(part)])
     return np.concatenate(features), np.concatenate(probabilities)
 
 

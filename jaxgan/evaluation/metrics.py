@@ -21,7 +21,7 @@ def moments(features: Features) -> Moments:
     """Computes the mean and the unbiased covariance of features.
 
     Args:
-      features: of at least two images.
+      features: features of at least two images.
 
     Returns:
       Both, in double precision.
@@ -35,8 +35,8 @@ def moments(features: Features) -> Moments:
 def frechet_distance(a: Moments, b: Moments) -> float:
     """Squared Frechet (2-Wasserstein) distance between two Gaussians.
 
-    The trace of (A^(1/2) B A^(1/2))^(1/2) is the sum of the singular values of A^(1/2) B^(1/2). This needs no complex
-    numbers and allows singular covariances.
+    The trace of (A^(1/2) B A^(1/2))^(1/2) is computed as the sum of the singular values of A^(1/2) B^(1/2). This needs
+    no complex numbers and allows singular covariances.
 
     Args:
       a: one Gaussian.
@@ -59,7 +59,7 @@ def _root(covariance: Float[np.ndarray, "features features"]) -> Float[np.ndarra
 
 
 class Estimate(NamedTuple):
-    """A mean over parts, and its standard error."""
+    """A mean over subsets, and its standard error."""
 
     mean: float
     error: float
@@ -72,9 +72,9 @@ def kernel_distance(real: Features, fake: Features, *, size: int = 1000, seed: i
 
     Args:
       real: features of real images.
-      fake: features of generated ones.
+      fake: features of generated images.
       size: images of each kind per subset, at most half of the smaller set.
-      seed: of the assignment of images to subsets.
+      seed: seed of the assignment of images to subsets.
 
     Returns:
       The mean over the subsets, which may be negative, and its standard error.
@@ -105,7 +105,7 @@ def _kernel(x: Features, y: Features) -> Float[np.ndarray, "n m"]:
 
 
 def classifier_score(probabilities: Probabilities) -> float:
-    """The Inception score with another network: high if each image has one probable class and all classes occur.
+    """The Inception score with another network: high if each image has a confident class and all classes occur.
 
     Args:
       probabilities: class probabilities of each image.
@@ -139,6 +139,6 @@ def confident_fraction(probabilities: Probabilities, *, threshold: float = 0.95)
 def _times_log_ratio(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """The terms p log(p / q) of a KL divergence; 0 where p is 0."""
     q = np.broadcast_to(q, p.shape)
-    some = p > 0
-    with np.errstate(divide="ignore"):  # a class that the data lack: the divergence is infinite
-        return np.multiply(p, np.log(p, where=some, out=np.zeros_like(p)) - np.log(q, where=some, out=np.zeros_like(p)))
+    mask = p > 0
+    with np.errstate(divide="ignore"):  # if the data lack a class, the divergence is infinite
+        return np.multiply(p, np.log(p, where=mask, out=np.zeros_like(p)) - np.log(q, where=mask, out=np.zeros_like(p)))

@@ -12,16 +12,16 @@ Features = Float[np.ndarray, "n features"]
 Distances = Float[np.ndarray, "rows m"]
 T = TypeVar("T")
 
-AT_ONCE = 2**22  # distances that a thread holds at once, 32 MB
+AT_ONCE = 2**22  # distances that a thread holds in memory, 32 MB
 MOST_THREADS = 4
 
 
 class Support(NamedTuple):
-    """How the supports of two sets of features cover each other."""
+    """Overlap of the supports of two sets of features."""
 
     precision: float  # share of generated images within the radius of a real one: fidelity
     recall: float  # share of real images within the radius of a generated one: diversity
-    density: float  # real images whose radius covers a generated one, over the expected number; may exceed 1
+    density: float  # mean count of real images whose radius covers a generated one, divided by k; may exceed 1
     coverage: float  # share of real images whose radius covers a generated one; robust to outliers
 
 
@@ -32,13 +32,13 @@ def support(
 
     Args:
       real: features of real images.
-      fake: features of generated ones.
-      real_radii: ``squared_radii(real, (k, wide_k))``, if it is known.
+      fake: features of generated images.
+      real_radii: ``squared_radii(real, (k, wide_k))``, if already computed.
       k: the neighbour that gives the radius for precision and recall.
-      wide_k: the same for density and coverage.
+      wide_k: the neighbour that gives the radius for density and coverage.
 
     Returns:
-      The four numbers.
+      The four metrics.
 
     References:
       Kynkaanniemi et al., Improved Precision and Recall Metric, 2019, equations 1 and 2; Naeem et al., Reliable
@@ -63,19 +63,19 @@ def support(
 
 
 def squared_radii(features: Features, neighbours: Sequence[int]) -> Float[np.ndarray, "n kinds"]:
-    """Squared distances of each image to some of its nearest neighbours in the same set, without itself.
+    """Squared distances of each image to selected nearest neighbours in its own set, excluding itself.
 
     Args:
-      features: of more images than the farthest neighbour.
-      neighbours: their ranks, 1 for the nearest.
+      features: features of more images than the largest rank.
+      neighbours: ranks of the neighbours, 1 for the nearest.
 
     Returns:
-      A column for each neighbour.
+      One column per rank.
     """
     # Rank 0 is the image itself, at a distance of 0 up to rounding.
-    chosen = list(neighbours)
+    ranks = list(neighbours)
     return np.concatenate(
-        map_rows(lambda _, distances: np.partition(distances, chosen, axis=1)[:, chosen], features, features)
+        map_rows(lambda _, distances: np.partition(distances, ranks, axis=1)[:, ranks], features, features)
     )
 
 
@@ -89,7 +89,7 @@ def map_rows(function: Callable[[slice, Distances], T], a: Features, b: Features
       b: features.
 
     Returns:
-      Its results, in the order of the blocks.
+      The results, in the order of the blocks.
     """
     centre = b.mean(axis=0, dtype=np.float64)
     a, b = a - centre, b - centre  # smaller numbers cancel with less error
@@ -110,20 +110,20 @@ def map_rows(function: Callable[[slice, Distances], T], a: Features, b: Features
 def nearest(
     images: UInt8[np.ndarray, "n height width channels"], among: UInt8[np.ndarray, "m height width channels"]
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Finds the nearest of other images to each, and its Euclidean distance over pixels in [0, 1].
+    """Returns the index in ``among`` of the nearest image to each, and its Euclidean distance over pixels in [0, 1].
 
-    The search is in single precision, and the distance itself exact: that of a copy is 0.
+    The search uses single precision. The distance is exact: 0 for a copy.
     """
     x = images.reshape(len(images), -1).astype(np.float32)
-    best, found = np.full(len(x), np.inf, np.float32), np.zeros(len(x), int)
+    best, best_index = np.full(len(x), np.inf, np.float32), np.zeros(len(x), int)
     size = max(1, AT_ONCE // max(len(x), x.shape[1]))
     for start in range(0, len(among), size):
         y = among[start : start + size].reshape(-1, x.shape[1]).astype(np.float32)
-        beyond = (-2 * x) @ y.T  # without the square of x, which is the same for all
-        beyond += np.sum(np.square(y), axis=1)
-        index = np.argmin(beyond, axis=1)
-        value = beyond[np.arange(len(x)), index]
+        relative = (-2 * x) @ y.T  # squared distances without the square of x, a constant in the search
+        relative += np.sum(np.square(y), axis=1)
+        index = np.argmin(relative, axis=1)
+        value = relative[np.arange(len(x)), index]
         closer = value < best
-        best, found = np.where(closer, value, best), np.where(closer, start + index, found)
-    difference = images.astype(np.int64) - among[found]
-    return found, np.sqrt(np.sum(np.square(difference).reshape(len(x), -1), axis=1)) / 255
+        best, best_index = np.where(closer, value, best), np.where(closer, start + index, best_index)
+    difference = images.astype(np.int64) - among[best_index]
+    return best_index, np.sqrt(np.sum(np.square(difference).reshape(len(x), -1), axis=1)) / 255

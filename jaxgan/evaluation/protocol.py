@@ -1,4 +1,4 @@
-"""What is measured against what: samples against the test images, and real images as their floor."""
+"""The protocol of evaluations: samples against test images, and training images against test images as the floor."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,26 +13,26 @@ from jaxgan.evaluation.feature_network import FeatureNetwork
 
 Images = UInt8[np.ndarray, "n height width channels"]
 
-COUNT = 10_000  # samples
-FEWEST, MOST = 100, 50_000
-COMPARED_PIXELWISE = 2000  # images whose nearest training image is searched
-FLOOR_SEED = 0  # of the choice of training images for the floor
-NEIGHBOURS = (3, 5)  # of precision and recall, and of density and coverage
+COUNT = 10_000  # default number of samples
+FEWEST, MOST = 100, 50_000  # bounds on the number of samples
+COMPARED_PIXELWISE = 2000  # samples whose nearest training image is searched for
+FLOOR_SEED = 0  # seed of the choice of training images for the floor
+NEIGHBOURS = (3, 5)  # k of precision and recall, k of density and coverage
 
 
 class Reference(NamedTuple):
-    """The features of real images, which samples are compared with."""
+    """The features of real images that samples are compared with."""
 
     network: FeatureNetwork
     features: Float[np.ndarray, "n features"]
-    moments: metrics.Moments | None  # None of pixels
+    moments: metrics.Moments | None  # None if the features are pixels
     radii: Float[np.ndarray, "n 2"]
     shares: Float[np.ndarray, " classes"]
     class_names: tuple[str, ...]
 
 
 def reference(network: FeatureNetwork, real: Dataset) -> Reference:
-    """Computes what samples are compared with from real images.
+    """Computes the reference of samples from real images.
 
     Args:
       network: the feature network.
@@ -42,7 +42,7 @@ def reference(network: FeatureNetwork, real: Dataset) -> Reference:
       The reference.
 
     Raises:
-      UserError: if they are too few.
+      UserError: if there are too few test images.
     """
     require_enough(real)
     features, probabilities = network.extract(real.images)
@@ -53,9 +53,9 @@ def reference(network: FeatureNetwork, real: Dataset) -> Reference:
 
 
 def require_enough(real: Dataset) -> None:
-    """Requires more test images than an image has neighbours."""
+    """Raises UserError unless there are more test images than the largest k."""
     if len(real.images) <= (most := max(NEIGHBOURS)):
-        raise UserError(f"--data: {real.name!r} has {len(real.images)} test images, to evaluate it takes {most + 1}")
+        raise UserError(f"--data: {real.name!r} has {len(real.images)} test images, evaluation needs {most + 1}")
 
 
 def measure(
@@ -64,26 +64,26 @@ def measure(
     """Computes all metrics of a set of images from their features and predicted classes.
 
     Args:
-      images: as bytes.
+      images: uint8 images.
       against: the reference.
-      seed: of the subsets of the kernel distance.
-      requested: the class that each image should show; None if unconditional.
+      seed: seed of the subsets of the kernel distance.
+      requested: class that each image should show; None if unconditional.
 
     Returns:
-      The metrics by name. ``share_`` and a class name is the share of images predicted as that class;
+      The metrics by name. ``share_<class name>`` is the share of images predicted as that class;
       ``largest_share_error`` is the largest relative difference of a share from that of the data. It and
-      ``class_balance`` need test images of each class. Without classes precision, recall, density and coverage alone.
+      ``class_balance`` need test images of each class. Pixels give only precision, recall, density and coverage.
     """
     features, probabilities = against.network.extract(images)
     near, wide = NEIGHBOURS
     support = prdc.support(against.features, features, real_radii=against.radii, k=near, wide_k=wide)
-    # Of pixels nothing more: their distances say little, and their covariance is large.
+    # Pixels give no other metrics: their distances mean little, and their covariance matrix is large.
     if probabilities is None or against.moments is None:
         return support._asdict()
     labels = np.argmax(probabilities, axis=1)
     kernel = metrics.kernel_distance(against.features, features, seed=seed)
     shares = metrics.class_shares(labels, classes=len(against.shares))
-    found = {
+    values = {
         "frechet_distance": metrics.frechet_distance(against.moments, metrics.moments(features)),
         "kernel_distance": kernel.mean,
         "kernel_distance_error": kernel.error,
@@ -92,11 +92,11 @@ def measure(
         "confident_fraction": metrics.confident_fraction(probabilities),
     }
     if np.all(against.shares):
-        found["class_balance"] = metrics.class_balance(probabilities, against.shares)
-        found["largest_share_error"] = float(np.max(np.abs(shares / against.shares - 1)))
+        values["class_balance"] = metrics.class_balance(probabilities, against.shares)
+        values["largest_share_error"] = float(np.max(np.abs(shares / against.shares - 1)))
     if requested is not None:
-        found["requested_class_accuracy"] = float(np.mean(labels == requested))
-    return found | {f"share_{name}": float(share) for name, share in zip(against.class_names, shares, strict=True)}
+        values["requested_class_accuracy"] = float(np.mean(labels == requested))
+    return values | {f"share_{name}": float(share) for name, share in zip(against.class_names, shares, strict=True)}
 
 
 def floor(training: Images, against: Reference, *, count: int) -> dict[str, float]:
@@ -105,24 +105,24 @@ def floor(training: Images, against: Reference, *, count: int) -> dict[str, floa
     Args:
       training: all training images.
       against: the reference.
-      count: images to take, by a fixed seed.
+      count: number of images, chosen with a fixed seed.
 
     Returns:
-      As :func:`measure`.
+      The metrics, as :func:`measure` returns them.
     """
     return measure(training[floor_choice(len(training), count=count)], against, seed=FLOOR_SEED)
 
 
 def floor_choice(images: int, *, count: int) -> Int[np.ndarray, " count"]:
-    """The indices of the training images that are the floor."""
+    """The indices of the training images in the floor."""
     return np.sort(np.random.default_rng(FLOOR_SEED).choice(images, count, replace=False))
 
 
 def memorisation(images: Images, training: Images) -> float:
-    """The mean distance of images to their nearest training image; copies make it small.
+    """The mean distance of images to their nearest training image; small if they are copies.
 
     Args:
-      images: as bytes; the first 2,000 are taken.
+      images: uint8 images; only the first 2,000 are used.
       training: all training images.
 
     Returns:
@@ -135,33 +135,33 @@ class Number(NamedTuple):
     """One metric over all seeds."""
 
     mean: float
-    deviation: float | None  # between seeds; None if there is only one
-    floor: float | None  # None if real images have no such metric
+    deviation: float | None  # standard deviation over seeds; None for one seed
+    floor: float | None  # metric of the floor; None if real images have none
 
 
-def summarize(found: Sequence[Mapping[str, float]], floors: Mapping[str, float]) -> dict[str, Number]:
-    """Summarizes the metrics of several seeds.
+def summarize(results: Sequence[Mapping[str, float]], floors: Mapping[str, float]) -> dict[str, Number]:
+    """Summarizes the metrics of several seeds or replicas.
 
     Args:
-      found: metrics by name, for each seed.
-      floors: the metrics of real images.
+      results: metrics by name, for each seed or replica.
+      floors: metrics of the floor.
 
     Returns:
       The numbers by name.
     """
     return {
         name: Number(
-            float(np.mean([values[name] for values in found])),
-            float(np.std([values[name] for values in found], ddof=1)) if len(found) > 1 else None,
+            float(np.mean([values[name] for values in results])),
+            float(np.std([values[name] for values in results], ddof=1)) if len(results) > 1 else None,
             floors.get(name),
         )
-        for name in found[0]
+        for name in results[0]
     }
 
 
 def check_count(count: int, *, most: int = MOST, flag: str = "--count") -> int:
-    """Returns the number of samples to measure; raises UserError if it is too small or too large."""
+    """Returns the number of samples; raises UserError if it is too small or too large."""
     if not FEWEST <= count <= most:
-        upper = f" and at most {most:,}" if most >= FEWEST else ""  # a file of 99 has too few, whatever it has
+        upper = f" and at most {most:,}" if most >= FEWEST else ""  # a file may have too few for any count
         raise UserError(f"{flag}: {count:,} images are not allowed, it must be at least {FEWEST}{upper}")
     return count

@@ -40,27 +40,27 @@ BY_REPLICA = ("frechet_distance", "precision", "recall", "coverage")
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything that the numbers of an evaluation depend on, except its subject."""
+    """Everything that the results of an evaluation depend on, except its subject."""
 
     data: str
-    features: str  # version of the feature network; numbers of two versions do not compare
+    features: str  # version of the feature network; results of two versions are not comparable
     n_real: int  # test images
     n_fake: int
     seeds: tuple[int, ...]
-    floor: str  # the images behind the floor
+    floor: str  # description of the floor's images
     importance_samples: int | None = None  # latents per image of the importance-weighted NLL
-    floor_labels: bool = False  # whether samples were asked for by the labels of the floor's images
+    floor_labels: bool = False  # whether samples have the labels of the floor's images
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A subject, how it was evaluated, and the results."""
+    """The subject, the protocol and the results of an evaluation."""
 
     subject: Mapping[str, Any]
     protocol: Protocol
-    metrics: Mapping[str, Number]
+    metrics: Mapping[str, Number]  # over seeds, or over replicas if there are any
     versions: Mapping[str, str]
-    replicas: Sequence[Mapping[str, Any]] = ()  # number, seed, swept fields and metrics of each, over which means are
+    replicas: Sequence[Mapping[str, Any]] = ()  # number, seed, swept fields and metrics of each replica
 
     def to_json(self) -> str:
         """The evaluation as JSON."""
@@ -74,20 +74,20 @@ def from_json(text: str) -> Evaluation:
     """Reads an evaluation back from JSON.
 
     Args:
-      text: what :meth:`Evaluation.to_json` wrote.
+      text: output of :meth:`Evaluation.to_json`.
 
     Returns:
       The evaluation.
 
     Raises:
-      ValueError: if the text is no such JSON.
+      ValueError: if the text is not the JSON of an evaluation.
     """
     try:
         tree = json.loads(text)
         tree["metrics"] = {name: Number(**number) for name, number in tree["metrics"].items()}
         return Evaluation(**tree | {"protocol": Protocol(**tree["protocol"])})
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no evaluation ({error!r})") from error
+        raise ValueError(f"not an evaluation ({error!r})") from error
 
 
 def table(evaluation: Evaluation) -> Table:
@@ -100,60 +100,61 @@ def table(evaluation: Evaluation) -> Table:
       The table, with the protocol under it.
     """
     p = evaluation.protocol
-    drawn = f"seed {p.seeds[0]}" if len(p.seeds) == 1 else f"seeds {', '.join(map(str, p.seeds))}"
+    compared = min(COMPARED_PIXELWISE, p.n_fake)
+    seeds = f"seed {p.seeds[0]}" if len(p.seeds) == 1 else f"seeds {', '.join(map(str, p.seeds))}"
     if evaluation.replicas:
-        drawn += f" of each of {len(evaluation.replicas)} replicas: mean ± deviation over these"
+        seeds += f" of each of {len(evaluation.replicas)} replicas: mean ± deviation over replicas"
     elif len(p.seeds) > 1:
-        drawn += ": mean ± deviation"
+        seeds += ": mean ± deviation"
     caption = (
-        f"{p.n_fake:,} samples ({drawn}) against {p.n_real:,} test images of {p.data}, by the features {p.features}. "
-        f"Floor: {p.floor}. The nearest training image is that of {min(COMPARED_PIXELWISE, p.n_fake):,} samples, its "
-        "floor that of as many test images. ↑ more is better, ↓ less is."
+        f"{p.n_fake:,} samples ({seeds}) against {p.n_real:,} test images of {p.data}, with the features {p.features}. "
+        f"Floor: {p.floor}. The distance to the nearest training image is a mean over {compared:,} samples, its floor "
+        "a mean over as many test images. ↑ higher is better, ↓ lower is better."
     )
     if p.floor_labels:
         caption += " Samples have the labels of the floor's images."
     if p.importance_samples:
-        caption += f" The importance-weighted NLL takes {p.importance_samples} latents per image."
-    made = Table("metric", title=_title(evaluation.subject), caption=caption, box=box.SIMPLE, title_justify="left")
-    made.caption_justify = "left"
-    made.add_column("samples", justify="right")
-    made.add_column("floor", justify="right")
-    for name, number in sorted(evaluation.metrics.items(), key=lambda item: _place(item[0])):
+        caption += f" The importance-weighted NLL uses {p.importance_samples} latents per image."
+    grid = Table("metric", title=_title(evaluation.subject), caption=caption, box=box.SIMPLE, title_justify="left")
+    grid.caption_justify = "left"
+    grid.add_column("samples", justify="right")
+    grid.add_column("floor", justify="right")
+    for name, number in sorted(evaluation.metrics.items(), key=lambda item: _position(item[0])):
         label = LABELS.get(name) or _label(name)
         floor = "" if number.floor is None else f"{number.floor:.4g}"
-        made.add_row(label, _text(number), floor)
-    return made
+        grid.add_row(label, _text(number), floor)
+    return grid
 
 
 def replica_table(evaluation: Evaluation) -> Table:
-    """Makes a table of the replicas of a run, with a line for each; see :func:`table`."""
-    about = [name for name in evaluation.replicas[0] if name != "metrics"]
-    made = Table(*about, title="Each replica", box=box.SIMPLE, title_justify="left")
-    shown = [name for name in BY_REPLICA if name in evaluation.metrics]  # pixels give fewer
+    """Makes a table of the replicas of a run, one row per replica; see :func:`table`."""
+    identity = [name for name in evaluation.replicas[0] if name != "metrics"]
+    grid = Table(*identity, title="Each replica", box=box.SIMPLE, title_justify="left")
+    shown = [name for name in BY_REPLICA if name in evaluation.metrics]  # pixels give fewer metrics
     for name in shown:
-        made.add_column(LABELS[name], justify="right")
-    for each in evaluation.replicas:
-        values = [each["metrics"][name] for name in shown]
-        made.add_row(*(f"{each[name]:g}" for name in about), *(f"{value:.4g}" for value in values))
-    return made
+        grid.add_column(LABELS[name], justify="right")
+    for replica in evaluation.replicas:
+        values = [replica["metrics"][name] for name in shown]
+        grid.add_row(*(f"{replica[name]:g}" for name in identity), *(f"{value:.4g}" for value in values))
+    return grid
 
 
-def _place(name: str) -> int:
-    """The row of a metric: those of :data:`LABELS` in its order, then the others."""
+def _position(name: str) -> int:
+    """The position of a metric in the table: the order of :data:`LABELS`, then all others."""
     return list(LABELS).index(name) if name in LABELS else len(LABELS)
 
 
 def _label(name: str) -> str:
-    """The label of a metric that is not in :data:`LABELS`: the share of a class, or a method's own metric."""
+    """The label of a metric that is not in :data:`LABELS`: the share of a class, or a metric of the method."""
     return f"  share of {name.removeprefix('share_')}" if name.startswith("share_") else name.replace("_", " ")
 
 
 def _title(subject: Mapping[str, Any]) -> str:
     if "samples" in subject:
         return escape(f"Samples in {subject['samples']}")
-    taken = f"{subject['checkpoint']} checkpoint, {subject['parameters']} parameters"
-    taken += f", replica {subject['replica']}" if "replica" in subject else ""
-    return escape(f"{subject['workdir']}: {subject['method']} after epoch {subject['epoch']:g}, {taken}")
+    state = f"{subject['checkpoint']} checkpoint, {subject['parameters']} parameters"
+    state += f", replica {subject['replica']}" if "replica" in subject else ""
+    return escape(f"{subject['workdir']}: {subject['method']} after epoch {subject['epoch']:g}, {state}")
 
 
 def _text(number: Number) -> str:

@@ -1,4 +1,4 @@
-"""Samples from a file of any program, read without guessing the scale of their numbers."""
+"""Reads samples that any program wrote, without guessing the range of their values."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ def read(path: Path, *, image_shape: tuple[int, int, int]) -> UInt8[np.ndarray, 
     """Reads images from a NumPy file.
 
     Args:
-      path: an .npy file, or an .npz file with one array or one of a usual name.
-      image_shape: height, width and channels. Channels may come first; a single one may be missing.
+      path: an .npy file, or an .npz file with one array or an array named as in :data:`USUAL_NAMES`.
+      image_shape: height, width and channels. Channels may come first; an axis of one channel may be missing.
 
     Returns:
-      The images as bytes; numbers are rounded to the nearest.
+      The images as uint8; other values are rounded to the nearest.
 
     Raises:
-      UserError: if the file cannot be read, its array has another shape, or its numbers are neither bytes nor clearly
+      UserError: if the file cannot be read, its array has another shape, or its values are neither bytes nor clearly
         in [0, 1] or [-1, 1].
     """
     array = arrays.read(path, flag="--samples", usual=USUAL_NAMES)[USUAL_NAMES[0]]
@@ -39,5 +39,5 @@ def _channels_last(array: np.ndarray, image_shape: tuple[int, int, int], path: P
         return array[..., None]
     raise UserError(
         f"--samples: {str(path)!r} is of shape {array.shape}, it must be (n, {height}, {width}, {channels}), "
-        "as the images that it is compared with"
+        "like the images that it is compared with"
     )

@@ -1,6 +1,6 @@
 """The methods: each is one file with its config, its networks and its ``build``.
 
-To add a method, write such a file and name it in :data:`METHODS`. Nothing above this package asks which method it has.
+To add a method, write such a file and add it to :data:`METHODS`. No code above this package depends on the method.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     build: Callable[..., Method]  # see :func:`build`
 
 
-# By kind, the method's name in config.json.
+# By kind, the name of the method in config.json.
 METHODS: dict[str, Entry] = {
     "autoencoder": Entry(autoencoder.Autoencoder, autoencoder.build),
     "vae": Entry(vae.VAE, vae.build),
@@ -54,12 +54,12 @@ METHODS: dict[str, Entry] = {
 
 
 def entries() -> dict[str, Entry]:
-    """Every kind of method that a run can have: those registered, and the one that is code."""
+    """Returns all kinds of methods that a run can have: the registered ones, and ``own`` for those defined in code."""
     return {**METHODS, "own": Entry(Own, own.build)}
 
 
 def kind_of(config: MethodConfig) -> str:
-    """The kind of a config's method, as in :func:`entries`; raises UserError if it is an instance of none of them."""
+    """Returns the kind of a config, as in :func:`entries`; raises UserError if it is not an instance of any."""
     for kind, entry in entries().items():
         if type(config) is entry.config:
             return kind
@@ -85,23 +85,23 @@ def build(
       config: an instance of one of the configs in :data:`METHODS`, or :class:`Own`.
       image_shape: height, width and channels of an image.
       classes: number of classes of the images, for methods that use labels.
-      axis_name: the mapped axis over which ``step`` shares a batch between devices; None on one device.
-      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
+      axis_name: the mapped axis over which ``step`` splits a batch between devices; None on one device.
+      accumulate: number of parts that a device's batch is split into (gradient accumulation), to save memory.
       optimizer: replaces every optimizer that the config describes.
-      method: a method that is code, or what builds it from the four arguments before ``optimizer``.
+      method: a method defined in code, or a function that builds it from the four arguments before ``optimizer``.
 
     Returns:
       The method's functions.
 
     Raises:
-      UserError: if the config does not fit the images, or the method not the config.
+      UserError: if the config does not fit the images, or the method does not fit the config.
     """
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise UserError(f"image_shape=: {image_shape} is not allowed, it must be height, width and channels")
     kind = kind_of(config)
-    check_all(config, but=jax.Array)  # swept values
-    made = entries()[kind].build if method is None else partial(own.build, method=method)
-    return made(
+    check_all(config, but=jax.Array)  # swept fields are arrays
+    builder = entries()[kind].build if method is None else partial(own.build, method=method)
+    return builder(
         config,
         image_shape=image_shape,
         classes=classes,

@@ -1,4 +1,4 @@
-"""Autoencoders: images compressed to a few numbers, beside principal component analysis as the best linear code."""
+"""Autoencoders: compress images to short codes; the baseline is principal component analysis, the best linear code."""
 
 import math
 from collections.abc import Callable
@@ -39,26 +39,26 @@ Images = Float[Array, "batch height width channels"]
 Latents = Float[Array, "batch latent"]
 
 COLUMNS = 12  # images in a row of a figure
-MOMENTS_BATCH = 10_000  # images whose moments are computed together
+MOMENTS_BATCH = 10_000  # batch size of the second moments
 
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """Compresses images to a few numbers and restores them; no generative model, and it shows why."""
+    """Compresses images to short codes and reconstructs them; not a generative model, and its figures show why."""
 
     title = "Autoencoder"
 
-    encoder: Literal["linear", "mlp", "conv"] = "mlp"  # one layer each way, a deep one, or strided convolutions
-    latent_size: int = number(32)  # numbers in a code
-    hidden_layers: int = number(2)  # hidden layers of the mlp, each way
-    hidden_units: int = number(400)  # units in each of them
+    encoder: Literal["linear", "mlp", "conv"] = "mlp"  # one linear layer, dense layers, or strided convolutions
+    latent_size: int = number(32)  # size of a code
+    hidden_layers: int = number(2)  # hidden layers of the mlp, in the encoder and in the decoder
+    hidden_units: int = number(400)  # units in each hidden layer of the mlp
     width: int = number(32)  # channels of the first convolution of the conv encoder; they double from layer to layer
-    loss: Literal["mse", "bernoulli"] = "mse"  # squared error, or cross-entropy of pixels taken as probabilities
-    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
-    learning_rate: float = non_negative(1e-3)  # Adam step size
-    beta1: float = probability(0.9)  # Adam decay of the gradient's mean
-    beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
+    loss: Literal["mse", "bernoulli"] = "mse"  # squared error, or cross-entropy of pixels as probabilities
+    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)), LeCun normal, or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of matrix products; all else stays float32
+    learning_rate: float = non_negative(1e-3)  # Adam learning rate
+    beta1: float = probability(0.9)  # decay rate of Adam's first moment
+    beta2: float = probability(0.999)  # decay rate of Adam's second moment
 
 
 def build(
@@ -87,13 +87,13 @@ def build(
 def encoder_and_decoder(
     config: Any, image_shape: tuple[int, int, int], *, features: int, activation: Callable[[Array], Array] = nn.relu
 ) -> tuple[nn.Module, nn.Module]:
-    """Makes the two networks of an autoencoder, which a variational one has too.
+    """Makes the encoder and the decoder of an autoencoder or a variational autoencoder.
 
     Args:
-      config: says of which kind, how wide and how deep they are.
+      config: gives their kind, width and depth.
       image_shape: height, width and channels of an image.
-      features: numbers that the encoder computes from an image.
-      activation: of the hidden layers of the mlp.
+      features: size of the encoder's output.
+      activation: activation of the hidden layers of the mlp.
 
     Returns:
       The encoder, and the decoder that mirrors it.
@@ -127,16 +127,16 @@ def autoencoder(
       encoder: from pixels in [0, 1] to codes [batch, latent_size].
       decoder: from codes to images of unbounded values.
       image_shape: height, width and channels of an image.
-      latent_size: numbers in a code.
+      latent_size: size of a code.
       optimizer: optimizer of both networks.
       bernoulli: whether the loss is the cross-entropy of pixels, in nats per image, and the decoder's values are their
-        logits. Otherwise the values are the pixels, for every encoder alike, and the loss is their squared error: with
-        a sigmoid before it a convolutional decoder spends its first epoch on black images.
+        logits. Otherwise the values are the pixels, and the loss is their squared error. (After a sigmoid, the squared
+        error would keep a convolutional decoder at black images for its first epoch.)
       axis_name: the mapped axis that the batch is split over; None on one device.
-      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
+      accumulate: number of parts that a device's batch is split into (gradient accumulation), to save memory.
 
     Returns:
-      The method. Its metrics are the ``loss`` and the ``squared_error``, a mean over pixels in [0, 1], and
+      The method. Its metrics are the ``loss``, the ``squared_error``, a mean over pixels in [0, 1], and the
       ``cross_entropy`` if that is the loss. It samples codes from N(0, I), which is not their distribution.
     """
     pixels_of = jax.nn.sigmoid if bernoulli else lambda values: values
@@ -167,13 +167,13 @@ def autoencoder(
             "z from fitted Gaussian": draw(state, match_moments(z, codes)),
             "held-out images": shown,
         }
-        found: dict[str, Visualization] = {
+        figures: dict[str, Visualization] = {
             "reconstructions": Rows("Held-out images and their reconstructions", restored),
-            "decoded_noise": Rows("No generative model: decoded noise beside real images", decoded),
+            "decoded_noise": Rows("Not a generative model: decoded noise beside real images", decoded),
         }
         if latent_size == 2:
-            found["latent_plane"] = Plane("Codes of held-out images, by class", codes, batch.labels)
-        return found
+            figures["latent_plane"] = Plane("Codes of held-out images, by class", codes, batch.labels)
+        return figures
 
     def baseline(train: Pixels, held_out: Pixels) -> dict[str, float]:
         error = pca_squared_error(train, held_out, components=latent_size)
@@ -202,20 +202,20 @@ def match_moments(z: Latents, codes: Float[Array, "n latent"]) -> Latents:
 
 
 def pca_squared_error(train: Pixels, held_out: Pixels, *, components: int) -> float:
-    """Squared error of held-out images restored from principal components of the training images.
+    """Squared error of held-out images reconstructed from principal components of the training images.
 
     On the training images themselves no affine code of the same size has a smaller error.
 
     Args:
-      train: images as bytes, which give the mean and the components.
-      held_out: images as bytes, which are restored from them.
-      components: numbers in a code.
+      train: uint8 images, which give the mean and the components.
+      held_out: uint8 images to reconstruct.
+      components: number of components, the size of a code.
 
     Returns:
       The squared error, a mean over images and pixels on the scale [0, 1].
 
     References:
-      Baldi and Hornik, Neural Networks and Principal Component Analysis, 1989: the one minimum of a linear code.
+      Baldi and Hornik, Neural Networks and Principal Component Analysis, 1989: it is the only minimum of a linear code.
     """
     mean = train.reshape(len(train), -1).mean(axis=0) / 255
     _, axes = np.linalg.eigh(second_moments(train, mean))
@@ -224,7 +224,7 @@ def pca_squared_error(train: Pixels, held_out: Pixels, *, components: int) -> fl
 
 
 def second_moments(images: Pixels, centre: Float[np.ndarray, " pixels"]) -> Float[np.ndarray, "pixels pixels"]:
-    """Second moments of the pixels in [0, 1] about a centre, in double precision."""
+    """Computes the second moments of pixels in [0, 1] about a centre, in double precision."""
     total = np.zeros((len(centre), len(centre)))
     for start in range(0, len(images), MOMENTS_BATCH):
         part = images[start : start + MOMENTS_BATCH]

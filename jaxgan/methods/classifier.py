@@ -1,4 +1,4 @@
-"""Classification as a method: the feature network of evaluations trains on the same runtime as the generators."""
+"""A classifier as a method: the feature network of evaluations trains with the same runtime as generators."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -27,10 +27,10 @@ from jaxgan.nn.classifier import CLASSIFIERS
 from jaxgan.nn.initializers import INITIALIZATIONS
 from jaxgan.nn.layers import COMPUTE_DTYPES
 
-SHOWN, COLUMNS = 36, 12  # held-out images with the least probable labels
-DEFORM_BITS = 6  # random words that an image's deformation takes
-ROTATION, SHEAR, SCALE = 0.2, 0.2, 0.12  # radians, slope, logarithm
-SHIFT = 2.5  # pixels
+SHOWN, COLUMNS = 36, 12  # held-out images in the figure, and images per row
+DEFORM_BITS = 6  # random words per image for its deformation
+ROTATION, SHEAR, SCALE = 0.2, 0.2, 0.12  # bounds, in radians, as a slope, and as a logarithm
+SHIFT = 2.5  # bound, in pixels
 BACKGROUND = -1.0
 
 Images = Float[Array, "batch height width channels"]
@@ -38,19 +38,19 @@ Images = Float[Array, "batch height width channels"]
 
 @dataclass(frozen=True)
 class Classifier:
-    """A small classifier, whose features measure the quality of samples."""
+    """A small classifier, whose features are used to evaluate samples."""
 
     title = "Digit classifier"
 
-    network: Literal["convolutional", "dense"] = "convolutional"  # kind of its layers
-    width: int = number(32)  # a third of the last features, and the channels at half of the image's size
-    augment: bool = True  # rotate, shear, scale and shift training images a little, anew every time
-    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
-    learning_rate: float = non_negative(4e-3)  # Adam step size at the start, or at its peak
-    decay_steps: int = schedule_steps(0)  # steps in which it rises to its peak and falls to 0; 0: it stays
-    beta1: float = probability(0.9)  # Adam decay of the gradient's mean
-    beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
+    network: Literal["convolutional", "dense"] = "convolutional"  # kind of layers
+    width: int = number(32)  # channels at half the image size; a third of the number of features
+    augment: bool = True  # randomly rotate, shear, scale and shift the training images in each step
+    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)), LeCun normal, or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of matrix products; all else stays float32
+    learning_rate: float = non_negative(4e-3)  # Adam learning rate, constant or at its peak
+    decay_steps: int = schedule_steps(0)  # steps of a one-cycle schedule of the learning rate; 0: constant
+    beta1: float = probability(0.9)  # decay rate of Adam's first moment
+    beta2: float = probability(0.999)  # decay rate of Adam's second moment
 
 
 def build(
@@ -97,10 +97,10 @@ def classifier(
     Args:
       network: from images in [-1, 1] and ``train`` to the logits of the classes, and features.
       image_shape: height, width and channels of an image.
-      optimizer: the network's.
-      augment: whether training images are deformed, anew every time; see :func:`deform`.
+      optimizer: optimizer of the network.
+      augment: whether training images are randomly deformed in each step; see :func:`deform`.
       axis_name: the mapped axis that the batch is split over; None on one device.
-      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
+      accumulate: number of parts that a device's batch is split into (gradient accumulation), to save memory.
 
     Returns:
       The method, which has no ``sample``. Its metrics are the ``loss``, cross-entropy in nats, and the ``accuracy``.
@@ -112,26 +112,26 @@ def classifier(
         return ModelState(jnp.zeros((), jnp.int32), NetworkState(params, stats, optimizer.init(params)))
 
     def objective(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]):
-        # Labels are not smoothed: that would draw the features of a class together, whose spread is to be measured.
+        # No label smoothing: it would pull the features of a class together, but metrics measure their spread.
         loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
         return loss, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=1) == labels)}
 
     def step(state: ModelState, batch: Batch, key: Key[Array, ""]) -> tuple[ModelState, Metrics]:
-        now = state.network
+        network_state = state.network
 
         def loss(params: PyTree, part: Batch):
             images = part.images
             if augment:
                 images = deform(images, noise.random_bits(key, part.index, count=DEFORM_BITS))
-            variables = now.replace(params=params).variables
+            variables = network_state.replace(params=params).variables
             (logits, _), recorded = network.apply(variables, images, train=True, mutable=["batch_stats"])
             value, metrics = objective(logits, part.labels)
-            return value, (metrics, recorded.get("batch_stats", now.batch_stats))
+            return value, (metrics, recorded.get("batch_stats", network_state.batch_stats))
 
         (_, (metrics, stats)), gradients = value_and_mean_grad(
-            loss, now.params, batch, axis_name=axis_name, accumulate=accumulate
+            loss, network_state.params, batch, axis_name=axis_name, accumulate=accumulate
         )
-        return ModelState(state.step + 1, update(now, gradients, stats, optimizer)), metrics
+        return ModelState(state.step + 1, update(network_state, gradients, stats, optimizer)), metrics
 
     def predict(state: ModelState, images: Images) -> Array:
         return network.apply(state.network.variables, images)[0]
@@ -151,11 +151,11 @@ def classifier(
 
 
 def deform(images: Images, bits: UInt32[Array, "batch 6"]) -> Images:
-    """Rotates, shears, scales and shifts each image a little, by random amounts.
+    """Rotates, shears, scales and shifts each image by small random amounts.
 
     Args:
       images: values in [-1, 1] on a black background.
-      bits: random words, :data:`DEFORM_BITS` for each image.
+      bits: random words, :data:`DEFORM_BITS` per image.
 
     Returns:
       The deformed images, interpolated linearly.
@@ -165,12 +165,12 @@ def deform(images: Images, bits: UInt32[Array, "batch 6"]) -> Images:
 
 def _affine(image: Float[Array, "height width channels"], amounts: Float[Array, " 6"]) -> Array:
     angle, shear = ROTATION * amounts[0], SHEAR * amounts[1]
-    turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
-    matrix = turn @ jnp.array([[1.0, shear], [0.0, 1.0]]) * jnp.exp(SCALE * amounts[2:4])[:, None]
+    rotation = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
+    matrix = rotation @ jnp.array([[1.0, shear], [0.0, 1.0]]) * jnp.exp(SCALE * amounts[2:4])[:, None]
     centre = (jnp.array(image.shape[:2]) - 1) / 2
     grid = jnp.stack(jnp.meshgrid(*map(jnp.arange, image.shape[:2]), indexing="ij"))
-    places = jnp.einsum("ij,jhw->ihw", matrix, grid - centre[:, None, None])
-    places += (centre + SHIFT * amounts[4:])[:, None, None]
+    positions = jnp.einsum("ij,jhw->ihw", matrix, grid - centre[:, None, None])
+    positions += (centre + SHIFT * amounts[4:])[:, None, None]
     return jax.vmap(
-        lambda channel: map_coordinates(channel, [*places], order=1, cval=BACKGROUND), in_axes=2, out_axes=2
+        lambda channel: map_coordinates(channel, [*positions], order=1, cval=BACKGROUND), in_axes=2, out_axes=2
     )(image)

@@ -23,33 +23,33 @@ Normalization = Literal["batch", "instance", "layer", "none"]
 class DCGAN:
     """The deep convolutional GAN: strided and transposed convolutions, batch normalization (Radford et al. 2016)."""
 
-    latent_size: int = number(100)  # numbers in the latent vector z
+    latent_size: int = number(100)  # size of the latent vector z
     prior: Literal["uniform", "normal", "mixture"] = "normal"  # prior of z: U[-1, 1], N(0, 1), or ten clusters
-    truncation: float = number(1.0, low=0, high=1)  # factor on the latents of samples; 1: none
+    truncation: float = number(1.0, low=0, high=1)  # factor on the latents of samples; 1: no truncation
     conditional: bool = False  # condition both networks on the class of each image
-    width: int = number(32)  # channels at half of the image's size; they double with every halving
+    width: int = number(32)  # channels at half the image size; they double with every halving
     bias: bool = False  # biases in the convolutions
     negative_slope: float = number(0.2, low=0, high=1)  # slope of LeakyReLU below zero
     generator_norm: Normalization = "batch"  # normalization between the generator's layers
     discriminator_norm: Normalization = "batch"  # normalization between the discriminator's layers
     spectral_norm: bool = False  # divide the discriminator's kernels by their spectral norms
-    loss: Literal["non_saturating", "minimax", "least_squares", "hinge", "relativistic"] = "non_saturating"  # of both
-    r1_weight: float = non_negative(0.0)  # gamma of the penalty on the discriminator's gradient at real images
-    r2_weight: float = non_negative(0.0)  # gamma of the same at generated images
-    dragan_weight: float = non_negative(0.0)  # lambda of the gradient penalty around real images
-    penalty_every: int = number(1)  # steps between penalties, which then weigh so many times more
-    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
-    generator_learning_rate: float = non_negative(3e-4)  # Adam step size of the generator
-    discriminator_learning_rate: float = non_negative(2e-4)  # Adam step size of the discriminator
-    decay_steps: int = schedule_steps(0)  # steps in which both fall to 0 along a cosine; 0: they stay
-    beta1: float = probability(0.9)  # Adam decay of the gradient's mean; the DCGAN paper has 0.5
-    beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
-    ema_decay: float = probability(0.0)  # decay of the averaged generator; 0 keeps none
+    loss: Literal["non_saturating", "minimax", "least_squares", "hinge", "relativistic"] = "non_saturating"  # GAN loss
+    r1_weight: float = non_negative(0.0)  # weight gamma of R1, the gradient penalty at real images
+    r2_weight: float = non_negative(0.0)  # weight gamma of R2, the gradient penalty at generated images
+    dragan_weight: float = non_negative(0.0)  # weight lambda of DRAGAN, the gradient penalty around real images
+    penalty_every: int = number(1)  # apply the penalties in every N-th step, with N times their weight
+    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)), LeCun normal, or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of matrix products; all else stays float32
+    generator_learning_rate: float = non_negative(3e-4)  # Adam learning rate of the generator
+    discriminator_learning_rate: float = non_negative(2e-4)  # Adam learning rate of the discriminator
+    decay_steps: int = schedule_steps(0)  # steps of a cosine decay of both learning rates to 0; 0: constant
+    beta1: float = probability(0.9)  # decay rate of Adam's first moment; 0.5 in the DCGAN paper
+    beta2: float = probability(0.999)  # decay rate of Adam's second moment
+    ema_decay: float = probability(0.0)  # decay of the generator's moving average; 0: none
 
     @property
     def title(self) -> str:
-        """The name in figures; with this loss and both penalties the objective is that of Huang et al. 2024."""
+        """The name in figures; the relativistic loss with R1 and R2 is the objective of Huang et al. 2024."""
         return "R3GAN" if self.loss == "relativistic" and self.r1_weight and self.r2_weight else "DCGAN"
 
 
@@ -65,7 +65,7 @@ def build(
     """Builds the GAN; see :func:`jaxgan.methods.build`.
 
     Raises:
-      UserError: if it is conditional and there are no classes.
+      UserError: if it is conditional and the images have no classes.
     """
     classes = conditioned(config.conditional, classes)
     pyramid = {

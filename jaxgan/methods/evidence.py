@@ -1,4 +1,4 @@
-"""The evidence log p(x) of a model with latents: the terms of its lower bounds, and its estimate by importance weights.
+"""The evidence log p(x) of a latent variable model: the terms of its lower bounds, and an importance-weighted estimate.
 
 Equation numbers are those of Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016.
 """
@@ -22,7 +22,7 @@ def kl_divergence(mean: Latents, log_variance: Latents) -> Float[Array, " batch"
     """KL divergence of N(mean, variance) from N(0, I), in nats per image, summed over the latents.
 
     Args:
-      mean: of each latent.
+      mean: mean of each latent.
       log_variance: natural logarithm of each latent's variance.
 
     Returns:
@@ -46,7 +46,7 @@ def reparameterize(
 def posterior(
     encoder: Module, params: PyTree, pixels: Images, *labels: Int[Array, " batch"]
 ) -> tuple[Latents, Latents]:
-    """Mean and log-variance of the latents, given pixels in [0, 1], and labels if conditional."""
+    """Computes mean and log-variance of the latents from pixels in [0, 1], and labels if conditional."""
     mean, log_variance = jnp.split(encoder.apply({"params": params["encoder"]}, pixels, *labels), 2, axis=1)
     return mean, log_variance
 
@@ -59,23 +59,23 @@ def sampled_terms(
     epsilon: Float[Array, "batch samples latent"],
     *labels: Int[Array, " batch"],
 ) -> tuple[Float[Array, "batch samples"], Float[Array, "batch samples"]]:
-    """The terms of the log importance weight log p(x|z) + log p(z) - log q(z|x) of some latents of each image.
+    """The terms of the log importance weight log p(x|z) + log p(z) - log q(z|x) for sampled latents of each image.
 
     Args:
       decoder: as in :func:`jaxgan.methods.vae.vae`.
       params: parameters by network.
       pixels: values in [0, 1].
       moments: mean and log-variance of the posterior of each image.
-      epsilon: standard normal numbers that make latents of them.
-      *labels: the class of each image, if conditional.
+      epsilon: standard normal numbers for :func:`reparameterize`.
+      *labels: class of each image, if conditional.
 
     Returns:
       -log p(x|z), and log p(z) - log q(z|x).
     """
-    mean, log_variance = (each[:, None] for each in moments)
+    mean, log_variance = (moment[:, None] for moment in moments)
     z = reparameterize(mean, log_variance, epsilon)
     samples = z.shape[1]
-    repeated = [jnp.repeat(each, samples, axis=0) for each in (pixels, *labels)]
+    repeated = [jnp.repeat(x, samples, axis=0) for x in (pixels, *labels)]
     logits = decoder.apply({"params": params["decoder"]}, z.reshape(-1, z.shape[2]), *repeated[1:])
     # Both densities have the factor (2 pi)^(-d/2), which cancels.
     log_ratio = jnp.sum(jnp.square(epsilon) + log_variance - jnp.square(z), axis=2) / 2
@@ -92,19 +92,19 @@ def importance_weighted_log_likelihood(
     *labels: Int[Array, " batch"],
     samples: int,
 ) -> Float[Array, " batch"]:
-    """Estimates log p(x) of each image by importance sampling from its posterior, in expectation from below.
+    """Estimates log p(x) of each image by importance sampling from its posterior; a lower bound in expectation.
 
-    With one sample it is an estimate of the ELBO. Its expectation does not fall as samples are added, and tends to
-    log p(x). The first samples of a longer estimate are those of a shorter one, and memory does not grow with them.
+    With one sample it estimates the ELBO. Its expectation does not decrease with the number of samples, and converges
+    to log p(x). A longer estimate starts with the samples of a shorter one. Memory does not grow with their number.
 
     Args:
       encoder: as in :func:`jaxgan.methods.vae.vae`.
       decoder: as in :func:`jaxgan.methods.vae.vae`.
       params: parameters by network.
-      pixels: 0 or 1. Values between have no likelihood; for them it estimates what their soft ELBO bounds.
-      index: what each image's random numbers depend on.
-      key: what all of them depend on.
-      *labels: the class of each image, if conditional.
+      pixels: 0 or 1. Values in between have no likelihood; for them it estimates what their soft ELBO bounds.
+      index: position of each image in the global batch, which determines its random numbers.
+      key: key of the random numbers.
+      *labels: class of each image, if conditional.
       samples: latents per image, K.
 
     Returns:
@@ -121,5 +121,5 @@ def importance_weighted_log_likelihood(
         error, log_ratio = sampled_terms(decoder, params, pixels, moments, epsilon[:, None], *labels)
         return jnp.logaddexp(total, (log_ratio - error)[:, 0])
 
-    nothing = jnp.full(len(pixels), -jnp.inf, moments[0].dtype)
-    return lax.fori_loop(0, samples, add, nothing) - math.log(samples)
+    zero_likelihood = jnp.full(len(pixels), -jnp.inf, moments[0].dtype)
+    return lax.fori_loop(0, samples, add, zero_likelihood) - math.log(samples)

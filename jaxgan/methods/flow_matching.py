@@ -45,8 +45,8 @@ Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unc
 Velocity = Callable[[Images, Float[Array, " batch"]], Images]  # from noisy images and their times
 
 COLUMNS = 10  # images in a row of a figure
-TIMES = 8  # of the figure of the path
-LATEST = 0.95  # time from which the loss of a predicted image has a constant weight, in place of 1 / (1 - t)^2
+TIMES = 8  # intervals of time in the figure of the path
+LATEST = 0.95  # time from which the loss of a predicted image has a constant weight instead of 1 / (1 - t)^2
 
 
 @dataclass(frozen=True)
@@ -56,24 +56,24 @@ class FlowMatching:
     title = "Flow matching"
     former_defaults: ClassVar[dict[str, str]] = {"prediction": "velocity"}  # of runs from before the field
 
-    width: int = number(24)  # channels at half of the image's size; they double from level to level
-    levels: int = number(3, high=16)  # resolutions of the U-Net, at most as many as the image has halvings
-    blocks: int = number(1, high=64)  # residual blocks per level, each way
-    prediction: Literal["image", "velocity"] = "image"  # what the network's output is; an image goes through tanh
-    time: Literal["uniform", "logit-normal"] = "logit-normal"  # distribution of the training times
+    width: int = number(24)  # channels at half the image size; they double with each level
+    levels: int = number(3, high=16)  # resolutions of the U-Net, at most the number of halvings of the image
+    blocks: int = number(1, high=64)  # residual blocks per level, in the downward and in the upward path
+    prediction: Literal["image", "velocity"] = "image"  # output of the network; an image passes through tanh
+    time: Literal["uniform", "logit-normal"] = "logit-normal"  # distribution of the training times t
     conditional: bool = False  # condition the velocity on the class of each image
     label_dropout: float = probability(0.1)  # probability of hiding a label in training, for guidance
     guidance: float = non_negative(1.0)  # weight of the conditional velocity in samples; 1: no guidance
     sampler: Literal["euler", "heun"] = "heun"  # ODE solver of order 1 or 2
     sample_steps: int = number(15)  # steps of the solver
-    initialization: Literal["torch", "lecun", "dcgan"] = "lecun"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
-    learning_rate: float = non_negative(3e-3)  # peak of the Adam step size
-    warmup_steps: int = rising_steps(200)  # steps in which it rises to its peak
-    decay_steps: int = schedule_steps(0)  # steps, with the warm-up, after which it has fallen to 0; 0: it stays
-    beta1: float = probability(0.9)  # Adam decay of the gradient's mean
-    beta2: float = probability(0.99)  # Adam decay of the squared gradient's mean
-    ema_decay: float = probability(0.999)  # decay of the averaged parameters that evaluate and sample; 0: none
+    initialization: Literal["torch", "lecun", "dcgan"] = "lecun"  # U(+-1/sqrt(fan_in)), LeCun normal, or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of matrix products; all else stays float32
+    learning_rate: float = non_negative(3e-3)  # peak of the Adam learning rate
+    warmup_steps: int = rising_steps(200)  # steps in which the learning rate rises to its peak
+    decay_steps: int = schedule_steps(0)  # steps, including the warm-up, of a cosine decay to 0; 0: constant
+    beta1: float = probability(0.9)  # decay rate of Adam's first moment
+    beta2: float = probability(0.99)  # decay rate of Adam's second moment
+    ema_decay: float = probability(0.999)  # decay of the parameters' moving average, to evaluate and sample; 0: none
 
 
 def build(
@@ -88,7 +88,7 @@ def build(
     """Builds flow matching; see :func:`jaxgan.methods.build`.
 
     Raises:
-      UserError: if it is conditional and there are no classes, guided and not conditional, or decays before it is warm.
+      UserError: if it is conditional without classes, guided but unconditional, or if the decay ends in the warm-up.
     """
     classes = conditioned(config.conditional, classes)
     if 0 < config.decay_steps <= config.warmup_steps:
@@ -124,7 +124,7 @@ def build(
 
 
 def learning_rate(config: FlowMatching) -> optax.Schedule:
-    """The Adam step size over training: a linear warm-up, then a constant or half a cosine."""
+    """The learning rate schedule of Adam: a linear warm-up, then a constant or a cosine decay to 0."""
     rate, warmup = config.learning_rate, config.warmup_steps
     if config.decay_steps:
         return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, config.decay_steps)
@@ -146,22 +146,22 @@ def flow_matching(
     axis_name: str | None = None,
     accumulate: int = 1,
 ) -> Method:
-    """Builds flow matching with a network of velocities or images.
+    """Builds flow matching with a network that predicts velocities or images.
 
     Args:
       network: from noisy images, their times in [0, 1] and labels to velocities, or to images before tanh; the label
-        ``classes`` means unknown.
+        ``classes`` means that the class is unknown.
       image_shape: height, width and channels of an image.
-      optimizer: the network's.
+      optimizer: optimizer of the network.
       integrate: from a velocity field and noise to images; see :data:`INTEGRATORS`.
       classes: number of classes to condition on; 0 if unconditional.
-      prediction: what the network's output is, ``velocity`` or ``image``.
+      prediction: output of the network, ``velocity`` or ``image``.
       time: distribution of the training times, ``uniform`` or ``logit-normal``.
       label_dropout: probability of hiding a label in training.
       guidance: weight w of the conditional velocity in samples, v(x) + w (v(x, label) - v(x)).
-      ema_decay: decay of the averaged parameters that evaluate and sample; 0 for none.
+      ema_decay: decay of the parameters' moving average, for evaluation and samples; 0 for none.
       axis_name: the mapped axis that the batch is split over; None on one device.
-      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
+      accumulate: number of parts that a device's batch is split into (gradient accumulation), to save memory.
 
     Returns:
       The method. Its metric is the ``velocity_error``, a mean square per pixel on the scale [-1, 1].
@@ -169,8 +169,8 @@ def flow_matching(
     References:
       Lipman et al., Flow Matching for Generative Modeling, 2023, equation 23; Liu et al., Flow Straight and Fast, 2023,
       equation 1; Ho and Salimans, Classifier-Free Diffusion Guidance, 2022; Li and He, Back to Basics: Let Denoising
-      Generative Models Denoise, 2025, of predicting images; Esser et al., Scaling Rectified Flow
-      Transformers, 2024, section 3.1, of the logit-normal times.
+      Generative Models Denoise, 2025, for predicting images; Esser et al., Scaling Rectified Flow
+      Transformers, 2024, section 3.1, for the logit-normal times.
     """
     pixels = math.prod(image_shape)
     counts = {"noise": pixels, "time": 1, "dropout": 1}
@@ -226,12 +226,12 @@ def flow_matching(
             x = advance(x, i)
             rows[f"t = {(i + 1) / TIMES:g}"] = x
         rows = {label: jnp.clip(x, -1, 1) for label, x in rows.items()}
-        found: dict[str, Visualization] = {"path": Rows("From noise to images along the learned velocity", rows)}
+        figures: dict[str, Visualization] = {"path": Rows("From noise to images along the learned velocity", rows)}
         if classes:
-            found["classes"] = rows_by_class(
+            figures["classes"] = rows_by_class(
                 lambda label: draw(latents, jnp.full(COLUMNS, label)), classes, latents="noise"
             )
-        return found
+        return figures
 
     networks = {"velocity": Network(network, image_shape)}
     return Method(
@@ -247,7 +247,7 @@ def flow_matching(
 
 
 def path(x_0: Images, x_1: Images, t: Float[Array, " batch"]) -> Images:
-    """x_t = (1 - t) x_0 + t x_1, the straight path from noise to images."""
+    """Returns x_t = (1 - t) x_0 + t x_1, on the straight path from noise to images."""
     t = t[:, None, None, None]
     return (1 - t) * x_0 + t * x_1
 
@@ -287,5 +287,5 @@ TIME_PRIORS = {
 
 
 def _time(x: Images, t: Float[Array, ""] | float) -> Float[Array, " batch"]:
-    """One time for all images, also where the batch size is symbolic."""
+    """Returns the same time for all images; the batch size may be symbolic."""
     return jnp.full_like(x[:, 0, 0, 0], t)

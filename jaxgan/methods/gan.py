@@ -1,7 +1,7 @@
-"""Generative adversarial networks: a generator and a discriminator that train against each other, as one pure step.
+"""Generative adversarial networks: a generator and a discriminator train against each other in one pure step.
 
 :func:`step` is algorithm 1 of Goodfellow et al. (2014); the losses are in ``losses``, the penalties in ``penalties``.
-How it applies the networks is in ``passes``.
+``passes`` applies the networks.
 """
 
 import math
@@ -40,28 +40,28 @@ Latents = Float[Array, "batch latent"]
 
 
 class Examples(NamedTuple):
-    """What both updates of a step share, a row for each example of the batch."""
+    """The inputs that both updates of a step share, one row per example of the batch."""
 
     real: Images
-    labels: Labels  # of the real images, and of the fake image in the same place
+    labels: Labels  # class of each real image, and of the fake image in the same row
     bits: Bits
 
 
 def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple[GANState, Metrics]:
     """Updates the discriminator on a real and a generated batch, then the generator against the new discriminator.
 
-    Batch statistics follow the passes that train a network: the discriminator's those of its own update, the
-    generator's the one of its own.
+    The batch statistics of a network change only in its own update: with both batches for the discriminator, with one
+    generated batch for the generator.
 
     Args:
-      gan: what is trained.
+      gan: the specification.
       state: both networks and both optimizers.
       batch: real images.
       key: the key of this step.
 
     Returns:
-      The next state, and the metrics: both losses, the discriminator's by term, the penalties, and those of the loss.
-      With ``critic_steps`` above 1 the generator's loss is that on the discriminator's batch.
+      The next state, and the metrics: both losses, the discriminator's terms, the penalties, and ``gan.loss.metrics``.
+      If ``critic_steps`` > 1, the generator's loss is computed on the batch of the discriminator.
 
     References:
       Goodfellow et al., Generative Adversarial Networks, 2014, algorithm 1.
@@ -72,7 +72,7 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
     latents = gan.prior.draw(bits["fake_latents"])
     fake = unrecorded(gan.generator, state.generator.variables, latents, *examples.labels)
     if fake.shape != batch.images.shape:
-        shapes = f"{fake.shape[1:]}, those of the data must be {batch.images.shape[1:]}"
+        shapes = f"{fake.shape[1:]}, they must be {batch.images.shape[1:]} like those of the data"
         raise UserError(f"generator: its images are of shape {shapes}")
     discriminator, metrics = update_discriminator(gan, state, examples, fake)
 
@@ -92,9 +92,9 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
 def discriminator_loss(
     params: PyTree, gan: "GAN", network: NetworkState, examples: Examples, fake: Images, penalize: Bool[Array, ""]
 ) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
-    """The loss of both batches, plus the penalties in steps that ``penalize``: (loss, (metrics, batch statistics)).
+    """Returns (loss, (metrics, batch statistics)) of both batches, with the penalties if ``penalize``.
 
-    Of ``network`` only the batch statistics count: gradients are with respect to ``params``.
+    It uses only the batch statistics of ``network``: gradients are with respect to ``params``.
     """
     variables, (real, labels, bits) = network.replace(params=params).variables, examples
     (real_logits, fake_logits), recorded = logits_of_pair(gan.discriminator, variables, real, fake, labels, bits)
@@ -108,7 +108,7 @@ def discriminator_loss(
     terms = gan.loss.discriminator(real_logits, fake_logits)
     if gan.penalty_every == 1:
         penalties = penalty_values()
-    else:  # gradients are taken inside of the branch, but their sum over devices comes once, after it
+    else:  # gradients are computed inside the branch, but summed over devices only once, after it
         zeros = {name: jnp.zeros_like(real_logits[0], x.dtype) for name, x in jax.eval_shape(penalty_values).items()}
         penalties = lax.cond(penalize, penalty_values, lambda: zeros)
     total = cast(Array, sum(terms.values()) + sum(penalties.values()))
@@ -122,9 +122,9 @@ def discriminator_loss(
 def generator_loss(
     params: PyTree, gan: "GAN", network: NetworkState, discriminator: NetworkState, examples: Examples, latents: Latents
 ) -> tuple[Float[Array, ""], PyTree]:
-    """The loss of images drawn from latents, against the updated discriminator: (loss, batch statistics).
+    """Returns (loss, batch statistics) of images drawn from latents, against the updated discriminator.
 
-    Of ``network`` only the batch statistics count. Paired losses compare with the real images.
+    It uses only the batch statistics of ``network``. Paired losses compare with the real images.
     """
     variables, (real, labels, bits) = network.replace(params=params).variables, examples
     fake, recorded = gan.generator.apply(variables, latents, *labels, train=True, mutable=["batch_stats"])
@@ -134,7 +134,7 @@ def generator_loss(
 
 
 def update_discriminator(gan: "GAN", state: GANState, examples: Examples, fake: Images) -> tuple[NetworkState, Metrics]:
-    """One step of the discriminator's optimizer; the generated images carry no gradient."""
+    """Takes one optimizer step of the discriminator; no gradient flows through the generated images."""
     network, penalize = state.discriminator, state.step % gan.penalty_every == 0
     (_, (metrics, recorded)), gradients = value_and_mean_grad(
         lambda params, rows: discriminator_loss(params, gan, network, rows[0], rows[1], penalize),
@@ -150,7 +150,7 @@ def update_discriminator(gan: "GAN", state: GANState, examples: Examples, fake: 
 def update_generator(
     gan: "GAN", discriminator: NetworkState, examples: Examples, network: NetworkState, averaged: PyTree | None
 ) -> tuple[NetworkState, PyTree | None, Float[Array, ""]]:
-    """One step of the generator's optimizer, on latents of its own, and of its average: (network, average, loss)."""
+    """Takes one optimizer step of the generator on separate latents: (network, moving average, loss)."""
     (loss, recorded), gradients = value_and_mean_grad(
         lambda params, rows: generator_loss(params, gan, network, discriminator, *rows),
         network.params,
@@ -166,44 +166,46 @@ def update_generator(
 
 @dataclass(frozen=True)
 class GAN:
-    """What a GAN consists of; the defaults are those of the chapter's first one.
+    """The specification of a GAN; the defaults are those of the chapter's first GAN.
 
     The generator is a Linen module from ``(latents [batch, latent_size], *, train=False)`` to images in [-1, 1], the
     discriminator one from ``(images, *, train=False)`` to logits [batch]. Either may be an NNX module in
-    ``flax.nnx.bridge.ToLinen``. They have no variables but parameters and ``batch_stats``, and ask for no ``rngs``. On
+    ``flax.nnx.bridge.ToLinen``. Their only variables are parameters and ``batch_stats``, and they need no ``rngs``. On
     several devices their normalization averages over ``axis_name``.
 
-    With dropout, the discriminator's property ``bits_per_example`` is the number of random words that it accepts as
-    ``bits=``. Its method ``logits_of_pair``, from a real and a generated batch to the logits of both, replaces two
-    calls.
+    With dropout, the discriminator's property ``bits_per_example`` is the number of random words per image that it
+    accepts as ``bits=``. If it has a method ``logits_of_pair``, from a real and a generated batch to the logits of
+    both, that replaces two calls.
 
-    With ``classes`` both networks also take ``labels=None`` or [batch] below it, as their second argument. Fake image i
-    uses the label of real image i, so paired losses compare images of one class.
+    If ``classes`` > 0, the second argument of both networks is ``labels``: None, or [batch] below ``classes``. Fake
+    image i uses the label of real image i, so paired losses compare images of one class.
     """
 
     generator: Module
     discriminator: Module
     image_shape: tuple[int, int, int]  # height, width and channels
-    latent_size: int  # numbers in a latent vector
+    latent_size: int  # size of a latent vector
     generator_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
     prior: noise.Prior = noise.PRIORS["uniform"]  # the distribution of the latents
     truncation: float = 1.0  # factor on the latents of samples; see :func:`jaxgan.nn.noise.truncate`
-    classes: int = 0  # that labels can name; 0 if unconditional
+    classes: int = 0  # number of classes; 0 if unconditional
     loss: AdversarialLoss = field(default_factory=non_saturating)
     penalties: Sequence[Penalty] = ()  # terms added to the discriminator's loss
-    # Steps between penalties, which then weigh so many times more; metrics show their mean over all steps
-    # (Karras et al. 2020, section 3.1, without its correction of Adam's decays).
+    # Applies the penalties in every N-th step, with N times their weight: lazy regularization (Karras et al. 2020,
+    # section 3.1, without its correction of Adam's decays). Metrics show the mean over all steps.
     penalty_every: int = 1
-    constrain: Callable[[PyTree], PyTree] = lambda params: params  # the discriminator's, after each update
-    critic_steps: int = 1  # discriminator updates per generator update, each on a batch and latents of its own
-    ema_decay: float = 0.0  # of the averaged generator that draws samples, with the generator's own statistics; 0: none
+    constrain: Callable[[PyTree], PyTree] = lambda params: params  # applied to the discriminator after each update
+    critic_steps: int = 1  # discriminator updates per generator update, each on a new batch and new latents
+    # Decay of the moving average of the generator's parameters, which draws samples with the generator's current batch
+    # statistics; 0: none.
+    ema_decay: float = 0.0
     axis_name: str | None = None  # the mapped axis that the batch is split over; None on one device
-    accumulate: int = 1  # parts of a device's batch, one after the other; batch statistics are those of a part
+    accumulate: int = 1  # gradient accumulation: parts of a device's batch, each with its own batch statistics
 
     @property
     def bits_per_example(self) -> dict[str, int]:
-        """Random words that each example takes in a step, by what they are for."""
+        """Random words per example in a step, by purpose."""
         dropout, pixels = dropout_words(self.discriminator), math.prod(self.image_shape)
         latents = dict.fromkeys(("fake_latents", "generator_latents"), self.latent_size)
         dropouts = dict.fromkeys(("real_dropout", "fake_dropout", "generator_dropout"), dropout)
@@ -219,10 +221,10 @@ class GAN:
 
 
 def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
-    """Builds a GAN of two networks and the other fields of :class:`GAN`.
+    """Builds a GAN from two networks; ``options`` are the other fields of :class:`GAN`.
 
     Raises:
-      UserError: if the latents are too few for the prior.
+      UserError: if the latent size is too small for the prior.
     """
     spec = GAN(generator, discriminator, **options)
     if spec.latent_size <= spec.prior.fixed:
@@ -244,7 +246,7 @@ def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
 
 
 def init(gan: GAN, key: Key[Array, ""]) -> GANState:
-    """Draws the parameters of both networks."""
+    """Initializes both networks and their optimizers."""
 
     def start(key: Key[Array, ""], network: Network, optimizer: optax.GradientTransformation) -> NetworkState:
         variables = network.module.init(key, jnp.zeros((1, *network.input_shape)))
@@ -260,26 +262,26 @@ def init(gan: GAN, key: Key[Array, ""]) -> GANState:
 
 
 def trained_generator(gan: GAN, state: GANState) -> Generator:
-    """The generator in evaluation mode, with the averaged parameters where an average is kept."""
+    """Returns the generator in evaluation mode, with the averaged parameters if an average is kept."""
     variables = state.generator.replace(params=state.eval_params).variables
     images = partial(gan.generator.apply, variables, train=False)
     return Generator("generator", gan.latent_size, gan.prior, gan.truncation, gan.classes, images)
 
 
-COLUMNS = 10  # images of a class in its figure
+COLUMNS = 10  # images per class in the figure
 
 
 def visualize(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
-    """A row of samples for each class, each column from the same latents."""
+    """Draws a row of samples for each class; a column has the same latents."""
     sample = samples_of(partial(trained_generator, gan))
     row = jax.jit(lambda label: sample(state, key, COLUMNS, jnp.full(COLUMNS, label)))
     return {"classes": rows_by_class(row, gan.classes)}
 
 
 def distributions(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> dict[str, Logits]:
-    """Logits of held-out images, and of generated ones of the same classes, in evaluation mode."""
+    """Computes logits of held-out images, and of generated images of the same classes, in evaluation mode."""
     labels = (batch.labels,) if gan.classes else ()
     latents = gan.prior.draw(noise.random_bits(key, batch.index, count=gan.latent_size))
     images = {"real": batch.images, "fake": trained_generator(gan, state).images(latents, *labels)}
     logits = partial(gan.discriminator.apply, state.discriminator.variables, train=False)
-    return {f"logits/{name}": logits(of, *labels) for name, of in images.items()}
+    return {f"logits/{name}": logits(x, *labels) for name, x in images.items()}

@@ -20,13 +20,13 @@ Images = Float[Array, "batch height width channels"]
 
 
 class AdversarialLoss(NamedTuple):
-    """The losses of both networks, and the metrics that show how the game stands."""
+    """The losses of both networks, and metrics of their balance."""
 
     # From the logits of a real and a generated batch to the terms of the discriminator's loss, by name.
     discriminator: Callable[[Logits, Logits], dict[str, Scalar]]
-    generator: Callable[[Logits | None, Logits], Scalar]  # from the same to the generator's loss
-    metrics: Callable[[Logits, Logits], dict[str, Scalar]]  # from the same to metrics
-    paired: bool = False  # whether the generator's loss depends on the real logits; if not, it accepts None for them
+    generator: Callable[[Logits | None, Logits], Scalar]  # from the same logits to the generator's loss
+    metrics: Callable[[Logits, Logits], dict[str, Scalar]]  # from the same logits to metrics
+    paired: bool = False  # whether the generator's loss depends on the real logits; otherwise these may be None
 
 
 def real_loss(logits: Logits) -> Scalar:
@@ -60,7 +60,7 @@ def cross_entropies(real: Logits, fake: Logits) -> dict[str, Scalar]:
 def non_saturating() -> AdversarialLoss:
     """Non-saturating loss: the generator minimizes E[-log D(G(z))], in nats.
 
-    Unlike log(1 - D(G(z))) it has a gradient where the discriminator is sure, at the start of training.
+    Unlike log(1 - D(G(z))), it keeps a gradient when the discriminator is confident, as at the start of training.
 
     References:
       Goodfellow et al., Generative Adversarial Networks, 2014, section 3.
@@ -107,7 +107,7 @@ def hinge() -> AdversarialLoss:
 
 
 def relativistic() -> AdversarialLoss:
-    """Relativistic pairing loss: E[softplus(-(l_real - l_fake))], and the sign swapped for the generator.
+    """Relativistic pairing loss: E[softplus(-(l_real - l_fake))]; the generator swaps l_real and l_fake.
 
     References:
       Jolicoeur-Martineau, The relativistic discriminator, 2019; Huang et al., The GAN is dead, 2024, equation 2.
@@ -153,7 +153,7 @@ def to_pixels(images: Images) -> Images:
 
 
 def to_images(pixels: Images) -> Images:
-    """Maps pixels from [0, 1] to [-1, 1] and clips those beyond."""
+    """Maps pixels from [0, 1] to [-1, 1] and clips them."""
     return jnp.clip(2 * pixels - 1, -1, 1)
 
 
@@ -179,16 +179,16 @@ def cross_entropy(logits: Images, pixels: Images) -> Float[Array, " batch"]:
     """Bernoulli cross-entropy of each image, in nats, summed over its pixels.
 
     Args:
-      logits: of the probability that a pixel is 1.
-      pixels: values in [0, 1]; those between the ends count as that fraction of ones, without a normalizer.
+      logits: logits of the probability that a pixel is 1.
+      pixels: values in [0, 1]; values in between are soft targets, without a normalizer.
 
     Returns:
-      The sums of -x log p - (1 - x) log(1 - p) = softplus(l) - x l, which no logit overflows.
+      The sums of -x log p - (1 - x) log(1 - p) = softplus(l) - x l, which does not overflow for any logit.
     """
     logits, pixels = flat_rows(logits), flat_rows(pixels)
     return jnp.sum(jax.nn.softplus(logits) - pixels * logits, axis=1)
 
 
 def flat_rows(images: Images) -> Float[Array, "batch numbers"]:
-    """Flattens each image: with an axis for one channel last, XLA's CPU backend sums several times more slowly."""
+    """Flattens each image: with a last axis of one channel, XLA's CPU backend sums several times more slowly."""
     return images.reshape(len(images), -1)

@@ -1,4 +1,4 @@
-"""What a method is to the rest of the program: a few pure functions over one pytree."""
+"""The interface of a method: a few pure functions over one pytree."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 from jaxgan.errors import UserError
 from jaxgan.nn import noise
 
-ROWS_BY_CLASS = 10  # at most
+ROWS_BY_CLASS = 10  # maximum number of rows
 
 Metrics = dict[str, Float[Array, ""]]
 Pixels = UInt8[np.ndarray, "n height width channels"]
@@ -22,22 +22,22 @@ State = Any  # a pytree with the members of MethodState
 
 
 class Batch(NamedTuple):
-    """The examples of one step that lie on one device."""
+    """The examples of one step on one device."""
 
     images: Images  # in [-1, 1]
     labels: Int[Array, " batch"]
-    index: Int[Array, " batch"]  # pyright: ignore[reportIncompatibleMethodOverride]  # each example's position in the global batch: what its noise depends on
+    index: Int[Array, " batch"]  # pyright: ignore[reportIncompatibleMethodOverride]  # position of each example in the global batch, which determines its noise
 
 
 class Rows(NamedTuple):
-    """Rows of images to compare, equally many in each."""
+    """Rows of images to compare, all of the same length."""
 
     title: str
     rows: Mapping[str, Float[Array, "columns height width channels"]]  # in [-1, 1], by the label of the row
 
 
 class Sheet(NamedTuple):
-    """A rectangle of images whose place has a meaning, row by row."""
+    """A grid of images whose positions have a meaning, row by row."""
 
     title: str
     images: Float[Array, "count height width channels"]  # in [-1, 1]
@@ -59,27 +59,27 @@ def rows_by_class(draw: Callable[[int], Images], classes: int, *, latents: str =
     """Draws a row of samples for each class, at most ten.
 
     Args:
-      draw: from a class to its samples, from the same latents for each.
-      classes: how many there are.
-      latents: what the title calls them.
+      draw: from a class to its samples, with the same latents for every class.
+      classes: number of classes.
+      latents: name of the latents in the title.
 
     Returns:
-      The rows, by the number of the class.
+      The rows, by class index.
     """
     rows = {str(label): draw(label) for label in range(min(classes, ROWS_BY_CLASS))}
     return Rows(f"Samples by class, each column from the same {latents}", rows)
 
 
 def labels_asked(labels: Int[Array, " count"] | None, count: int, *, classes: int) -> tuple[Int[Array, " count"], ...]:
-    """What samples of a conditional network are drawn by: their labels, all classes in turn if there are none.
+    """Returns the labels of samples as arguments of a network; by default they cycle through the classes.
 
     Args:
-      labels: the class of each sample, or None.
-      count: how many samples.
-      classes: that the network is conditioned on; 0 if it is not.
+      labels: class of each sample, or None.
+      count: number of samples.
+      classes: number of classes that the network is conditioned on; 0 if unconditional.
 
     Returns:
-      The labels alone, or nothing if the network is unconditional.
+      One array of labels, or an empty tuple if the network is unconditional.
     """
     if not classes:
         return ()
@@ -87,15 +87,15 @@ def labels_asked(labels: Int[Array, " count"] | None, count: int, *, classes: in
 
 
 def conditioned(conditional: bool, classes: int) -> int:
-    """The number of classes that networks are conditioned on, 0 for none; raises UserError if the images have none."""
+    """Returns the number of classes to condition on, 0 if unconditional; raises UserError if the images have none."""
     if conditional and classes < 2:
-        raise UserError("--conditional: the images have no classes, leave it out or take other --data")
+        raise UserError("--conditional: the images have no classes, omit it or choose other --data")
     return classes if conditional else 0
 
 
 @runtime_checkable
 class Module(Protocol):
-    """A Flax module, as methods use it: ``apply`` returns outputs, or with ``mutable`` outputs and new variables."""
+    """A Flax module as methods use it: ``apply`` returns outputs, or with ``mutable`` outputs and new variables."""
 
     def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
         """Draws the variables."""
@@ -114,32 +114,32 @@ class Network(NamedTuple):
 
 
 class Generator(NamedTuple):
-    """A trained map from latents, and labels if it is conditional, to images: what an export writes."""
+    """A trained function from latents, and labels if conditional, to images; an export writes it."""
 
-    name: str  # of the network
+    name: str  # name of the network
     latent_size: int
     prior: noise.Prior  # the distribution that samples draw latents from
     truncation: float  # factor on the latents of samples, except the first ``prior.fixed``
-    classes: int  # classes that a label can name; 0 if unconditional
+    classes: int  # number of classes; 0 if unconditional
     images: Callable[..., Images]  # from latents [batch, latent_size] and labels [batch] to [-1, 1], evaluation mode
 
 
 def draw_latents(
     generator: Generator, key: Key[Array, ""], index: Int[Array, " n"], *, truncation: float | None = None
 ) -> Float[Array, "n latent"]:
-    """Draws the latents of some samples; each depends on the key and its own index. None is the generator's factor."""
+    """Draws latents, each from the key and its index; ``truncation`` defaults to that of the generator."""
     bits = noise.random_bits(key, index, count=generator.latent_size)
     factor = generator.truncation if truncation is None else truncation
     return noise.truncate(generator.prior.draw(bits), generator.prior, factor)
 
 
 def samples_of(generator: Callable[[State], Generator]) -> Callable[..., Images]:
-    """Makes a method's ``sample`` from its ``generator``: images of latents that follow from the key."""
+    """Makes a method's ``sample`` from its ``generator``: images of latents that depend only on the key."""
 
     def sample(state: State, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None) -> Images:
-        made = generator(state)
-        latents = draw_latents(made, key, jnp.arange(count))
-        return made.images(latents, *labels_asked(labels, count, classes=made.classes))
+        trained = generator(state)
+        latents = draw_latents(trained, key, jnp.arange(count))
+        return trained.images(latents, *labels_asked(labels, count, classes=trained.classes))
 
     return sample
 
@@ -148,11 +148,11 @@ class Likelihood(NamedTuple):
     """An estimate of the log-likelihood of images, by importance sampling."""
 
     estimate: Callable[..., Float[Array, " batch"]]  # from (state, batch, key, samples) to nats per image
-    samples: int  # latents per image, unless a caller asks for others
+    samples: int  # default number of latents per image
 
 
 class MethodConfig(Protocol):
-    """What every method's config has: a frozen dataclass of plain fields."""
+    """The interface of a method's config: a frozen dataclass of plain fields."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -163,7 +163,7 @@ class MethodConfig(Protocol):
 
     @property
     def compute_dtype(self) -> str:
-        """What matrix products are computed in."""
+        """The dtype of matrix products."""
         ...
 
 
@@ -171,24 +171,24 @@ class Method(NamedTuple):
     """A generative method: a run is a fold of ``step`` over batches, starting from ``init``.
 
     It is to generative models what ``optax.GradientTransformation(init, update)`` is to optimizers. All functions but
-    ``step`` run on one device, also where ``step`` averages over a mapped axis.
+    ``step`` run on one device, even if ``step`` averages over a mapped axis.
 
     Attributes:
-      init: from a key to the state, one pytree that holds everything that trains; see :class:`MethodState`.
-      step: from (state, batch, key) to the next state and the metrics of the step, without side effects. The same
-        arguments give the same result; on several devices it averages over the axis the method was built for.
+      init: from a key to the state, one pytree of everything that trains; see :class:`MethodState`.
+      step: from (state, batch, key) to the next state and the metrics of the step; deterministic, without side effects.
+        On several devices it averages over the axis that the method was built for.
       sample: from (state, key, count) to images in [-1, 1], in evaluation mode. The same key gives the same latents,
         so one row of digits can be followed through training. If conditional, it also takes the label of each image;
-        by default all classes in turn. None for a classifier.
+        by default these cycle through the classes. None for a classifier.
       evaluate: from (state, batch, key) to metrics of held-out images, means over the batch, in evaluation mode.
-      baseline: from the bytes of training and held-out images to what an independent method reaches on the latter.
+      baseline: from uint8 training and held-out images to the metrics of an independent method on the latter.
       likelihood: an estimate of the log-likelihood of held-out images.
       visualize: from (state, held-out examples, key) to visualizations of the state, by name.
-      classes: that ``sample`` can be asked for; 0 if unconditional.
-      generator: from the state to the trained map that ``jaxgan export`` writes.
+      classes: number of classes that ``sample`` accepts; 0 if unconditional.
+      generator: from the state to the trained function that ``jaxgan export`` writes.
       networks: the networks of the method, by name.
       auxiliary: names of the networks that no sample depends on, such as a discriminator.
-      distributions: from (state, held-out examples, key) to values by name, one of each example, for histograms.
+      distributions: from (state, held-out examples, key) to values by name, one per example, for histograms.
     """
 
     init: Callable[[Key[Array, ""]], State]
@@ -233,7 +233,7 @@ class MethodState(Protocol):
 
 
 class NetworkState(struct.PyTreeNode):
-    """One network in training: its parameters, its batch statistics and its optimizer's state."""
+    """One network in training: its parameters, its batch statistics and the state of its optimizer."""
 
     params: PyTree
     batch_stats: PyTree
@@ -241,12 +241,12 @@ class NetworkState(struct.PyTreeNode):
 
     @property
     def variables(self) -> dict[str, PyTree]:
-        """What Flax applies a module to."""
+        """The variables for ``module.apply``."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 class ModelState(struct.PyTreeNode):
-    """The state of a method that minimizes one objective over all of its networks."""
+    """The state of a method that minimizes one objective over all its networks."""
 
     step: Int[Array, ""]
     network: NetworkState
@@ -254,21 +254,21 @@ class ModelState(struct.PyTreeNode):
 
     @property
     def eval_params(self) -> PyTree:
-        """The parameters to evaluate with: averaged ones where an average is kept."""
+        """The parameters for evaluation: averaged ones if an average is kept."""
         return self.network.params if self.averaged is None else self.averaged
 
     def variables(self, *, averaged: bool) -> tuple[PyTree, PyTree]:
-        """The parameters, averaged if kept and asked for, and the batch statistics."""
+        """The parameters, averaged if kept and requested, and the batch statistics."""
         return (self.eval_params if averaged else self.network.params), self.network.batch_stats
 
     def with_variables(self, params: PyTree, batch_stats: PyTree) -> "ModelState":
-        """Replaces parameters and statistics; an average starts anew from the parameters."""
+        """Replaces parameters and statistics; an average restarts from the parameters."""
         network = self.network.replace(params=params, batch_stats=batch_stats)
         return self.replace(network=network, averaged=None if self.averaged is None else _copy(params))
 
 
 class GANState(struct.PyTreeNode):
-    """Everything a GAN carries from step to step, in one pytree; no PRNG key, since keys follow from the step."""
+    """Everything a GAN carries from step to step, in one pytree; no PRNG key, since keys depend on the step."""
 
     step: Int[Array, ""]
     generator: NetworkState
@@ -277,11 +277,11 @@ class GANState(struct.PyTreeNode):
 
     @property
     def eval_params(self) -> PyTree:
-        """The generator's parameters to draw samples with: averaged ones where an average is kept."""
+        """The generator's parameters for samples: averaged ones if an average is kept."""
         return self.generator.params if self.averaged is None else self.averaged
 
     def variables(self, *, averaged: bool) -> tuple[PyTree, PyTree]:
-        """Parameters by network, the generator's averaged if kept and asked for, and batch statistics by network."""
+        """Parameters by network, the generator's averaged if kept and requested, and batch statistics by network."""
         params = self.eval_params if averaged else self.generator.params
         return (
             {"generator": params, "discriminator": self.discriminator.params},
@@ -289,7 +289,7 @@ class GANState(struct.PyTreeNode):
         )
 
     def with_variables(self, params: PyTree, batch_stats: PyTree) -> "GANState":
-        """Replaces parameters and statistics; an average starts anew from the parameters."""
+        """Replaces parameters and statistics; an average restarts from the parameters."""
         generator, discriminator = (
             getattr(self, name).replace(params=params[name], batch_stats=batch_stats[name])
             for name in ("generator", "discriminator")
@@ -299,5 +299,5 @@ class GANState(struct.PyTreeNode):
 
 
 def _copy(params: PyTree) -> PyTree:
-    """Copies arrays, since a step donates both parameters and average."""
+    """Copies arrays, since a step donates both the parameters and their average."""
     return jax.tree.map(lambda x: x.copy(), params)

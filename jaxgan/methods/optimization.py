@@ -22,19 +22,19 @@ def value_and_mean_grad(
     axis_name: str | None,
     accumulate: int = 1,
 ) -> tuple[tuple[Float[Array, ""], Any], PyTree]:
-    """Differentiates a loss that is a mean over the examples, and averages over the devices of the batch.
+    """Differentiates a loss that is a mean over examples, and averages the gradients over devices.
 
-    Under ``shard_map`` the gradient with respect to parameters that JAX knows to be the same on every device is summed
-    over devices by the transpose of their broadcast; averaging it then would leave it N times too large. Marking the
-    parameters as varying first makes it local, and the mean right, under ``shard_map`` and ``pmap`` alike.
+    Under ``shard_map`` the transpose of a broadcast sums the gradient of replicated parameters over devices, so its
+    mean would be N times too large. Marking the parameters as varying first keeps the gradient local, and its mean is
+    right under both ``shard_map`` and ``pmap``.
 
     Args:
-      loss: from (parameters, examples) to (mean loss over these examples, auxiliary numbers averaged alike).
+      loss: from (parameters, examples) to (loss, auxiliary numbers), all means over these examples.
       params: the parameters, equal on every device.
-      examples: this device's, arrays with one row for each.
+      examples: arrays of this device, one row per example.
       axis_name: the mapped axis that the batch is split over, into equal parts; None on one device.
-      accumulate: equal parts that the examples are split into, one after the other, so that no more than one takes
-        memory for its gradient.
+      accumulate: number of equal parts that the examples are split into (gradient accumulation). Only one part at a
+        time needs memory for its gradient.
 
     Returns:
       ((loss, auxiliary), gradients), all means over the global batch and equal on every device.
@@ -43,7 +43,7 @@ def value_and_mean_grad(
         params = lax.pcast(params, axis_name, to="varying")
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
     if accumulate == 1:
-        found = value_and_grad(params, examples)
+        result = value_and_grad(params, examples)
     else:
         parts = jax.tree.map(lambda x: x.reshape(accumulate, len(x) // accumulate, *x.shape[1:]), examples)
         shapes = jax.eval_shape(value_and_grad, params, jax.tree.map(lambda x: x[0], parts))
@@ -51,31 +51,31 @@ def value_and_mean_grad(
         if axis_name is not None:
             zeros = lax.pcast(zeros, axis_name, to="varying")
         sums, _ = lax.scan(lambda sums, p: (jax.tree.map(jnp.add, sums, value_and_grad(params, p)), None), zeros, parts)
-        found = jax.tree.map(lambda x: x / accumulate, sums)
+        result = jax.tree.map(lambda x: x / accumulate, sums)
     if axis_name is None:
-        return found
-    return joined_mean(found, axis_name) if jax.process_count() > 1 else lax.pmean(found, axis_name)
+        return result
+    return joined_mean(result, axis_name) if jax.process_count() > 1 else lax.pmean(result, axis_name)
 
 
 def joined_mean(tree: PyTree, axis_name: str) -> PyTree:
-    """Averages arrays over devices as ``lax.pmean`` does, but on CPU as one vector.
+    """Averages arrays over devices as ``lax.pmean`` does, but on CPU as one concatenated vector.
 
-    Between processes gloo exchanges each array apart, by three messages that each wake a thread. Other platforms join
-    exchanges themselves.
+    Between CPU processes, gloo reduces each array separately, with three messages that each wake a thread. Other
+    platforms combine the reductions themselves.
 
     Args:
       tree: arrays of this device.
       axis_name: the mapped axis.
 
     Returns:
-      Their means, equal on every device.
+      The means, equal on every device.
     """
 
     def joined(tree: PyTree) -> PyTree:
         arrays, structure = jax.tree.flatten(tree)
         ends, count = list(itertools.accumulate(x.size for x in arrays)), lax.axis_size(axis_name)
         vector = jnp.zeros(ends[-1], jnp.result_type(*arrays))
-        for x, end in zip(arrays, ends, strict=True):  # XLA would compute a concatenation's arrays for every element
+        for x, end in zip(arrays, ends, strict=True):  # XLA would compute concatenated arrays for every element
             vector = lax.dynamic_update_slice(vector, x.ravel().astype(vector.dtype), (end - x.size,))
         sums = jnp.split(lax.psum(vector, axis_name), ends[:-1])
         means = [s.reshape(x.shape).astype(x.dtype) / count for s, x in zip(sums, arrays, strict=True)]
@@ -87,20 +87,20 @@ def joined_mean(tree: PyTree, axis_name: str) -> PyTree:
 def adam(
     learning_rate: optax.ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, *, eps: float = 1e-8
 ) -> optax.GradientTransformation:
-    """Builds ``optax.adam`` with the same state, but for a rounding error.
+    """Builds ``optax.adam`` with the same state, but without a rounding error of its bias correction.
 
-    In single precision optax subtracts 0.999^t from 1, which leaves the correction of the first steps wrong by 1e-5 to
-    5e-5 and makes all of their updates too large or too small together. Here it is -expm1(t log 0.999). Both
-    corrections go into one step size and one epsilon, which saves two divisions per element.
+    Optax computes 1 - 0.999^t in single precision. In the first steps this is wrong by 1e-5 to 5e-5, which scales all
+    their updates. Here it is -expm1(t log 0.999). Both corrections go into one step size and one epsilon, which saves
+    two divisions per element.
 
     Args:
-      learning_rate: step size, or what it is after so many steps.
-      b1: decay of the gradient's mean.
-      b2: decay of the squared gradient's mean.
-      eps: added to the root of the latter, after its correction.
+      learning_rate: learning rate, or a schedule from the number of steps.
+      b1: decay rate of the first moment.
+      b2: decay rate of the second moment.
+      eps: added to the square root of the corrected second moment.
 
     Returns:
-      The transformation.
+      The gradient transformation.
 
     References:
       Kingma and Ba, Adam, 2015, algorithm 1 and the remark on efficiency in section 2.
@@ -128,12 +128,12 @@ def adam(
 
 
 def cosine_decay(rate: float, steps: int) -> optax.ScalarOrSchedule:
-    """A step size that falls to 0 along a cosine in so many steps; with 0 of them it stays."""
+    """A learning rate that decays to 0 along a cosine in ``steps`` steps; constant if ``steps`` is 0."""
     return optax.cosine_decay_schedule(rate, steps) if steps else rate
 
 
 def _correction(decay: float, count: Int[Array, ""]) -> Float[Array, ""]:
-    """One minus the decay to the power of the count."""
+    """Computes the bias correction 1 - decay^count."""
     return -jnp.expm1(count * math.log(decay)) if decay else jnp.ones(())
 
 
@@ -143,22 +143,22 @@ Objective = Callable[[PyTree, Batch, Key[Array, ""]], tuple[Float[Array, ""], Me
 def initialize(
     networks: Mapping[str, Network], optimizer: optax.GradientTransformation, *, ema_decay: float = 0.0
 ) -> Callable[[Key[Array, ""]], ModelState]:
-    """Makes the ``init`` of a method that trains all of its networks by one optimizer.
+    """Makes the ``init`` of a method that trains all its networks with one optimizer.
 
     Args:
       networks: modules without batch statistics, by name.
-      optimizer: of all of them.
-      ema_decay: decay of the averaged parameters; 0 for none.
+      optimizer: optimizer of all networks.
+      ema_decay: decay of the parameters' moving average; 0 for none.
 
     Returns:
-      A function from a key to the state, whose parameters are by network.
+      A function from a key to the state, with parameters by network.
     """
 
     def init(key: Key[Array, ""]) -> ModelState:
         keys = jax.random.split(key, len(networks))
         params = {
-            name: network.module.init(own, jnp.zeros((1, *network.input_shape)))["params"]
-            for own, (name, network) in zip(keys, networks.items(), strict=True)
+            name: network.module.init(network_key, jnp.zeros((1, *network.input_shape)))["params"]
+            for network_key, (name, network) in zip(keys, networks.items(), strict=True)
         }
         averaged = jax.tree.map(jnp.copy, params) if ema_decay else None
         return ModelState(jnp.zeros((), jnp.int32), NetworkState(params, {}, optimizer.init(params)), averaged)
@@ -178,10 +178,10 @@ def minimize(
 
     Args:
       objective: from (parameters, batch, key) to (mean loss, metrics), means over the batch.
-      optimizer: from gradients to updates.
-      ema_decay: decay of the averaged parameters; 0 for none.
+      optimizer: optimizer of all parameters.
+      ema_decay: decay of the parameters' moving average; 0 for none.
       axis_name: the mapped axis that the batch is split over; None on one device.
-      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
+      accumulate: number of parts that a device's batch is split into (gradient accumulation), to save memory.
 
     Returns:
       A method's ``step``.
@@ -209,11 +209,11 @@ def minimize(
 def update(
     network: NetworkState, gradients: PyTree, batch_stats: PyTree, optimizer: optax.GradientTransformation
 ) -> NetworkState:
-    """Takes one step of the optimizer and stores the batch statistics that the pass recorded."""
+    """Takes one optimizer step and stores the batch statistics of the pass."""
     updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
     return NetworkState(optax.apply_updates(network.params, updates), batch_stats, opt_state)
 
 
 def evaluate_objective(objective: Objective) -> Callable[[ModelState, Batch, Key[Array, ""]], Metrics]:
-    """Makes a method's ``evaluate``: the metrics of its objective on other images."""
+    """Makes a method's ``evaluate``: the metrics of its objective on held-out images."""
     return lambda state, batch, key: objective(state.eval_params, batch, key)[1]

@@ -1,4 +1,4 @@
-"""A method that is code: networks, or functions, of one's own. Its config says no more than that."""
+"""A method that is defined in Python code, from your own networks or functions; its config only says so."""
 
 import inspect
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from typing import Any
 from jaxgan.errors import UserError
 from jaxgan.methods.method import Method
 
-OwnMethod = Method | Callable[..., Method]  # for one device; or what builds it, for any
+OwnMethod = Method | Callable[..., Method]  # a method for one device, or a function that builds it for any number
 
 
 @dataclass(frozen=True)
 class Own:
-    """A method that is code, and is given to each run as ``method=``."""
+    """A method that is defined in Python code and passed to each run as ``method=``."""
 
     title: str = "Own method"  # the name in figures
 
@@ -30,31 +30,31 @@ def build(
     accumulate: int = 1,
     **ignored: Any,
 ) -> Method:
-    """Takes the method that a program gives, or has it built; see :func:`jaxgan.methods.build`.
+    """Returns the method that a program passes, or builds it; see :func:`jaxgan.methods.build`.
 
     Raises:
-      UserError: if there is none, the config describes another, or it is not built for these devices.
+      UserError: if there is no method, the config describes another, or it cannot split a batch.
     """
     if type(config) is not Own:
         raise UserError(
-            f"method=: the config describes {config.title} already; leave one out, Config(run=...) has none"
+            f"method=: the config already describes {config.title}; omit one of them, Config(run=...) has no method"
         )
     if callable(method):
-        how = {"image_shape": image_shape, "classes": classes, "axis_name": axis_name, "accumulate": accumulate}
+        keywords = {"image_shape": image_shape, "classes": classes, "axis_name": axis_name, "accumulate": accumulate}
         try:
-            inspect.signature(method).bind(**how)
+            inspect.signature(method).bind(**keywords)
         except TypeError as error:
-            raise UserError(f"method=: it must take the keywords {', '.join(how)} ({error})") from error
-        method = method(**how)
+            raise UserError(f"method=: it must take the keywords {', '.join(keywords)} ({error})") from error
+        method = method(**keywords)
     elif method is None:
         raise UserError(
-            "method=: this run's method is code, so no command can build it; in Python give it to jaxgan.run(config, "
+            "method=: this run's method is code, so no command can build it; in Python pass it to jaxgan.run(config, "
             "method=...), jaxgan.load_run(workdir, method=...) or jaxgan.evaluate_run(workdir, method=...)"
         )
     elif axis_name or accumulate > 1:
-        field = "--devices: more than 1 shares" if axis_name else f"--accumulate: {accumulate} splits"
-        way_out = "a function (image_shape, classes, axis_name, accumulate) that builds it"
-        raise UserError(f"{field} a batch, for which a method must be built; give method= {way_out}")
+        field = "--devices: more than 1 splits" if axis_name else f"--accumulate: {accumulate} splits"
+        builder = "a function (image_shape, classes, axis_name, accumulate) that builds it"
+        raise UserError(f"{field} a batch, which a method must be built for; pass method= {builder}")
     if not isinstance(method, Method):
-        raise UserError(f"method=: {type(method).__name__} is not allowed, it must be a Method, or a function to one")
+        raise UserError(f"method=: {type(method).__name__} is not allowed, it must be a Method or build one")
     return method

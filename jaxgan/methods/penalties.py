@@ -17,8 +17,8 @@ Scalar = Float[Array, ""]
 class Penalty(NamedTuple):
     """A term added to the discriminator's loss."""
 
-    name: str  # its name among the metrics
-    bits: Callable[[int], int]  # from the numbers in an image to the random words that each example takes
+    name: str  # name of its metric
+    bits: Callable[[int], int]  # from the size of an image to the random words per example
     # From (critic, real images, generated images, random words) to the penalty.
     value: Callable[[Critic, Images, Images, UInt32[Array, "batch words"]], Scalar]
 
@@ -29,7 +29,7 @@ def squared_norms(gradients: Images) -> Float[Array, " batch"]:
 
 
 def norms(gradients: Images) -> Float[Array, " batch"]:
-    """Norm of each example's gradient; its own gradient at 0 is 0, where that of a square root is infinite."""
+    """Norm of each example's gradient; its derivative at 0 is 0, not infinite like that of a square root."""
     squares = squared_norms(gradients)
     zero = squares == 0
     return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squares)))
@@ -48,13 +48,13 @@ def one_centred(gradients: Images) -> Scalar:
 def input_gradients(critic: Critic, images: Images) -> Images:
     """The gradient of each image's logit with respect to that image.
 
-    It is taken of the sum of all logits, which is the same unless batch statistics tie the images together.
+    It differentiates the sum of all logits, which is equivalent unless batch statistics couple the images.
     """
     return jax.grad(lambda x: jnp.sum(critic(x)))(images)
 
 
 def interpolate(real: Images, fake: Images, bits: UInt32[Array, "batch 1"]) -> Images:
-    """A uniformly drawn point on the line between each pair of images."""
+    """A uniformly sampled point on the line between each pair of images."""
     fraction = ((noise.uniform(bits) + 1) / 2)[:, :, None, None]
     return real + fraction * (fake - real)
 
@@ -103,8 +103,8 @@ def dragan(weight: float, *, deviation: float = 0.5) -> Penalty:
 
     Args:
       weight: the paper's lambda.
-      deviation: of the normal noise that is added to each pixel, on the scale [-1, 1]; the authors' code adds uniform
-        noise up to half of the batch's deviation.
+      deviation: standard deviation of the normal noise that is added to each pixel, on the scale [-1, 1]; the authors'
+        code adds uniform noise up to half the standard deviation of the batch.
 
     Returns:
       The penalty.

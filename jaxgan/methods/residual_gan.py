@@ -1,4 +1,4 @@
-"""The GAN of R3GAN's paper: residual networks without normalization, relativistic pairs and two gradient penalties."""
+"""The GAN of the R3GAN paper: residual networks without normalization, a relativistic loss, two gradient penalties."""
 
 import math
 from dataclasses import dataclass
@@ -24,25 +24,25 @@ class ResidualGAN:
 
     title = "Residual GAN"
 
-    latent_size: int = number(64)  # numbers in the latent vector z
+    latent_size: int = number(64)  # size of the latent vector z
     prior: Literal["uniform", "normal", "mixture"] = "normal"  # prior of z: U[-1, 1], N(0, 1), or ten clusters
-    truncation: float = number(1.0, low=0, high=1)  # factor on the latents of samples; 1: none
+    truncation: float = number(1.0, low=0, high=1)  # factor on the latents of samples; 1: no truncation
     conditional: bool = False  # condition both networks on the class of each image
-    width: int = number(16)  # channels at the image's full size; they double with every halving
-    max_width: int = number(512)  # at most so many channels
-    blocks: int = number(1, high=64)  # residual blocks at each size
-    expansion: int = number(2, high=64)  # times as many channels inside of a block
-    group_size: int = number(16)  # channels of a group of the 3x3 convolutions; all of them where they are fewer
-    r1_weight: float = non_negative(0.2)  # gamma of the penalty on the discriminator's gradient at real images
-    r2_weight: float = non_negative(0.2)  # gamma of the same at generated images
-    penalty_every: int = number(1)  # steps between penalties, which then weigh so many times more
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
-    generator_learning_rate: float = non_negative(2e-4)  # Adam step size of the generator
-    discriminator_learning_rate: float = non_negative(2e-4)  # Adam step size of the discriminator
-    decay_steps: int = schedule_steps(0)  # steps in which both fall to 0 along a cosine; 0: they stay
-    beta1: float = probability(0.0)  # Adam decay of the gradient's mean
-    beta2: float = probability(0.99)  # Adam decay of the squared gradient's mean
-    ema_decay: float = probability(0.999)  # decay of the averaged generator; 0 keeps none
+    width: int = number(16)  # channels at full resolution; they double with every halving
+    max_width: int = number(512)  # upper limit on the channels
+    blocks: int = number(1, high=64)  # residual blocks per resolution
+    expansion: int = number(2, high=64)  # ratio of the channels inside a block to those outside
+    group_size: int = number(16)  # channels per group of the 3x3 convolutions; with fewer channels, all of them
+    r1_weight: float = non_negative(0.2)  # weight gamma of R1, the gradient penalty at real images
+    r2_weight: float = non_negative(0.2)  # weight gamma of R2, the gradient penalty at generated images
+    penalty_every: int = number(1)  # apply the penalties in every N-th step, with N times their weight
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of matrix products; all else stays float32
+    generator_learning_rate: float = non_negative(2e-4)  # Adam learning rate of the generator
+    discriminator_learning_rate: float = non_negative(2e-4)  # Adam learning rate of the discriminator
+    decay_steps: int = schedule_steps(0)  # steps of a cosine decay of both learning rates to 0; 0: constant
+    beta1: float = probability(0.0)  # decay rate of Adam's first moment
+    beta2: float = probability(0.99)  # decay rate of Adam's second moment
+    ema_decay: float = probability(0.999)  # decay of the generator's moving average; 0: none
 
 
 def build(
@@ -57,7 +57,7 @@ def build(
     """Builds the GAN; see :func:`jaxgan.methods.build`.
 
     Raises:
-      UserError: if it is conditional and there are no classes, or the groups do not fit the channels.
+      UserError: if it is conditional without classes, or if the group size does not divide the channels.
     """
     classes = conditioned(config.conditional, classes)
     dtype = COMPUTE_DTYPES[config.compute_dtype]
@@ -66,7 +66,7 @@ def build(
         inside = tower.expansion * channels
         if inside > tower.group_size and inside % tower.group_size:
             raise UserError(
-                f"--group-size: {tower.group_size} is not allowed, it must divide the {inside} channels inside of a "
+                f"--group-size: {tower.group_size} is not allowed, it must divide the {inside} channels inside a "
                 f"block, such as {math.gcd(inside, tower.group_size)}"
             )
     rates = config.generator_learning_rate, config.discriminator_learning_rate

@@ -1,4 +1,4 @@
-"""Variational autoencoders: an encoder of distributions, and a decoder that becomes a generator."""
+"""Variational autoencoders: the encoder returns a distribution of latents, and the decoder is a generator."""
 
 import math
 from collections.abc import Callable
@@ -49,8 +49,8 @@ Latents = Float[Array, "batch latent"]
 Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unconditional
 
 COLUMNS = 12  # images in a row of a figure
-GRID = 20  # images on a side of the manifold
-IMPORTANCE_SAMPLES = 50  # latents per image of the estimated likelihood
+GRID = 20  # images per side of the manifold figure
+IMPORTANCE_SAMPLES = 50  # default latents per image of the likelihood estimate
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,22 @@ class VAE:
     title = "Variational autoencoder"
 
     encoder: Literal["mlp", "conv"] = "mlp"  # fully connected, or strided convolutions; the decoder mirrors it
-    latent_size: int = number(20)  # numbers in the latent vector z
-    hidden_layers: int = number(1)  # hidden layers of the mlp, each way
-    hidden_units: int = number(400)  # units in each of them
-    activation: Literal["relu", "tanh"] = "relu"  # of them
+    latent_size: int = number(20)  # size of the latent vector z
+    hidden_layers: int = number(1)  # hidden layers of the mlp, in the encoder and in the decoder
+    hidden_units: int = number(400)  # units in each hidden layer of the mlp
+    activation: Literal["relu", "tanh"] = "relu"  # activation of the mlp
     width: int = number(32)  # channels of the first convolution of the conv encoder; they double from layer to layer
     beta: float = non_negative(1.0)  # weight of the KL divergence; 1 makes the loss the negative ELBO
-    importance_samples: int = number(1)  # latents K of each image in the loss; above 1 it is the IWAE bound
-    targets: Literal["soft", "binarized"] = "soft"  # pixels as probabilities, or 0 and 1 drawn from them every step
+    importance_samples: int = number(1)  # latents K per image in the loss; above 1 it is the IWAE bound
+    targets: Literal["soft", "binarized"] = "soft"  # pixels as probabilities, or 0 and 1 drawn from these in each step
     conditional: bool = False  # condition both networks on the class of each image
-    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
-    learning_rate: float = non_negative(1e-3)  # Adam step size at the start
-    decay_steps: int = schedule_steps(0)  # steps after which it has fallen to 0, as half a cosine; 0: it stays
-    beta1: float = probability(0.9)  # Adam decay of the gradient's mean
-    beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
-    ema_decay: float = probability(0.99)  # decay of the averaged parameters that evaluate and sample; 0: none
+    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)), LeCun normal, or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of matrix products; all else stays float32
+    learning_rate: float = non_negative(1e-3)  # initial Adam learning rate
+    decay_steps: int = schedule_steps(0)  # steps of a cosine decay of the learning rate to 0; 0: constant
+    beta1: float = probability(0.9)  # decay rate of Adam's first moment
+    beta2: float = probability(0.999)  # decay rate of Adam's second moment
+    ema_decay: float = probability(0.99)  # decay of the parameters' moving average, to evaluate and sample; 0: none
 
 
 def build(
@@ -90,7 +90,7 @@ def build(
     """Builds the VAE; see :func:`jaxgan.methods.build`.
 
     Raises:
-      UserError: if it is conditional and there are no classes, or a weighted divergence has importance weights.
+      UserError: if it is conditional without classes, or if beta is not 1 with several importance samples.
     """
     classes = conditioned(config.conditional, classes)
     if config.importance_samples > 1 and config.beta != 1:
@@ -137,21 +137,21 @@ def vae(
       encoder: from pixels in [0, 1], and labels if conditional, to [batch, 2 latent_size], means and log-variances.
       decoder: from latents [batch, latent_size], and labels if conditional, to the logits of pixels.
       image_shape: height, width and channels of an image.
-      latent_size: numbers in a latent vector.
+      latent_size: size of a latent vector.
       optimizer: optimizer of both networks.
       classes: number of classes to condition on; 0 if unconditional.
       beta: weight of the KL divergence in the loss.
-      importance_samples: latents K per image. One makes the loss the negative ELBO, with the KL divergence in closed
-        form; more make it the negative importance-weighted bound, in which beta has no part.
-      binarized: whether encoder and loss see pixels of 0 and 1, drawn anew in each step with the pixel's value as the
-        probability; otherwise they see the values.
-      ema_decay: decay of the averaged parameters that are evaluated and drawn from; 0 for none.
+      importance_samples: latents K per image. With one, the loss is the negative ELBO, with the KL divergence in closed
+        form; with more, it is the negative importance-weighted bound, which ignores beta.
+      binarized: whether encoder and loss use pixels of 0 and 1, drawn in each step with the pixel's value as the
+        probability; otherwise they use the values.
+      ema_decay: decay of the parameters' moving average, to evaluate and sample; 0 for none.
       axis_name: the mapped axis that the batch is split over; None on one device.
-      accumulate: parts that a device's batch is split into, one after the other, to take less memory.
+      accumulate: number of parts that a device's batch is split into (gradient accumulation), to save memory.
 
     Returns:
       The method. Its metrics, all in nats per image, are the ``loss``, the ``reconstruction`` term, averaged over the
-      latents drawn, the ``kl_divergence`` and ``negative_elbo``, their plain sum. Samples use the decoder alone.
+      latents drawn, the ``kl_divergence`` and ``negative_elbo``, their unweighted sum. Samples use only the decoder.
 
     References:
       Kingma and Welling, Auto-Encoding Variational Bayes, 2014, equation 10; Higgins et al., beta-VAE, 2017; Burda et
@@ -189,21 +189,24 @@ def vae(
         labels = labels_of(batch)
         means, _ = posterior(encoder, state.eval_params, to_pixels(batch.images), *labels)
         shown = batch.images[:COLUMNS]
-        restored = decode(state, means[:COLUMNS], *(each[:COLUMNS] for each in labels))
+        restored = decode(state, means[:COLUMNS], *(x[:COLUMNS] for x in labels))
         title = "Held-out images, and the decoder's mean at the encoder's mean"
-        found: dict[str, Visualization] = {"reconstructions": Rows(title, {"input": shown, "reconstruction": restored})}
+        figures: dict[str, Visualization] = {
+            "reconstructions": Rows(title, {"input": shown, "reconstruction": restored})
+        }
         if latent_size == 2:
-            found["latent_plane"] = Plane("Latent means of held-out images, by class", means, batch.labels)
+            figures["latent_plane"] = Plane("Latent means of held-out images, by class", means, batch.labels)
         if classes:
             z = noise.standard_normal(key, COLUMNS, latent_size)
-            return found | {"classes": rows_by_class(lambda label: decode(state, z, jnp.full(COLUMNS, label)), classes)}
+            figures["classes"] = rows_by_class(lambda label: decode(state, z, jnp.full(COLUMNS, label)), classes)
+            return figures
         if rows := interpolations(partial(decode, state), batch, means):
             title = "From one held-out image to another, in equal steps of the latent mean"
-            found["interpolation"] = Rows(title, rows)
+            figures["interpolation"] = Rows(title, rows)
         if latent_size == 2:
             title = "The latent plane decoded at quantiles of N(0, 1), $z_1$ to the right and $z_2$ upwards"
-            found["manifold"] = Sheet(title, decode(state, quantile_grid(GRID)), GRID)
-        return found
+            figures["manifold"] = Sheet(title, decode(state, quantile_grid(GRID)), GRID)
+        return figures
 
     def log_likelihood(state: ModelState, batch: Batch, key: Key[Array, ""], samples: int) -> Float[Array, " batch"]:
         pixels_key, latents_key = jax.random.split(key)
@@ -237,11 +240,11 @@ def interpolations(
 
     Args:
       decode: from latents to images.
-      batch: examples; the first of each class is taken, and paired with that of the next class.
+      batch: examples; the first of each class is paired with the first of the next class.
       means: latent means of the examples.
 
     Returns:
-      A row of images for each pair of classes, by label; none if there is only one class.
+      A row of images for each pair of classes, by label; empty if there is only one class.
     """
     classes, first = jnp.unique(batch.labels, return_index=True)
     rows = {}

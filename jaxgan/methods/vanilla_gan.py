@@ -21,20 +21,20 @@ class VanillaGAN:
 
     title = "Vanilla GAN"
 
-    latent_size: int = number(20)  # numbers in the latent vector z
+    latent_size: int = number(20)  # size of the latent vector z
     prior: Literal["uniform", "normal", "mixture"] = "uniform"  # prior of z: U[-1, 1], N(0, 1), or ten clusters
     hidden_layers: int = number(1)  # hidden layers of each network
     hidden_units: int = number(100)  # units in each hidden layer
     hidden_bias: bool = True  # biases in the generator's hidden layers (the discriminator's have none)
     negative_slope: float = number(0.01, low=0, high=1)  # slope of LeakyReLU below zero
     dropout_rate: float = probability(0.5)  # probability of dropping a discriminator unit
-    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)); LeCun normal; or N(0, 0.02)
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # of matrix products; all else stays float32
-    generator_learning_rate: float = non_negative(1e-3)  # Adam step size of the generator
-    discriminator_learning_rate: float = non_negative(1e-3)  # Adam step size of the discriminator
-    beta1: float = probability(0.9)  # Adam decay of the gradient's mean
-    beta2: float = probability(0.999)  # Adam decay of the squared gradient's mean
-    ema_decay: float = probability(0.0)  # decay of the averaged generator; 0 keeps none
+    initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)), LeCun normal, or N(0, 0.02)
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of matrix products; all else stays float32
+    generator_learning_rate: float = non_negative(1e-3)  # Adam learning rate of the generator
+    discriminator_learning_rate: float = non_negative(1e-3)  # Adam learning rate of the discriminator
+    beta1: float = probability(0.9)  # decay rate of Adam's first moment
+    beta2: float = probability(0.999)  # decay rate of Adam's second moment
+    ema_decay: float = probability(0.0)  # decay of the generator's moving average; 0: none
 
 
 def build(

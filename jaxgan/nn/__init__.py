@@ -1,1 +1,1 @@
-"""How images are computed: layers and networks, with nothing that trains."""
+"""Layers and networks as Flax modules, without any training code."""

@@ -1,4 +1,4 @@
-"""Networks that see the class of each example."""
+"""Class-conditional networks."""
 
 import jax
 import jax.numpy as jnp
@@ -7,19 +7,19 @@ from jaxtyping import Array, Float, Int
 
 
 class Conditional(nn.Module):
-    """Gives a network one-hot labels beside its input.
+    """Concatenates one-hot labels to the input of a network.
 
     References:
       Sohn et al., Learning Structured Output Representation using Deep Conditional Generative Models, 2015.
     """
 
-    network: nn.Module  # from rows, or from images if ``planes``; its layers become this module's own
-    classes: int  # how many classes a label can name
-    # Whether each class is a channel of the images, all ones or zeros; otherwise the input becomes a row.
+    network: nn.Module  # takes rows, or images if ``planes``; its parameters live in this module's scope
+    classes: int  # number of classes
+    # Whether each class is a channel of the images, all ones or all zeros; otherwise inputs are flattened to rows.
     planes: bool = False
 
     def setup(self) -> None:
-        """Takes over the network's layers."""
+        """Puts the network's parameters in this module's scope."""
         nn.share_scope(self, self.network)
 
     def __call__(
@@ -28,8 +28,8 @@ class Conditional(nn.Module):
         """Applies the network.
 
         Args:
-          x: its input.
-          labels: the class of each example; None for all classes in turn, from class 0.
+          x: input of the network.
+          labels: class of each example; None cycles through the classes, from class 0.
         """
         count = x.shape[0]
         labels = jnp.arange(count) % self.classes if labels is None else labels

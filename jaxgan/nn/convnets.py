@@ -1,8 +1,8 @@
 """The chapter's convolutional networks: strided convolutions down, transposed convolutions up, for images of any size.
 
-A pyramid halves an image until no side is longer than four pixels: an even side by a kernel of 4 with stride 2 and
-padding 1, an odd one by a kernel of 3, so 28 becomes 14, 7 and 4. One more kernel covers what is left. The channels
-double with each halving, from ``width``. The way up is the same pyramid in reverse.
+A pyramid halves an image until no side is longer than four pixels. An even side takes a kernel of 4 with stride 2 and
+padding 1, an odd side a kernel of 3, so 28 becomes 14, 7 and 4. A last kernel covers the remaining pixels. The channels
+start at ``width`` and double with each halving. The decoder is the same pyramid in reverse.
 """
 
 from collections.abc import Callable
@@ -17,23 +17,23 @@ from jaxgan.nn.bilinear import Geometry, Pair, pair
 from jaxgan.nn.initializers import Initialization, torch_default, unit_normal
 from jaxgan.nn.layers import BatchNorm, Conv, ConvTranspose, Dense, ExampleNorm, to_float32
 
-SMALLEST = 4  # pixels on a side that one kernel covers
+SMALLEST = 4  # longest side, in pixels, that the last kernel covers
 
 
 def pyramid(size: Pair) -> tuple[Geometry, ...]:
-    """Lists the geometries of the convolutions that take an image to one pixel, the largest image first.
+    """Lists the geometries of the convolutions that reduce an image to one pixel, the largest image first.
 
     Args:
       size: height and width of the image.
 
     Returns:
-      Halvings, and a last kernel of the size of what they leave.
+      The halvings, and a last kernel as large as the image that they leave.
     """
     steps = []
     while max(size) > SMALLEST:
-        halved = pair(2 if n > SMALLEST else 1 for n in size)
-        kernel = pair((4 if n % 2 == 0 else 3) if s == 2 else 1 for n, s in zip(size, halved, strict=True))
-        steps.append(Geometry(kernel, halved, pair(1 if s == 2 else 0 for s in halved)))
+        strides = pair(2 if n > SMALLEST else 1 for n in size)
+        kernel = pair((4 if n % 2 == 0 else 3) if s == 2 else 1 for n, s in zip(size, strides, strict=True))
+        steps.append(Geometry(kernel, strides, pair(1 if s == 2 else 0 for s in strides)))
         size = steps[-1].down(size)
     return (*steps, Geometry(size))
 
@@ -47,7 +47,7 @@ def normalization(kind: str, *, axis_name: str | None, name: str) -> Callable[..
       name: the layer's name in its network.
 
     Returns:
-      A function of (activations, train=).
+      A function of ``(activations, *, train)``.
     """
     if kind == "batch":
         return BatchNorm(axis_name, name=name)
@@ -57,15 +57,15 @@ def normalization(kind: str, *, axis_name: str | None, name: str) -> Callable[..
 class ConvEncoder(nn.Module):
     """Maps images to vectors: the pyramid of a discriminator or an encoder."""
 
-    features: int  # numbers in the vector
-    width: int = 32  # channels at half of the image's size
+    features: int  # size of the vector
+    width: int = 32  # channels at half the image size
     bias: bool = False  # whether the convolutions have biases
     negative_slope: float = 0.2  # slope of LeakyReLU below zero
-    norm: str = "batch"  # the normalization after each convolution but the first and the last
+    norm: str = "batch"  # normalization after each convolution except the first and the last
     spectral_norm: bool = False  # whether kernels are divided by their largest singular values
-    initialization: Initialization = torch_default()  # distributions of all weights
+    initialization: Initialization = torch_default()  # initializers of all weights
     axis_name: str | None = None  # the mapped axis that a batch is split over; None on one device
-    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
 
     @nn.compact
     def __call__(
@@ -89,13 +89,13 @@ class ConvDecoder(nn.Module):
     """Maps vectors to images: the pyramid of a generator or a decoder."""
 
     image_shape: tuple[int, int, int]  # height, width and channels of an image
-    width: int = 32  # channels at half of the image's size
+    width: int = 32  # channels at half the image size
     bias: bool = False  # whether the convolutions have biases
     negative_slope: float = 0.2  # slope of LeakyReLU below zero
-    norm: str = "batch"  # the normalization after each convolution but the last
-    initialization: Initialization = torch_default()  # distributions of all weights
+    norm: str = "batch"  # normalization after each convolution except the last
+    initialization: Initialization = torch_default()  # initializers of all weights
     axis_name: str | None = None  # the mapped axis that a batch is split over; None on one device
-    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
 
     @nn.compact
     def __call__(
@@ -115,19 +115,19 @@ class ConvDecoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """Maps latents to images: the pyramid up, and tanh.
+    """Maps latents to images: a decoder, and tanh.
 
-    If conditional, it concatenates the latents with an embedding of the class: an offset of the first layer, which
-    leaves the distribution of the latents alone (a product would give all classes one image at zero). A product with
-    one-hot vectors takes the embedding, since its gradient, unlike a gather's, is the same on every machine.
+    If conditional, it concatenates the latents with an embedding of the class. This adds an offset to the first layer
+    and does not change the distribution of the latents. (A product would give all classes the same image at zero.)
+    The embedding is a product with one-hot vectors: its gradient, unlike a gather's, is the same on every machine.
     """
 
-    # The pyramid, or another network from vectors to images, whose layers become the generator's own.
+    # ConvDecoder, or another network from vectors to images. Its parameters live in the generator's scope.
     decoder: nn.Module
-    classes: int = 0  # how many classes of images it draws; 0 if unconditional
+    classes: int = 0  # number of classes; 0 if unconditional
 
     def setup(self) -> None:
-        """Takes over the decoder's layers."""
+        """Puts the decoder's parameters in this module's scope."""
         nn.share_scope(self, self.decoder)
 
     @nn.compact
@@ -138,8 +138,8 @@ class Generator(nn.Module):
 
         Args:
           z: the latents.
-          labels: the class of each image; None for all classes in turn, from class 0.
-          train: whether batch statistics are those of this batch.
+          labels: class of each image; None cycles through the classes, from class 0.
+          train: whether batch normalization uses the statistics of this batch.
         """
         if self.classes:
             count, size = z.shape
@@ -150,22 +150,22 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Maps images to the logit of being real, or to a critic's value: the pyramid down to one number.
+    """Maps images to the logit of being real, or to a critic's value: an encoder with one output.
 
     If conditional, the logit is psi(phi) + <embedding of the class, phi>, with the activations phi before the last
-    layer and a linear psi. Both are features of that layer: the first is psi, then comes one for each class, whose
-    kernel is the embedding.
+    layer and a linear psi. That layer computes both: its first feature is psi, and one more feature per class has the
+    class embedding as its kernel.
 
     References:
       Miyato and Koyama, cGANs with Projection Discriminator, 2018, equation 4.
     """
 
-    # The pyramid, or another network from images to vectors, with one feature and one more for each class, whose layers
-    # become the discriminator's own.
+    # ConvEncoder, or another network from images to vectors, with 1 + classes features. Its parameters live in the
+    # discriminator's scope.
     encoder: nn.Module
 
     def setup(self) -> None:
-        """Takes over the encoder's layers."""
+        """Puts the encoder's parameters in this module's scope."""
         nn.share_scope(self, self.encoder)
 
     def __call__(
@@ -179,11 +179,11 @@ class Discriminator(nn.Module):
 
         Args:
           images: values in [-1, 1].
-          labels: the class that each image should show; None for psi alone.
-          train: whether batch statistics are those of this batch.
+          labels: class that each image should show; None for psi alone.
+          train: whether batch normalization uses the statistics of this batch.
 
         Returns:
-          Unbounded logits: the probability of being real is their sigmoid, a critic's value the logit itself.
+          Unbounded logits. Their sigmoid is the probability of being real; a critic's value is the logit itself.
         """
         features = self.encoder(images, train=train)
         psi, projections = features[:, 0], features[:, 1:]
@@ -199,12 +199,12 @@ class Discriminator(nn.Module):
     ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
         """Computes the logits of a real and a generated batch in training mode.
 
-        With batch normalization they pass one after the other, since the statistics of the two must not mix.
+        With batch normalization each batch passes separately, so that their statistics do not mix.
 
         Args:
           real: values in [-1, 1].
           fake: values in [-1, 1].
-          labels: the class that an image of either batch should show; None if unconditional.
+          labels: class that image i of either batch should show; None if unconditional.
 
         Returns:
           The logits of both batches.

@@ -1,7 +1,7 @@
-"""How each of the three bilinear maps is computed: by one convolution of XLA, in a form chosen by platform.
+"""Kernels of the three bilinear maps of ``bilinear``: one XLA convolution each, in a form chosen by platform.
 
-A form is a layout of images and kernel. All forms of a map have the same values up to rounding. The maps, with their
-shapes, are those of ``bilinear``.
+A form is a layout of images and kernel. All forms of a map have the same values up to rounding. ``bilinear`` documents
+the shapes.
 """
 
 import itertools
@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-if TYPE_CHECKING:  # NumPy's arrays pass, too; they have the methods of JAX's that are used here
+if TYPE_CHECKING:  # NumPy arrays are accepted, too: they have the methods used here
     from jaxtyping import Array as ArrayLike
 else:
     from jaxtyping import ArrayLike
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-FEW_CHANNELS = 3  # of images, as their pixels have
+FEW_CHANNELS = 3  # at most as many as an RGB image has
 Pair = tuple[int, int]
 
 
@@ -46,39 +46,38 @@ class Geometry(NamedTuple):
         return pair((n - 1) * s - 2 * p + k + extra for n, k, s, p, extra in terms)
 
     def surplus(self, size: Pair) -> Pair:
-        """Rows and columns at the far edge of a convolution's input that no stride reaches; the output padding back."""
+        """The output padding of the transpose: rows and columns at the far edge of the input that no stride reaches."""
         return pair((n + 2 * p - k) % s for n, k, s, p in zip(size, *self, strict=True))
 
 
 def convolve(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
-    """C(x, w); of few channels by tiles on CPU, where convolutions of one channel are slow."""
+    """C(x, w); few input channels use tiles on CPU, where convolutions of one channel are slow."""
     directly = partial(_convolve_directly, geometry)
     if w.shape[2] > FEW_CHANNELS or max(geometry.strides) == 1:
         return directly(x, w)
-    # On a TPU it takes longer to lay out the tiles than they save.
+    # On a TPU, rearranging pixels into tiles costs more than it saves.
     return lax.platform_dependent(x, w, cpu=partial(_convolve_by_tiles, geometry), default=directly)
 
 
 def convolve_transposed(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
-    """T(y, w), of a given size; from one pixel by a product, and on CPU by patches or tiles."""
+    """T(y, w) of a given size: a matrix product if ``y`` is one pixel, else patches or tiles if faster on CPU."""
     if y.shape[1:3] == (1, 1):
         return _transposed_of_one_pixel(geometry, size, y, w)
     directly = partial(_transposed_directly, geometry, size)
-    filled = any(k % s for k, s in zip(geometry.kernel_size, geometry.strides, strict=True))
+    padded = any(k % s for k, s in zip(geometry.kernel_size, geometry.strides, strict=True))
     if w.shape[2] <= FEW_CHANNELS:
         on_cpu = partial(_transposed_by_patches, geometry, size)
-    elif max(geometry.strides) > 1 and not filled:
+    elif max(geometry.strides) > 1 and not padded:
         on_cpu = partial(_transposed_by_tiles, geometry, size)
-    else:  # with tiles that are filled up with zeros it would take longer
+    else:  # zero-padded tiles would take longer
         return directly(y, w)
-    # As compiled for a TPU v5e, a step of the DCGAN would take 2 % longer by patches, and 15 % by patches and tiles.
+    # Compiled for a TPU v5e, a DCGAN step would take 2 % longer with patches, and 15 % with patches and tiles.
     return lax.platform_dependent(y, w, cpu=on_cpu, default=directly)
 
 
 def correlate(geometry: Geometry, x: ArrayLike, y: ArrayLike) -> Array:
-    """W(x, y); the images of a batch take the place of channels."""
-    # Asking for this through dimension_numbers instead of transposing would be as fast outside of a loop and 25 times
-    # slower inside of one.
+    """W(x, y); the batch axis serves as the channel axis of the convolution."""
+    # On CPU, dimension_numbers instead of transposes would be as fast outside a loop and 25 times slower inside one.
     padding = [(p, p) for p in geometry.padding]
     correlation = lax.conv_general_dilated(
         x.transpose(3, 1, 2, 0),
@@ -98,7 +97,7 @@ def _convolve_directly(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
 
 
 def _convolve_by_tiles(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
-    """Convolves tiles of a stride's size, whose pixels are channels: there are more of these, and no stride."""
+    """Space to depth: pixels of stride-sized tiles become channels; the convolution has more of them and no stride."""
     kernel = _kernel_in_tiles(geometry, w)
     rows, height, columns, width, channels, outputs = kernel.shape
     tiles = [n + count - 1 for n, count in zip(geometry.down(pair(x.shape[1:3])), (rows, columns), strict=True)]
@@ -116,7 +115,7 @@ def _convolve_by_tiles(geometry: Geometry, x: ArrayLike, w: ArrayLike) -> Array:
 
 
 def _transposed_directly(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
-    """Puts zeros between the pixels of ``y`` and convolves."""
+    """Dilates ``y`` with zeros between its pixels and convolves it."""
     reach = [k - 1 - p for k, p in zip(geometry.kernel_size, geometry.padding, strict=True)]
     padding = [(r, r + extra) for r, extra in zip(reach, geometry.surplus(size), strict=True)]
     flipped = lax.rev(w, (0, 1)).swapaxes(2, 3)
@@ -126,7 +125,7 @@ def _transposed_directly(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayL
 
 
 def _transposed_of_one_pixel(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
-    """One matrix product: with zeros around the pixel, most products would be with zeros."""
+    """Computes one matrix product; a convolution of the zero-padded pixel would mostly multiply zeros."""
     kernel = w.reshape(1, 1, -1, w.shape[3]).swapaxes(2, 3)
     patches = lax.conv_general_dilated(y, kernel, (1, 1), "VALID", dimension_numbers=LAYOUT)
     edges = [(-p, p + n - k, 0) for p, n, k in zip(geometry.padding, size, geometry.kernel_size, strict=True)]
@@ -135,10 +134,10 @@ def _transposed_of_one_pixel(geometry: Geometry, size: Pair, y: ArrayLike, w: Ar
 
 
 def _transposed_by_tiles(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
-    """Convolves without strides to tiles of a stride's size, whose pixels are channels, and joins them.
+    """Depth to space: convolves without strides to channels that are pixels of stride-sized tiles, and joins these.
 
-    It computes a margin that is cut away. Yet XLA's CPU backend, given zeros between pixels, makes patches in memory
-    and adds them up, so that a step of WGAN-GP is 5 % faster on one thread by tiles and 7 % on two.
+    It computes a margin that is cropped. Yet XLA's CPU backend builds patches of dilated images in memory and adds them
+    up. Tiles make a WGAN-GP step 5 % faster on one thread and 7 % faster on two.
     """
     kernel = lax.rev(_kernel_in_tiles(geometry, w), (0, 2))
     rows, height, columns, width, channels, outputs = kernel.shape
@@ -148,10 +147,9 @@ def _transposed_by_tiles(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayL
 
 
 def _transposed_by_patches(geometry: Geometry, size: Pair, y: ArrayLike, w: ArrayLike) -> Array:
-    """Makes the patch of the image that each pixel of ``y`` gives, by one product, and adds up where patches overlap.
+    """Computes the image patch of each pixel of ``y`` by one matrix product, and adds overlapping patches.
 
-    For images of one channel this is more than three times as fast on CPU as convolving ``y`` with zeros between its
-    pixels.
+    For images of one channel this is more than three times as fast on CPU as convolving the dilated ``y``.
     """
     kernel = _kernel_in_tiles(geometry, w)
     rows, height, columns, width, channels, outputs = kernel.shape  # a patch covers as many tiles as the kernel
@@ -167,20 +165,20 @@ def _transposed_by_patches(geometry: Geometry, size: Pair, y: ArrayLike, w: Arra
 
 
 def _kernel_in_tiles(geometry: Geometry, w: ArrayLike) -> Float[Array, "rows height columns width inputs outputs"]:
-    """Cuts a kernel into tiles of a stride's size, ``rows`` times ``columns``, the last ones filled up with zeros."""
+    """Splits a kernel into ``rows`` times ``columns`` stride-sized tiles; the last ones are zero-padded."""
     counts = [-(-k // s) for k, s in zip(geometry.kernel_size, geometry.strides, strict=True)]
     (rows, columns), (height, width) = counts, geometry.strides
-    whole = jnp.pad(w, [(0, rows * height - len(w)), (0, columns * width - w.shape[1]), (0, 0), (0, 0)])
-    return whole.reshape(rows, height, columns, width, *w.shape[2:])
+    padded = jnp.pad(w, [(0, rows * height - len(w)), (0, columns * width - w.shape[1]), (0, 0), (0, 0)])
+    return padded.reshape(rows, height, columns, width, *w.shape[2:])
 
 
 def _tiles_over(geometry: Geometry, size: Pair) -> Pair:
-    """How many tiles it takes to cover an image and the padding before it."""
+    """The number of tiles that cover an image and the padding at its top and left."""
     return pair(-(-(p + n) // s) for p, n, s in zip(geometry.padding, size, geometry.strides, strict=True))
 
 
 def _convolve_to_tiles(geometry: Geometry, size: Pair, y: ArrayLike, kernel: Array, *, reach: Pair) -> Array:
-    """Convolves ``y`` with zeros around it, so that each tile over the image is reached from ``reach`` places."""
+    """Zero-pads and convolves ``y``, so that ``reach`` pixels of it contribute to each tile of the image."""
     sizes = zip(reach, _tiles_over(geometry, size), y.shape[1:3], strict=True)
     padding = [(count - 1, tiles - n) for count, tiles, n in sizes]
     return lax.conv_general_dilated(y, kernel, (1, 1), padding, dimension_numbers=LAYOUT)
@@ -189,7 +187,7 @@ def _convolve_to_tiles(geometry: Geometry, size: Pair, y: ArrayLike, kernel: Arr
 def _join(
     geometry: Geometry, size: Pair, tiles: Float[Array, "batch rows columns height width channels"]
 ) -> Float[Array, "batch image_height image_width channels"]:
-    """Joins tiles to images and cuts the padding away."""
+    """Joins tiles into images and crops the padding."""
     batch, rows, columns, height, width, channels = tiles.shape
     image = tiles.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * height, columns * width, channels)
     (top, left), (bottom, right) = geometry.padding, size

@@ -1,4 +1,4 @@
-"""Distributions that weights are drawn from before training."""
+"""Initializers of kernels and biases."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,10 +9,10 @@ from jax.nn.initializers import Initializer
 
 
 class Initialization(NamedTuple):
-    """Initializers of one layer; that of the bias may depend on the number of inputs, as in PyTorch."""
+    """Initializers of one layer; the bias may depend on fan_in, as in PyTorch."""
 
     kernel: Initializer
-    transposed_kernel: Initializer  # of a transposed convolution, whose inputs are the last axis
+    transposed_kernel: Initializer  # of a transposed convolution, whose last axis is the inputs
     bias: Callable[[int], Initializer]  # from fan_in
 
 
@@ -23,7 +23,7 @@ def _uniform(fan_in: int) -> Initializer:
 
 
 def _as_matrix(initializer: Initializer, *, transposed: bool = False) -> Initializer:
-    """Draws a kernel as a matrix from inputs to outputs, since XLA:CPU takes long to compile a draw of four axes."""
+    """Draws a kernel as an [inputs, outputs] matrix: XLA:CPU compiles random arrays of four axes slowly."""
 
     def draw(key: Any, shape: Sequence[int], dtype: Any = float, out_sharding: Any = None) -> Any:
         *window, a, b = shape
@@ -37,15 +37,15 @@ def torch_default() -> Initialization:
     """PyTorch's default for linear and convolutional layers: U[-1/sqrt(fan_in), 1/sqrt(fan_in)].
 
     Returns:
-      The initialization. A variance of 1/(3 fan_in) gives a uniform distribution of half-width 1/sqrt(fan_in). For a
-      transposed layer PyTorch counts the outputs as fan_in, and so does this.
+      The initialization. A variance of 1/(3 fan_in) gives a uniform distribution of half-width 1/sqrt(fan_in). As in
+      PyTorch, fan_in of a transposed layer counts its outputs.
     """
     kernel = _as_matrix(nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"))
     return Initialization(kernel, kernel, bias=_uniform)
 
 
 def lecun() -> Initialization:
-    """Flax's default: truncated normal kernels of variance 1/fan_in, biases zero (LeCun et al. 1998)."""
+    """Flax's default: truncated normal kernels of variance 1/fan_in, zero biases (LeCun et al. 1998)."""
     transposed = _as_matrix(nn.initializers.lecun_normal(in_axis=-1, out_axis=-2), transposed=True)
     return Initialization(
         _as_matrix(nn.initializers.lecun_normal()), transposed, bias=lambda fan_in: nn.initializers.zeros
@@ -53,7 +53,7 @@ def lecun() -> Initialization:
 
 
 def unit_normal() -> Initialization:
-    """PyTorch's default for embeddings: N(0, 1); biases zero.
+    """PyTorch's default for embeddings: kernels from N(0, 1), zero biases.
 
     Returns:
       The initialization.
@@ -63,16 +63,16 @@ def unit_normal() -> Initialization:
 
 
 def dcgan() -> Initialization:
-    """The DCGAN paper's: kernels from N(0, 0.02), biases zero (Radford et al. 2016, section 4)."""
+    """The DCGAN paper's: normal kernels of standard deviation 0.02, zero biases (Radford et al. 2016, section 4)."""
     kernel = _as_matrix(nn.initializers.normal(0.02))
     return Initialization(kernel, kernel, bias=lambda fan_in: nn.initializers.zeros)
 
 
 def scaled_normal(variance: float) -> Initialization:
-    """Kernels from N(0, variance / fan_in), biases zero; with 2 it is that of He et al. (2015) for ReLU.
+    """Kernels from N(0, variance / fan_in), zero biases; a variance of 2 is that of He et al. (2015) for ReLU.
 
     Args:
-      variance: of a layer's outputs, where its inputs are of variance 1.
+      variance: variance of a layer's outputs if its inputs have variance 1.
 
     Returns:
       The initialization.

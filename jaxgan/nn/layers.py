@@ -1,4 +1,4 @@
-"""Layers in PyTorch's geometry and with its defaults: dense, convolutional, normalization, spectral norm."""
+"""Layers with PyTorch's geometry and defaults: dense, convolutional, normalization, spectral norm."""
 
 import math
 
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from jaxgan.nn.bilinear import Pair, convolution, matmul, transposed_convolution
 from jaxgan.nn.initializers import Initialization, torch_default
 
-# What matrix products are computed in, as a layer's dtype: None for the type of inputs and parameters.
+# The ``dtype`` of layers, by name; None is the promoted dtype of inputs and parameters.
 COMPUTE_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
@@ -22,8 +22,8 @@ class Dense(nn.Module):
 
     features: int  # size of the output
     use_bias: bool = True  # whether a bias is added
-    initialization: Initialization = torch_default()  # distributions of kernel and bias
-    dtype: DTypeLike | None = None  # of the matrix product; None for that of inputs and parameters, whichever is wider
+    initialization: Initialization = torch_default()  # initializers of kernel and bias
+    dtype: DTypeLike | None = None  # compute dtype; None for the promoted dtype of inputs and parameters
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch features"]:
@@ -41,13 +41,13 @@ class Conv(nn.Module):
 
     features: int  # channels of the output
     kernel_size: Pair  # height and width of the kernel
-    strides: Pair = (1, 1)  # how far the kernel moves
-    padding: Pair = (0, 0)  # zeros put around the images on each side
+    strides: Pair = (1, 1)  # steps of the kernel, in pixels
+    padding: Pair = (0, 0)  # zeros added on each side of the images
     use_bias: bool = True  # whether a bias is added
     spectral_norm: bool = False  # whether the kernel is divided by its largest singular value
-    initialization: Initialization = torch_default()  # distributions of kernel and bias
-    dtype: DTypeLike | None = None  # of the matrix product; None for that of inputs and parameters, whichever is wider
-    # Parts of the channels, each convolved with a part of the features; the kernel then has fewer inputs.
+    initialization: Initialization = torch_default()  # initializers of kernel and bias
+    dtype: DTypeLike | None = None  # compute dtype; None for the promoted dtype of inputs and parameters
+    # Groups of input and output channels that are convolved separately; the kernel has the inputs of one group.
     groups: int = 1
 
     @nn.compact
@@ -63,10 +63,10 @@ class Conv(nn.Module):
         if self.use_bias:
             bias = self.param("bias", self.initialization.bias(math.prod(shape[:3])), (self.features,))
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        whole = self.padding == (0, 0) and self.groups == 1
-        if whole and x.shape[1:3] == self.kernel_size:  # one position: a matrix product
+        plain = self.padding == (0, 0) and self.groups == 1
+        if plain and x.shape[1:3] == self.kernel_size:  # one position: a matrix product
             y = matmul(x.reshape(x.shape[0], -1), kernel.reshape(-1, self.features))[:, None, None]
-        elif whole and self.kernel_size == self.strides == (1, 1):  # each pixel alone: another, faster on CPU
+        elif plain and self.kernel_size == self.strides == (1, 1):  # 1x1: another one, faster on CPU
             y = matmul(x.reshape(-1, shape[2]), kernel[0, 0]).reshape(*x.shape[:3], self.features)
         else:
             y = convolution(x, kernel, strides=self.strides, padding=self.padding, groups=self.groups)
@@ -76,17 +76,17 @@ class Conv(nn.Module):
 class ConvTranspose(nn.Module):
     """Transposed convolution of images, like ``torch.nn.ConvTranspose2d``: size n becomes (n - 1) s - 2p + k + op.
 
-    Its ``kernel`` [height, width, features, inputs] is that of the convolution it is the transpose of.
+    Its ``kernel`` [height, width, features, inputs] is the kernel of the convolution that it transposes.
     """
 
     features: int  # channels of the output
     kernel_size: Pair  # height and width of the kernel
-    strides: Pair = (1, 1)  # the distance to which the pixels of the input are spread
-    padding: Pair = (0, 0)  # rows and columns cut away on each side
-    output_padding: Pair = (0, 0)  # rows and columns added at the far edge
+    strides: Pair = (1, 1)  # spacing of the input's pixels in the output
+    padding: Pair = (0, 0)  # rows and columns cropped from each side
+    output_padding: Pair = (0, 0)  # rows and columns added at the bottom and right
     use_bias: bool = True  # whether a bias is added
-    initialization: Initialization = torch_default()  # distributions of kernel and bias
-    dtype: DTypeLike | None = None  # of the matrix product; None for that of inputs and parameters, whichever is wider
+    initialization: Initialization = torch_default()  # initializers of kernel and bias
+    dtype: DTypeLike | None = None  # compute dtype; None for the promoted dtype of inputs and parameters
 
     @nn.compact
     def __call__(
@@ -108,23 +108,23 @@ class ConvTranspose(nn.Module):
         return y if bias is None else y + bias
 
 
-EPSILON = 1e-5  # PyTorch's, for all of them
+EPSILON = 1e-5  # PyTorch's default for all normalization layers
 
 
 class BatchNorm(nn.Module):
     """Batch normalization over the global batch, like ``torch.nn.BatchNorm2d`` on one device.
 
-    In training mode it normalizes with the statistics of the batch, averaged over devices, and records them in the
-    collection ``batch_stats`` where the caller makes that mutable: the caller chooses which passes are recorded.
+    In training mode it normalizes with the statistics of the batch, averaged over devices. It records them only if the
+    collection ``batch_stats`` is mutable, so the caller chooses which passes are recorded.
     """
 
     axis_name: str | None = None  # the mapped axis that the batch is split over; None on one device
-    # The weight of the new statistics in the running ones; PyTorch's convention, Flax's is one minus it.
+    # Weight of the new statistics in the running ones: PyTorch's convention; Flax's momentum is one minus it.
     momentum: float = 0.1
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch channels"], *, train: bool) -> Float[Array, "*batch channels"]:
-        """Normalizes each channel, by the batch's statistics in training mode and by the running ones otherwise."""
+        """Normalizes each channel, with the batch's statistics in training mode and the running ones otherwise."""
         x, channels = to_float32(x), x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
@@ -151,15 +151,15 @@ class BatchNorm(nn.Module):
 class ExampleNorm(nn.Module):
     """Instance or layer normalization: no image's gradient depends on another image."""
 
-    # ``instance`` for statistics of each channel of an image (``torch.nn.InstanceNorm2d(affine=True)``), ``layer`` for
-    # those of a whole image (``torch.nn.GroupNorm(1, channels)``).
+    # ``instance``: statistics of each channel of an image (``torch.nn.InstanceNorm2d(affine=True)``); ``layer``:
+    # statistics of the whole image (``torch.nn.GroupNorm(1, channels)``).
     over: str
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], *, train: bool = True
     ) -> Float[Array, "batch height width channels"]:
-        """Normalizes, then scales and shifts each channel, in training as in evaluation mode."""
+        """Normalizes, then scales and shifts each channel; ``train`` has no effect."""
         x = to_float32(x)
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
@@ -169,23 +169,23 @@ class ExampleNorm(nn.Module):
         return centred * (scale * lax.rsqrt(var + EPSILON)) + bias
 
 
-SPECTRAL_EPSILON = 1e-12  # PyTorch's, against a division by zero
-FIRST_STEPS = 15  # of power iteration at the start; PyTorch's, and so is the one step after that
+SPECTRAL_EPSILON = 1e-12  # PyTorch's, to avoid a division by zero
+FIRST_STEPS = 15  # power iterations at initialization, as in PyTorch; later passes take one
 
 
 def spectrally_normalized(layer: nn.Module, kernel: Float[Array, "*inputs outputs"]) -> Float[Array, "*inputs outputs"]:
-    """Divides a layer's kernel, as a matrix from inputs to outputs, by its largest singular value.
+    """Divides a layer's kernel by its spectral norm: the largest singular value as an [inputs, outputs] matrix.
 
-    Power iteration estimates the value: one step in each pass that may write the collection ``batch_stats``, where the
-    layer keeps both singular vectors; other passes use those. No gradient flows through the vectors, but one does
-    through the value, as in ``torch.nn.utils.parametrizations.spectral_norm``.
+    Power iteration estimates the value. The collection ``batch_stats`` holds both singular vectors, and a pass in which
+    it is mutable updates them by one step. Gradients flow through the value but not through the vectors, as in
+    ``torch.nn.utils.parametrizations.spectral_norm``.
 
     Args:
-      layer: the bound module that the kernel belongs to.
-      kernel: its kernel, outputs last.
+      layer: the bound module that owns the kernel.
+      kernel: the kernel, outputs last.
 
     Returns:
-      The kernel, divided.
+      The normalized kernel.
 
     References:
       Miyato et al., Spectral Normalization for Generative Adversarial Networks, 2018, algorithm 1.
@@ -193,7 +193,7 @@ def spectrally_normalized(layer: nn.Module, kernel: Float[Array, "*inputs output
     matrix = kernel.reshape(-1, kernel.shape[-1])
 
     def start(count: int) -> Array:
-        # Any direction that is not orthogonal to the singular vector will do; init has no key but that of the params.
+        # Any direction not orthogonal to the singular vector works; the only key of init is that of the params.
         return _unit(jax.random.normal(jax.random.fold_in(layer.make_rng("params"), count), (count,)))
 
     u = layer.variable("batch_stats", "u", lambda: start(matrix.shape[1]))
@@ -211,5 +211,5 @@ def _unit(vector: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 def to_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Casts to float32 unless the type is wider: for normalization, outputs, losses and penalties."""
+    """Casts to float32 unless the dtype is wider; for normalization, outputs, losses and penalties."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -15,20 +15,20 @@ from jaxgan.nn.layers import Dense, to_float32
 
 
 class Generator(nn.Module):
-    """Maps latents to images: dense layers with LeakyReLU, a last one with tanh."""
+    """Maps latents to images: dense layers with LeakyReLU, and tanh at the output."""
 
     image_shape: tuple[int, int, int]  # height, width and channels of an image
     hidden_units: tuple[int, ...] = (100,)  # units of each hidden layer, first to last
-    hidden_bias: bool = True  # whether the hidden layers have biases; the last one always has
+    hidden_bias: bool = True  # whether the hidden layers have biases; the output layer always has one
     negative_slope: float = 0.01  # slope of LeakyReLU below zero
-    initialization: Initialization = torch_default()  # distributions of all weights
-    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
+    initialization: Initialization = torch_default()  # initializers of all weights
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
 
     @nn.compact
     def __call__(
         self, z: Float[Array, "batch latent"], *, train: bool = False
     ) -> Float[Array, "batch height width channels"]:
-        """Maps each latent vector to an image in [-1, 1], in training as in evaluation mode."""
+        """Maps each latent vector to an image in [-1, 1]; ``train`` has no effect."""
         h = z
         for i, units in enumerate(self.hidden_units):
             h = Dense(units, self.hidden_bias, self.initialization, self.dtype, name=f"hidden_{i}")(h)
@@ -42,18 +42,18 @@ class Discriminator(nn.Module):
 
     hidden_units: tuple[int, ...] = (100,)  # units of each hidden layer, first to last
     negative_slope: float = 0.01  # slope of LeakyReLU below zero
-    dropout_rate: float = 0.5  # probability that training drops a hidden unit
-    initialization: Initialization = torch_default()  # distributions of all weights
-    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
+    dropout_rate: float = 0.5  # probability of dropping a hidden unit in training
+    initialization: Initialization = torch_default()  # initializers of all weights
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
 
     @property
     def bits_per_example(self) -> int:
-        """Random words that dropout takes for each example."""
+        """Random 32-bit words per example for dropout."""
         return self._offsets[-1]
 
     @property
     def _offsets(self) -> tuple[int, ...]:
-        """Where each layer's words begin in an example's row, and where the row ends."""
+        """Start of each layer's words in an example's row, and the end of the row."""
         counts = (noise.mask_words(units, rate=self.dropout_rate) for units in self.hidden_units)
         return tuple(accumulate(counts, initial=0))
 
@@ -69,10 +69,10 @@ class Discriminator(nn.Module):
         Args:
           images: values in [-1, 1].
           train: whether to drop units.
-          bits: random words for dropout, ``bits_per_example`` for each image; None without dropout.
+          bits: random words for dropout, ``bits_per_example`` per image; None for no dropout.
 
         Returns:
-          Logits; the probability of being real is their sigmoid.
+          Logits, whose sigmoid is the probability of being real.
         """
         return self._logits(images.reshape(len(images), -1), bits if train else None)
 
@@ -86,8 +86,8 @@ class Discriminator(nn.Module):
     ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
         """Computes the logits of a real and a generated batch in training mode.
 
-        Without batch statistics the two batches can pass as one, with half the matrix products. They are joined as rows
-        of pixels: with an axis for one channel last, XLA's CPU backend copies pixel by pixel.
+        Without batch statistics both batches can pass as one, with half the matrix products. They are concatenated as
+        rows of pixels: with a last axis of one channel, XLA's CPU backend copies pixel by pixel.
 
         Args:
           real: values in [-1, 1].
@@ -117,17 +117,17 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Maps images to a vector each: dense layers with an activation, a last one without."""
+    """Maps images to vectors: dense layers with an activation, and a linear output layer."""
 
-    features: int  # numbers in the vector
-    hidden_units: tuple[int, ...] = ()  # units of each hidden layer, first to last; none make it an affine map
-    initialization: Initialization = torch_default()  # distributions of all weights
-    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
+    features: int  # size of the vector
+    hidden_units: tuple[int, ...] = ()  # units of each hidden layer, first to last; empty for an affine map
+    initialization: Initialization = torch_default()  # initializers of all weights
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
     activation: Callable[[Array], Array] = nn.relu  # of the hidden layers
 
     @nn.compact
     def __call__(self, images: Float[Array, "batch ..."]) -> Float[Array, "batch {self.features}"]:
-        """Maps each image, or each row of numbers, to its vector."""
+        """Maps each image, or each row, to its vector."""
         h = images.reshape(len(images), -1)
         for i, units in enumerate(self.hidden_units):
             h = self.activation(Dense(units, True, self.initialization, self.dtype, name=f"hidden_{i}")(h))
@@ -135,12 +135,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Maps vectors to images: dense layers with an activation, a last one without."""
+    """Maps vectors to images: dense layers with an activation, and a linear output layer."""
 
     image_shape: tuple[int, int, int]  # height, width and channels of an image
-    hidden_units: tuple[int, ...] = ()  # units of each hidden layer, first to last; none make it an affine map
-    initialization: Initialization = torch_default()  # distributions of all weights
-    dtype: DTypeLike | None = None  # what products are computed in; None for the parameters' own type
+    hidden_units: tuple[int, ...] = ()  # units of each hidden layer, first to last; empty for an affine map
+    initialization: Initialization = torch_default()  # initializers of all weights
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
     activation: Callable[[Array], Array] = nn.relu  # of the hidden layers
 
     @nn.compact

@@ -1,7 +1,7 @@
-"""Random numbers that belong to an example, not to a device.
+"""Random numbers per example, the same on any number of devices.
 
-Each example of a batch gets a row of random bits, 32-bit words that depend only on a key and on its index in the global
-batch, so the same numbers come out on any number of devices. Latents, dropout and penalties take their words by name.
+Each example of a batch gets a row of random 32-bit words. They depend only on a key and on the index of the example in
+the global batch. Latents, dropout and penalties take their words from the row by name.
 """
 
 import math
@@ -27,7 +27,7 @@ def random_bits(key: Key[Array, ""], index: Int[Array, " batch"], *, count: int)
     Returns:
       Independent uniform 32-bit words.
     """
-    # fold_in hashes a counter into two words. All counters at once: on CPU a call of threefry costs more than its
+    # fold_in hashes a counter into two words. One vmap covers all counters: on CPU a threefry call costs more than its
     # hashing.
     pairs = -(-count // 2)
     counters = index.astype(jnp.uint32)[:, None] * pairs + jnp.arange(pairs, dtype=jnp.uint32)
@@ -38,12 +38,12 @@ def random_bits(key: Key[Array, ""], index: Int[Array, " batch"], *, count: int)
 def named_bits(
     key: Key[Array, ""], index: Int[Array, " batch"], counts: Mapping[str, int]
 ) -> dict[str, UInt32[Array, "batch count"]]:
-    """Draws random words for each example and divides each row by name.
+    """Draws random words for each example and splits each row by name.
 
     Args:
       key: as in :func:`random_bits`.
       index: as in :func:`random_bits`.
-      counts: words per example, by what they are for; the order matters.
+      counts: words per example, by purpose; the order determines the split.
 
     Returns:
       Rows of words by name.
@@ -70,22 +70,22 @@ def standard_normal(key: Key[Array, ""], count: int, size: int) -> Float[Array, 
     return normal(random_bits(key, jnp.arange(count), count=size))
 
 
-CLUSTERS = 10  # of the mixture
+CLUSTERS = 10  # of :func:`mixture`
 
 
 def mixture(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent"]:
-    """Turns rows of random bits into latents in ten clusters: a one-hot vector beside uniform numbers.
+    """Turns rows of random bits into latents in ten clusters: a one-hot vector and uniform numbers.
 
     A continuous generator maps a connected prior to connected images, yet classes are disjoint. Ten clusters, one per
-    class, leave gaps between them. With 16 clusters some classes took two and others one, and came unequally often.
-    Within a cluster the numbers are bounded: a normal distribution's rare far latents become the worst images.
+    class, leave gaps between them. With 16 clusters some classes took two and others one, with unequal frequencies.
+    Within a cluster the numbers are bounded: the rare outliers of a normal distribution become the worst images.
 
     Args:
       bits: more than ten words per row.
 
     Returns:
-      Rows of which one of the first ten numbers is sqrt(10) and the others of them are 0; the rest is from
-      U[-sqrt(3), sqrt(3)]. So the mean square is 1 in both parts.
+      Rows that start with sqrt(10) times a one-hot vector of size 10; the rest is from U[-sqrt(3), sqrt(3)]. The mean
+      square of both parts is 1.
     """
     cluster = jax.nn.one_hot(bits[..., 0] % CLUSTERS, CLUSTERS)
     return jnp.concatenate([math.sqrt(CLUSTERS) * cluster, math.sqrt(3) * uniform(bits[..., CLUSTERS:])], axis=-1)
@@ -94,10 +94,10 @@ def mixture(bits: UInt32[Array, "*shape latent"]) -> Float[Array, "*shape latent
 class Prior(NamedTuple):
     """A distribution of latents."""
 
-    name: str  # how a config and a manifest call it
+    name: str  # name in configs and manifests
     draw: Callable[[UInt32[Array, "*shape"]], Float[Array, "*shape"]]  # from random bits to latents of the same shape
     description: str  # how to draw latents without this package
-    fixed: int = 0  # numbers at the front of a row that truncation leaves alone, since they choose a cluster
+    fixed: int = 0  # leading numbers of a row that truncation does not scale, since they choose a cluster
 
 
 PRIORS = {
@@ -108,7 +108,7 @@ PRIORS = {
         Prior(
             "mixture",
             mixture,
-            "one of the first 10 numbers is sqrt(10), each as often, the others of them are 0; "
+            "sqrt(10) times a one-hot vector of size 10, each position equally likely; "
             "every further number from U[-sqrt(3), sqrt(3)]",
             fixed=CLUSTERS,
         ),
@@ -119,19 +119,19 @@ PRIORS = {
 def truncate(latents: Float[Array, "*shape latent"], prior: Prior, truncation: float) -> Float[Array, "*shape latent"]:
     """Scales latents towards the centre of the prior, or of their cluster.
 
-    Images of central latents resemble the data more and vary less: precision rises at the cost of recall.
+    Images of latents near the centre resemble the data more and vary less: precision rises, recall falls.
 
     Args:
       latents: drawn from the prior.
-      prior: where they come from.
-      truncation: the factor, in [0, 1]; 1 leaves the latents alone.
+      prior: their distribution.
+      truncation: the factor, in [0, 1]; 1 leaves the latents unchanged.
 
     Returns:
       The scaled latents.
 
     References:
-      Karras et al., A Style-Based Generator Architecture for GANs, 2019, appendix B, where it is applied to what a
-      first network makes of the latents; here there is none.
+      Karras et al., A Style-Based Generator Architecture for GANs, 2019, appendix B, which truncates the output of a
+      mapping network; here there is no such network.
     """
     if truncation == 1:
         return latents
@@ -141,16 +141,16 @@ def truncate(latents: Float[Array, "*shape latent"], prior: Prior, truncation: f
 def interpolate(
     starts: Float[Array, "*shape latent"], ends: Float[Array, "*shape latent"], share: Float[Array, ""], prior: Prior
 ) -> Float[Array, "*shape latent"]:
-    """Finds latents on the way from some to others that are as likely: for normal ones on an arc, else on a line.
+    """Interpolates latents through likely ones: on an arc for the normal prior, otherwise on a line.
 
     Args:
-      starts: latents.
-      ends: where the ways lead.
-      share: of the way that is gone, in [0, 1].
-      prior: where both come from.
+      starts: latents at ``share`` 0.
+      ends: latents at ``share`` 1.
+      share: position between both, in [0, 1].
+      prior: distribution of both.
 
     Returns:
-      Latents on the way.
+      The interpolated latents.
 
     References:
       White, Sampling Generative Networks, 2016, section 2.1.
@@ -164,12 +164,12 @@ def interpolate(
 
 
 def _decision_bits(rate: float) -> int:
-    """The fewest bits, a divisor of 32, whose values split into `rate` and the rest exactly; 32 if none do."""
+    """The fewest bits, a divisor of 32, that represent a probability of `rate` exactly; 32 if none do."""
     return next((b for b in (1, 2, 4, 8, 16) if (rate * 2**b).is_integer()), 32)
 
 
 def mask_words(units: int, *, rate: float) -> int:
-    """Counts the words that :func:`keep_mask` takes for an example; one word holds 32 decisions at rate 0.5."""
+    """Counts the words per example that :func:`keep_mask` takes; one word holds 32 decisions at rate 0.5."""
     return 0 if rate == 0 else math.ceil(units * _decision_bits(rate) / 32)
 
 
@@ -177,7 +177,7 @@ def keep_mask(bits: UInt32[Array, "batch words"], units: int, *, rate: float) ->
     """Decides which units dropout keeps.
 
     Args:
-      bits: random words, :func:`mask_words` an example.
+      bits: random words, :func:`mask_words` per example.
       units: decisions per example.
       rate: probability of dropping a unit, in (0, 1).
 

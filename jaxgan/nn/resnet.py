@@ -1,7 +1,7 @@
 """Residual networks without normalization: blocks that start as the identity, and bilinear resampling between sizes.
 
-The sizes are those of ``convnets.pyramid``, so 28 becomes 14, 7 and 4. At the smallest one an image meets its vector:
-a learned basis spreads it over all places, or sums them up. After Huang et al., The GAN is dead; long live the GAN! A
+The sizes are those of ``convnets.pyramid``, so 28 becomes 14, 7 and 4. At the smallest size a learned basis expands a
+vector to all positions, or sums all positions to a vector. After Huang et al., The GAN is dead; long live the GAN! A
 Modern GAN Baseline, 2024.
 """
 
@@ -21,12 +21,12 @@ from jaxgan.nn.convnets import pyramid
 from jaxgan.nn.initializers import Initialization, scaled_normal, unit_normal
 from jaxgan.nn.layers import Conv, to_float32
 
-SLOPE = 0.2  # of LeakyReLU below zero
-GAIN = 2 / (1 + SLOPE**2)  # the variance that makes up for what LeakyReLU takes away
+SLOPE = 0.2  # slope of LeakyReLU below zero
+GAIN = 2 / (1 + SLOPE**2)  # kernel variance that compensates for LeakyReLU
 
 
 class Stage(NamedTuple):
-    """Activations of one size."""
+    """The part of a network that works at one resolution."""
 
     size: Pair
     channels: int
@@ -34,39 +34,39 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Tower:
-    """What both networks have in common."""
+    """Options of both networks."""
 
-    width: int = 32  # channels at the image's full size; they double with every halving
-    max_width: int = 256  # at most so many channels
-    blocks: int = 1  # residual blocks at each size
-    expansion: int = 2  # times as many channels inside of a block
-    group_size: int = 16  # channels of a group of its middle convolution; all of them where they are fewer
-    dtype: DTypeLike | None = None  # of matrix products; None for the parameters' own type
+    width: int = 32  # channels at full resolution; they double with every halving
+    max_width: int = 256  # upper limit on the channels
+    blocks: int = 1  # residual blocks per resolution
+    expansion: int = 2  # ratio of the channels inside a block to those outside
+    group_size: int = 16  # channels per group of a block's 3x3 convolution; with fewer channels, all of them
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
 
     def stages(self, size: Pair) -> list[Stage]:
-        """Lists the stages of images of a size, the largest first."""
+        """Lists the stages for images of a size, the largest first."""
         sizes = [size]
         for geometry in pyramid(size)[:-1]:
             sizes.append(geometry.down(sizes[-1]))
-        return [Stage(each, min(self.width * 2**i, self.max_width)) for i, each in enumerate(sizes)]
+        return [Stage(reduced, min(self.width * 2**i, self.max_width)) for i, reduced in enumerate(sizes)]
 
     def groups(self, channels: int) -> int:
-        """Groups of the middle convolution of a block with so many channels outside."""
+        """The number of groups of the 3x3 convolution in a block whose input has ``channels``."""
         return self.expansion * channels // min(self.group_size, self.expansion * channels)
 
     def linear(self, features: int, *, name: str) -> Conv:
-        """Makes a layer that maps the channels of each pixel, and that nothing else follows."""
+        """Makes a 1x1 convolution that is not followed by an activation."""
         return Conv(features, (1, 1), (1, 1), (0, 0), False, False, scaled_normal(1.0), self.dtype, name=name)
 
 
 class ResidualBlock(nn.Module):
-    """An inverted bottleneck added to the identity: more channels, a convolution of groups of them, and back.
+    """An inverted bottleneck added to the identity: 1x1 expansion, grouped 3x3 convolution, 1x1 reduction.
 
-    Fix-up initialization takes the place of normalization. The last convolution starts at zero, so the block as the
-    identity. The others are the smaller the more blocks there are, so that a step moves deep networks no further.
+    Fixup initialization replaces normalization. The last kernel starts at zero, so the block starts as the identity.
+    The other kernels shrink with the number of blocks, so a step changes deep networks no more than shallow ones.
 
     References:
-      Zhang et al., Fixup Initialization, 2019, section 3, of blocks with three layers.
+      Zhang et al., Fixup Initialization, 2019, section 3, for blocks with three layers.
     """
 
     tower: Tower  # the network's options
@@ -85,11 +85,11 @@ class ResidualBlock(nn.Module):
 
 
 class Basis(nn.Module):
-    """A weight for each place and channel, as of a convolution in groups of one channel that covers the image."""
+    """A weight per position and channel, like a depthwise convolution whose kernel covers the image."""
 
     size: Pair  # height and width
-    initialization: Initialization  # distribution of the weights
-    dtype: DTypeLike | None = None  # of the product; None for that of inputs and parameters, whichever is wider
+    initialization: Initialization  # initializer of the weights
+    dtype: DTypeLike | None = None  # compute dtype; None for the promoted dtype of inputs and parameters
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch _ _ channels"]) -> Float[Array, "batch height width channels"]:
@@ -102,10 +102,10 @@ class Basis(nn.Module):
 class ResidualEncoder(nn.Module):
     """Maps images to vectors: the network of a discriminator."""
 
-    features: int  # numbers in the vector
+    features: int  # size of the vector
     tower: Tower = Tower()  # options
 
-    norm = "none"  # none, so batches may be joined
+    norm = "none"  # so real and generated batches may be concatenated
 
     @nn.compact
     def __call__(
@@ -133,7 +133,7 @@ class ResidualDecoder(nn.Module):
 
     @property
     def dtype(self) -> DTypeLike | None:
-        """Of matrix products."""
+        """The compute dtype; None for that of the parameters."""
         return self.tower.dtype
 
     @nn.compact
@@ -154,16 +154,16 @@ class ResidualDecoder(nn.Module):
 
 
 def resize(x: Float[Array, "batch _ _ channels"], size: Pair) -> Float[Array, "batch _ _ channels"]:
-    """Resamples images by bilinear interpolation; where they shrink, over all that a pixel covers.
+    """Resamples images by bilinear interpolation, with antialiasing when they shrink.
 
-    It has the values of ``jax.image.resize``, which a converter to ONNX takes for batches of a known size alone.
+    It returns the values of ``jax.image.resize``, which the ONNX converter supports only for a known batch size.
 
     Args:
       x: images.
       size: their new height and width.
 
     Returns:
-      The images in this size. Constant ones stay as they are, up to their edges.
+      The resized images. Constant images stay constant, including their edges.
     """
     if x.shape[1:3] == size:
         return x
@@ -172,7 +172,7 @@ def resize(x: Float[Array, "batch _ _ channels"], size: Pair) -> Float[Array, "b
 
 
 def triangles(length: int, other: int) -> Float[np.ndarray, "{other} {length}"]:
-    """The weights of pixels in a row of another length: triangles, at least a pixel wide to each side."""
+    """Interpolation weights between rows of two lengths: triangle filters, at least one pixel wide to each side."""
     centres = (np.arange(other)[:, None] + 0.5) * length / other - 0.5
     weights = np.maximum(0, 1 - np.abs(np.arange(length) - centres) / max(1, length / other))
     return weights / weights.sum(axis=1, keepdims=True)

@@ -1,7 +1,7 @@
-"""A small U-Net on noisy images; it never computes at an image's full size.
+"""A small U-Net for noisy images, without residual blocks at full resolution.
 
-The first convolution halves an image and the last one doubles it back, so residual blocks see a quarter of the pixels
-at most: at full size a layer of few channels is slow for what it adds. The halvings are those of ``convnets.pyramid``.
+The first convolution halves an image and the last one doubles it, so residual blocks see at most a quarter of the
+pixels: at full resolution they add little for their cost. The halvings are those of ``convnets.pyramid``.
 """
 
 import math
@@ -18,8 +18,8 @@ from jaxgan.nn.initializers import Initialization, torch_default, unit_normal
 from jaxgan.nn.layers import Conv, ConvTranspose, Dense, ExampleNorm, to_float32
 
 KEEP = Geometry((3, 3), padding=(1, 1))  # a convolution that keeps the size
-FREQUENCIES = 32  # of the embedding of time
-HIGHEST_FREQUENCY = 1000.0  # in radians over t from 0 to 1
+FREQUENCIES = 32  # of the time embedding
+HIGHEST_FREQUENCY = 1000.0  # in radians per unit of t
 
 
 class UNet(nn.Module):
@@ -30,12 +30,12 @@ class UNet(nn.Module):
     """
 
     image_shape: tuple[int, int, int]  # height, width and channels of an image
-    width: int = 24  # channels at half of the image's size; they double from level to level
-    levels: int = 3  # resolutions, as many as the image has halvings at most
-    blocks: int = 1  # residual blocks per level on the way down, and as many on the way up
+    width: int = 24  # channels at half the image size; they double with each level
+    levels: int = 3  # resolutions, at most the number of halvings of the image
+    blocks: int = 1  # residual blocks per level, in the downward and in the upward path
     classes: int = 0  # number of classes; 0 if unconditional
-    initialization: Initialization = torch_default()  # distributions of all weights
-    dtype: DTypeLike | None = None  # of matrix products; None for the parameters' own type
+    initialization: Initialization = torch_default()  # initializers of all weights
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
 
     @nn.compact
     def __call__(
@@ -44,15 +44,15 @@ class UNet(nn.Module):
         t: Float[Array, " batch"] | None = None,
         labels: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch height width channels"]:
-        """Predicts the velocity of each image, or the image without noise.
+        """Predicts the velocity at each image, or the image without noise.
 
         Args:
           x: noisy images.
-          t: the time of each, from 0 for noise to 1 for data; None for noise.
-          labels: the class of each; ``classes``, or None for all, where it is unknown.
+          t: time of each image, from 0 (noise) to 1 (data); None for 0.
+          labels: class of each image, or ``classes`` if unknown; None if all are unknown.
 
         Returns:
-          Unbounded numbers.
+          Unbounded values, in the shape of ``x``.
         """
         *size, channels = self.image_shape
         options = self.initialization, self.dtype
@@ -78,7 +78,7 @@ class UNet(nn.Module):
     def _condition(
         self, t: Float[Array, " batch"], labels: Int[Array, " batch"] | None
     ) -> Float[Array, "batch features"]:
-        """The embedding of time, plus that of the class; an unknown class has the embedding 0."""
+        """The time embedding plus the class embedding, which is 0 for an unknown class."""
         features, options = 4 * self.width, (self.initialization, self.dtype)
         h = Dense(features, True, *options, name="time_0")(time_embedding(t))
         h = Dense(features, True, *options, name="time_1")(nn.silu(h))
@@ -92,8 +92,8 @@ class UNet(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions added to the identity, with adaptive normalization between them."""
 
-    initialization: Initialization = torch_default()  # distributions of all weights
-    dtype: DTypeLike | None = None  # of matrix products; None for the parameters' own type
+    initialization: Initialization = torch_default()  # initializers of all weights
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
 
     @nn.compact
     def __call__(
@@ -114,8 +114,8 @@ class AdaptiveNorm(nn.Module):
       Peebles and Xie, Scalable Diffusion Models with Transformers, 2023, section 3.2.
     """
 
-    initialization: Initialization = torch_default()  # distributions of all weights
-    dtype: DTypeLike | None = None  # of matrix products; None for the parameters' own type
+    initialization: Initialization = torch_default()  # initializers of all weights
+    dtype: DTypeLike | None = None  # compute dtype; None for that of the parameters
 
     @nn.compact
     def __call__(
@@ -131,7 +131,7 @@ def time_embedding(t: Float[Array, " batch"]) -> Float[Array, "batch features"]:
     """Cosines and sines of times in [0, 1], at geometrically spaced frequencies.
 
     References:
-      Vaswani et al., Attention Is All You Need, 2017, section 3.5, of positions.
+      Vaswani et al., Attention Is All You Need, 2017, section 3.5, for positions.
     """
     frequencies = jnp.exp(jnp.linspace(0.0, math.log(HIGHEST_FREQUENCY), FREQUENCIES, dtype=t.dtype))
     angles = t[:, None] * frequencies
@@ -139,11 +139,11 @@ def time_embedding(t: Float[Array, " batch"]) -> Float[Array, "batch features"]:
 
 
 def level_geometries(size: Pair, levels: int) -> tuple[Geometry, ...]:
-    """The convolutions that lead to each level, the largest first.
+    """Lists the geometries of the convolutions that lead to each level, the largest image first.
 
     Args:
       size: height and width of the image.
-      levels: how many levels to have at most.
+      levels: maximum number of levels.
 
     Returns:
       The first halvings of the pyramid; for an image too small to halve, one convolution that keeps its size.

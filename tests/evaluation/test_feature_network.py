@@ -92,7 +92,7 @@ def test_a_judge_of_other_images_or_a_damaged_one_is_refused(tmp_path):
     keep(tmp_path / "kana.safetensors", data="kmnist")
     (tmp_path / "damaged.safetensors").write_bytes(b"nothing")
     for name, words in (
-        ("kana", r"--judge: '.*' knows images of 'kmnist', the samples are of 'mnist'"),
+        ("kana", r"--judge: '.*' was trained on 'kmnist', but the samples are of 'mnist'"),
         ("damaged", "damaged"),
         ("absent", r"--judge: '.*' cannot be read \(No such file or directory\); name the classifier.safetensors"),
     ):

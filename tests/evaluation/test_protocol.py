@@ -60,7 +60,7 @@ def test_accuracy_is_measured_where_classes_were_requested(against, bright):
 
 
 def test_too_few_test_images_are_refused_and_six_are_enough(network, bright):
-    with pytest.raises(UserError, match=r"^--data: 'toy' has 5 test images, to evaluate it takes 6"):
+    with pytest.raises(UserError, match=r"^--data: 'toy' has 5 test images, evaluation needs 6"):
         protocol.reference(network, bright(5, seed=0))
     assert protocol.measure(bright(100, seed=1).images, protocol.reference(network, bright(6, seed=0)), seed=0)
 

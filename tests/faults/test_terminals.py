@@ -63,7 +63,7 @@ def test_the_table_of_an_evaluation_fits_into_ascii():
     printed = stream.read()
     assert "Frechet distance v" in printed
     assert "1 +- 0.1" in printed
-    assert "^ more is better, v less is." in " ".join(printed.split())
+    assert "^ higher is better, v lower is better." in " ".join(printed.split())
 
 
 def test_the_help_of_a_command_fits_into_ascii(monkeypatch):

@@ -218,7 +218,7 @@ def test_a_method_without_images_has_a_page_of_what_it_has(tmp_path, own_data, c
     page = Page((folder / "report.html").read_text())
     assert page.sections() == ["curves", "metrics", "networks", "configuration", "environment"]
     assert "<b>run" in page.words
-    assert "evaluation.json is damaged (it is no evaluation (KeyError('metrics')))." in page.words
+    assert "evaluation.json is damaged (not an evaluation (KeyError('metrics')))." in page.words
 
 
 def test_runs_share_a_panel_for_each_metric_that_both_have(runs):

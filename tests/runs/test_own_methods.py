@@ -102,7 +102,7 @@ def test_a_run_is_loaded_and_sampled_with_its_method_alone(trained):
 def test_a_command_says_in_one_line_that_a_method_is_code(trained, command, refused):
     name, *flags = command.split()
     error = refused(cli.main, name, trained, *flags)
-    assert "this run's method is code, so no command can build it; in Python give it to" in error
+    assert "this run's method is code, so no command can build it; in Python pass it to" in error
 
 
 def test_a_page_of_an_own_method_says_what_is_missing(trained, tmp_path):
@@ -189,8 +189,8 @@ def test_a_constant_array_that_a_step_closes_over_counts():
 @pytest.mark.parametrize(
     ("fields", "method", "words"),
     [
-        ({"devices": 2}, own(), "--devices: more than 1 shares a batch, .* give method= a function"),
-        ({"accumulate": 2}, own(), "--accumulate: 2 splits a batch, .* give method= a function"),
+        ({"devices": 2}, own(), "--devices: more than 1 splits a batch, .* pass method= a function"),
+        ({"accumulate": 2}, own(), "--accumulate: 2 splits a batch, .* pass method= a function"),
         ({"sweep": ("rate=1,2",)}, own(), "--sweep: field: 'rate' is not known, no value is allowed"),
         ({"input": "stream"}, own(), "--input: 'stream' is not for dataset="),
         ({"data": "kmnist"}, own(), "dataset=: the config names other images, --data 'kmnist'"),
@@ -199,7 +199,7 @@ def test_a_constant_array_that_a_step_closes_over_counts():
         ({}, Generator, "method=: it must take the keywords image_shape, .* 'image_shape'"),
         ({}, lambda **how: None, "method=: NoneType is not allowed, it must be a Method"),
         ({}, "dcgan", "method=: str is not allowed, it must be a Method"),
-        ({"method": BUILT_IN}, own(), "method=: the config describes Vanilla GAN already"),
+        ({"method": BUILT_IN}, own(), "method=: the config already describes Vanilla GAN"),
     ],
 )
 def test_what_an_own_method_or_arrays_cannot_do_is_refused(tmp_path, fields, method, words):
