@@ -211,6 +211,12 @@ def sample(
     way = 10 if interpolate else 24 if walk else 0
     if animate is not None and out is None and not way and (best or step is not None):
         raise UserError("--animate: samples through training have no single checkpoint, leave out --best and --step")
+    if animate is not None and out is None and not way:
+        given = {"--count": count, "--seed": seed or None, "--labels": labels or None, "--truncation": truncation}
+        if ignored := [flag for flag, value in (given | {"--last": last or None}).items() if value is not None]:
+            raise UserError(
+                f"{ignored[0]}: an animation of training uses the saved samples of the run; add --walk or --out"
+            )
     chosen = (labels[0] if by_name else [int(label) for label in labels]) if labels else None
     count = (8 if way else 64) if count is None else count
     options = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last}

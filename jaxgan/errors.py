@@ -6,6 +6,7 @@ import errno
 import itertools
 import logging
 import os
+import stat
 import sys
 import threading
 import time
@@ -67,6 +68,21 @@ def require_target(flag: str, out: Path, *, usual: str, suffixes: Sequence[str] 
         raise UserError(f"{flag}: {str(out)!r} has the suffix {out.suffix!r}, choose from {offered}, {such}")
     if "" in suffixes and not out.suffix and os.path.lexists(out):
         raise UserError(f"{flag}: {str(out)!r} exists already; give another name")
+
+
+def require_file(source: str, path: Path) -> None:
+    """Refuses a pipe or a device in the place of a file: it would be read for ever.
+
+    Args:
+      source: the flag and the file, for the error.
+      path: the file, which need not exist.
+
+    Raises:
+      UserError: if the path is neither a file nor a folder.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
+            raise UserError(f"{source} is a pipe or a device, it must be a file")
 
 
 def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
@@ -133,6 +149,8 @@ def require_values(argv: Sequence[str]) -> None:
     for flag, value in itertools.pairwise([*argv, None]):
         if flag and flag.startswith("--") and (value == "" or flag.endswith("=")):
             raise UserError(f"{flag.rstrip('=')}: '' is not allowed, give a value or leave it out")
+    if "" in argv:
+        raise UserError("an argument is empty, which would name this folder; give a value or leave it out")
 
 
 def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:

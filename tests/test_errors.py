@@ -35,6 +35,12 @@ def test_an_empty_value_of_a_flag_is_refused(argv):
     require_values(["--out", "x", "--flag", "--other=1", "-"])
 
 
+@pytest.mark.parametrize("argv", [[""], ["sample", "", "--out", "x.png"], ["report", "x", ""]])
+def test_an_empty_argument_is_refused(argv):
+    with pytest.raises(UserError, match=r"^an argument is empty"):
+        require_values(argv)
+
+
 FLAGS = ("--epochs", "--image-size", "--loss", "--dry-run")
 
 

@@ -14,13 +14,14 @@ from typing import IO
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, require_file
 
 # Raised by NumPy's reader and the decompressors for files of other formats.
 UNREADABLE = (
     *(ValueError, EOFError, LookupError, RuntimeError, SyntaxError, tokenize.TokenError, struct.error),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
+MOST_BYTES = 2**33  # of an array
 SLACK = 1e-3  # allowed rounding error beyond the range: a quarter of a grey level
 
 
@@ -39,36 +40,52 @@ def read(path: Path, *, flag: str, usual: Sequence[str], also: Sequence[str] = (
     Raises:
       UserError: if the file cannot be read, or has no such array.
     """
+    source = f"{flag}: {str(path)!r}"
+    require_file(source, path)
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
                 file.seek(0)
-                return {usual[0]: _array(file, os.fstat(file.fileno()).st_size)}
+                return {usual[0]: _array(file, os.fstat(file.fileno()).st_size, source=source)}
             with zipfile.ZipFile(file) as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
                 others = [name for name in also if name in members]
                 names = [name for name in usual if name in members] or [name for name in members if name not in others]
                 if len(names) != 1 and not set(names) & set(usual):
                     held = ", ".join(map(repr, members)) or "none"
-                    raise UserError(
-                        f"{flag}: {str(path)!r} must hold one array, or one named {usual[0]!r}; it has {held}"
-                    )
+                    raise UserError(f"{source} must hold one array, or one named {usual[0]!r}; it has {held}")
                 unknown = sorted(members.keys() - {names[0], *also})
                 if also and also[0] not in members and unknown:  # such as labels under another name
-                    raise UserError(f"{flag}: {str(path)!r} has {unknown[0]!r}; name it {also[0]!r}, or leave it out")
+                    raise UserError(f"{source} has {unknown[0]!r}; name it {also[0]!r}, or leave it out")
                 found = {}
                 for wanted, name in {usual[0]: names[0], **{name: name for name in others}}.items():
                     with archive.open(members[name]) as member:
-                        found[wanted] = _array(member, members[name].file_size)
+                        found[wanted] = _array(member, members[name].file_size, source=source)
                 return found
     except OSError as error:
-        raise UserError(f"{flag}: {str(path)!r} cannot be read ({error.strerror or error})") from error
+        raise UserError(f"{source} cannot be read ({error.strerror or error})") from error
     except UNREADABLE as error:
-        raise UserError(f"{flag}: {str(path)!r} is no file of NumPy arrays ({error})") from error
+        raise UserError(f"{source} is no file of NumPy arrays ({error})") from error
 
 
-def _array(file: IO[bytes], size: int) -> np.ndarray:
-    """Reads an array, after a check that its header announces exactly the bytes of the file."""
+def require_room(size: int, *, source: str) -> None:
+    """Refuses an array whose copies do not fit in memory, before it is read.
+
+    Raises:
+      UserError: naming the file and the largest size.
+    """
+    try:
+        most = min(MOST_BYTES, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        most = MOST_BYTES
+    if size > most:
+        raise UserError(
+            f"{source} has an array of {size:,} bytes, this machine's memory allows {most:,}; give fewer images"
+        )
+
+
+def _array(file: IO[bytes], size: int, *, source: str) -> np.ndarray:
+    """Reads an array, after a check that its header announces the bytes of the file, and that they fit in memory."""
     version = np.lib.format.read_magic(file)
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = headers[version](file)
@@ -77,6 +94,7 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     announced = file.tell() + math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or announced != size:
         raise ValueError(f"its header announces {announced:,} bytes, and it has {size:,}")
+    require_room(size, source=source)
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 

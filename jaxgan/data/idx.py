@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxgan.data.arrays import require_room
 from jaxgan.data.catalog import IDX_FILES, Spec, owner_of
 from jaxgan.data.dataset import Dataset
 from jaxgan.errors import UserError
@@ -51,15 +52,21 @@ def decode(payload: bytes, *, file: str) -> UInt8[np.ndarray, "..."]:
 
 
 def gunzip(path: Path) -> bytes:
-    """Reads a gzipped file.
+    """Reads a gzipped IDX file: what its header announces, and one byte more if there is, which :func:`decode` refuses.
 
     Raises:
-      UserError: if it is truncated or damaged.
+      UserError: if it is truncated or damaged, or too large for memory.
       OSError: if it cannot be read.
     """
-    content = path.read_bytes()
     try:
-        return gzip.decompress(content)
+        with gzip.open(path) as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:2] != b"\0\0" or head[3] > MOST_AXES:
+                return head
+            head += file.read(4 * head[3])
+            lengths = struct.unpack(f">{len(head) // 4 - 1}I", head[4 : len(head) // 4 * 4])
+            require_room(math.prod(lengths), source=str(path))
+            return head + file.read(math.prod(lengths) + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: truncated or damaged gzip file ({error})") from error
 

@@ -25,7 +25,7 @@ from jaxgan.data.order import held_out
 from jaxgan.data.picture_files import Pixels
 from jaxgan.data.pixels import SIXTEEN_BITS
 from jaxgan.data.prepared import Prepared, expand
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, require_file
 
 MOST_BYTES = 2**33  # of images in memory
 RULES = 2  # version of the code that reads pictures; caches of earlier versions are written again
@@ -136,6 +136,7 @@ def _fingerprint(collection: Collection, image_size: int | None) -> str:
 def _open(name: str, image_size: int | None) -> Collection:
     """Detects the format of a path; reads arrays, but only the names of pictures."""
     path = expand(name, field="--data").absolute()
+    require_file(f"--data: {name!r}", path)
     with _named(name):
         if path.is_dir() and _gzipped_or_not(path / IDX_FILES["train"][0]):
             return _of_idx(
@@ -219,6 +220,7 @@ def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Colle
     for pair in pairs:
         for path, read in zip(pair, (images, labels), strict=True):
             if (file := _gzipped_or_not(path)) is not None:
+                arrays.require_room(file.stat().st_size, source=f"--data: {str(file)!r}")
                 content = idx.gunzip(file) if file.suffix == ".gz" else file.read_bytes()
                 read.append(idx.decode(content, file=f"--data: {str(file)!r}"))
                 facts += picture_files.fact(file)

@@ -30,7 +30,8 @@ def to_bytes(image: Image.Image, *, channels: int) -> Image.Image:
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
-        image = _from_sixteen_bits(image)
+        clear = image.info.get("transparency") if image.mode != "I" else None
+        image = _from_sixteen_bits(image, clear=clear)
     elif image.mode == "F":
         raise UserError("an image has floating-point values, whose range is unknown; give 8 or 16 bits")
     elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -73,8 +74,10 @@ def decode(
     return np.asarray(image).reshape(shape)
 
 
-def _from_sixteen_bits(image: Image.Image) -> Image.Image:
+def _from_sixteen_bits(image: Image.Image, *, clear: int | None) -> Image.Image:
+    """Converts 16-bit values to 8 bits; the value ``clear`` is transparent and becomes white."""
     numbers = np.asarray(image).astype(np.int64)
     if numbers.min() < 0 or numbers.max() > 65_535:
         raise UserError(f"an image has values from {numbers.min()} to {numbers.max()}, beyond 16 bits")
-    return Image.fromarray(np.round(numbers / SIXTEEN_BITS).astype(np.uint8))
+    scaled = np.round(numbers / SIXTEEN_BITS).astype(np.uint8)
+    return Image.fromarray(np.where(numbers == clear, np.uint8(255), scaled))

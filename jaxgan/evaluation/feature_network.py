@@ -25,7 +25,7 @@ from safetensors.numpy import save
 
 from jaxgan.data import key
 from jaxgan.data.prepared import expand
-from jaxgan.errors import UserError
+from jaxgan.errors import UserError, require_file
 from jaxgan.nn.classifier import CLASSIFIERS
 
 FEATURE_BATCH = 500  # batch size of the network
@@ -88,6 +88,7 @@ def load_judge(path: Path, data: str = "mnist", *, image_size: int | None = None
     Raises:
       UserError: if the file is missing or damaged, or the classifier was trained on other images.
     """
+    require_file(f"--judge: {str(path)!r}", path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -107,7 +108,7 @@ def _parse(path: Path, content: bytes, data: str, *, image_size: int | None) -> 
         network = kind(classes=int(metadata["classes"]), width=int(metadata["width"]))
         tensors = {name: tensor.astype(np.float32) for name, tensor in parse(content).items()}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}); remove it, and train the classifier again") from error
+        raise UserError(f"{path}: no classifier, or damaged ({error}); train digit_classifier again") from error
     if trained_on not in (data_key, data):  # older files store the path as given
         raise UserError(f"--judge: {str(path)!r} was trained on {trained_on!r}, but the samples are of {data_key!r}")
     version = VERSIONS[data] if digest == PINNED.get(data) else f"jaxgan-{data_key}-{digest[:8]}"

@@ -32,7 +32,18 @@ from jaxgan.methods.method import (
     samples_of,
 )
 from jaxgan.methods.optimization import update, value_and_mean_grad
-from jaxgan.methods.passes import Bits, Images, Labels, Logits, dropout_words, logits_of, logits_of_pair, unrecorded
+from jaxgan.methods.passes import (
+    Bits,
+    Images,
+    Labels,
+    Logits,
+    check,
+    dropout_words,
+    logits_of,
+    logits_of_pair,
+    require_floats,
+    unrecorded,
+)
 from jaxgan.methods.penalties import Penalty
 from jaxgan.nn import noise
 
@@ -71,6 +82,7 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
 
     latents = gan.prior.draw(bits["fake_latents"])
     fake = unrecorded(gan.generator, state.generator.variables, latents, *examples.labels)
+    require_floats("generator", "images", fake)
     if fake.shape != batch.images.shape:
         shapes = f"{fake.shape[1:]}, they must be {batch.images.shape[1:]} like those of the data"
         raise UserError(f"generator: its images are of shape {shapes}")
@@ -224,14 +236,10 @@ def gan(generator: Module, discriminator: Module, **options: Any) -> Method:
     """Builds a GAN from two networks; ``options`` are the other fields of :class:`GAN`.
 
     Raises:
-      UserError: if the latent size is too small for the prior.
+      UserError: if the latent size is too small for the prior, or a field is not what :class:`GAN` says.
     """
     spec = GAN(generator, discriminator, **options)
-    if spec.latent_size <= spec.prior.fixed:
-        raise UserError(
-            f"--latent-size: {spec.latent_size} is not allowed with --prior {spec.prior.name}, "
-            f"it must be at least {spec.prior.fixed + 1}"
-        )
+    check(spec)
     return Method(
         init=partial(init, spec),
         step=partial(step, spec),
@@ -252,7 +260,8 @@ def init(gan: GAN, key: Key[Array, ""]) -> GANState:
         variables = network.module.init(key, jnp.zeros((1, *network.input_shape)))
         if others := variables.keys() - {"params", "batch_stats"}:
             raise UserError(f"a network of a GAN has variables {min(others)!r}, allowed are 'params' and 'batch_stats'")
-        params = variables["params"]
+        if not (params := variables.get("params")):
+            raise UserError("a network of a GAN has no parameters, there is nothing to train")
         return NetworkState(params, variables.get("batch_stats", {}), optimizer.init(params))
 
     optimizers = gan.generator_optimizer, gan.discriminator_optimizer

@@ -1,7 +1,12 @@
-"""Applies the networks of a GAN in training mode, with or without recording batch statistics."""
+"""Checks the networks of a GAN, and applies them in training mode, with or without recording batch statistics."""
 
+import inspect
 from collections.abc import Mapping
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.errors import ModifyScopeVariableError
 from jaxtyping import Array, Float, Int, PyTree, UInt32
@@ -13,6 +18,32 @@ Images = Float[Array, "batch height width channels"]
 Logits = Float[Array, " batch"]
 Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unconditional
 Bits = Mapping[str, UInt32[Array, "batch words"]]  # random words of each example, by purpose
+
+
+def check(gan: Any) -> None:
+    """Checks what a GAN consists of.
+
+    Raises:
+      UserError: if a network is no Flax module with the arguments of its calls, an optimizer is none, a number of
+        steps is below 1, or the latent size too small for the prior.
+    """
+    inputs = ("inputs", "labels") if gan.classes else ("inputs",)
+    for name in ("generator", "discriminator"):
+        module, optimizer = getattr(gan, name), getattr(gan, f"{name}_optimizer")
+        if not hasattr(module, "apply") or isinstance(module, type):
+            raise UserError(f"{name}: {module!r} is not allowed, it must be an instance of a Linen module")
+        try:
+            inspect.signature(type(module).__call__).bind(module, *inputs, train=True)
+        except TypeError as error:
+            raise UserError(f"{name}: its __call__ must take ({', '.join(inputs)}, *, train) ({error})") from error
+        if not hasattr(optimizer, "update"):
+            raise UserError(f"{name}_optimizer=: {optimizer!r} is not allowed, it must be an optax optimizer")
+    for name in ("latent_size", "critic_steps", "penalty_every"):
+        if not isinstance(count := getattr(gan, name), int | np.integer) or (name != "latent_size" and count < 1):
+            raise UserError(f"{name}=: {count!r} is not allowed, it must be an integer of at least 1")
+    if gan.latent_size <= (fixed := gan.prior.fixed):
+        prior = f"with --prior {gan.prior.name}, it must be at least {fixed + 1}"
+        raise UserError(f"--latent-size: {gan.latent_size} is not allowed {prior}")
 
 
 def dropout_words(discriminator: Module) -> int:
@@ -38,10 +69,19 @@ def logits_of_pair(
     logits, recorded = discriminator.apply(
         variables, real, fake, *labels, **dropout, method=method, mutable=["batch_stats"]
     )
-    if logits[0].shape != (len(real),):
-        shapes = f"of shape {logits[0].shape} for {len(real)} images, they must be {(len(real),)}, one per image"
-        raise UserError(f"discriminator: its logits are {shapes}")
+    for each in logits:
+        require_floats("discriminator", "logits", each)
+        if each.shape != (len(real),):
+            shapes = f"of shape {each.shape} for {len(real)} images, they must be {(len(real),)}, one per image"
+            raise UserError(f"discriminator: its logits are {shapes}")
     return logits, recorded
+
+
+def require_floats(network: str, what: str, values: Any) -> None:
+    """Requires that a network returned one array of floats: whole numbers carry no gradient."""
+    kind = str(values.dtype) if isinstance(values, jax.Array) else type(values).__name__
+    if not isinstance(values, jax.Array) or not jnp.issubdtype(values.dtype, jnp.floating):
+        raise UserError(f"{network}: its {what} are {kind}, they must be one array of floats")
 
 
 def unrecorded(module: Module, variables: PyTree, *inputs: Array, **dropout: Array) -> Array:

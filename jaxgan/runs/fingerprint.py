@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import InvalidRngError
 
 from jaxgan.errors import UserError
 from jaxgan.methods import Batch, Method
@@ -98,7 +99,10 @@ def require_same(workdir: Workdir, found: Fingerprint) -> None:
 def _trace(function: Any, *args: Any) -> tuple[str, Any]:
     """A digest of a traced program and its constants, without places in memory; and the shapes of what it returns."""
     with jax.disable_jit(False):  # which a user may have set to look for a mistake
-        traced, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
+        try:
+            traced, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
+        except InvalidRngError as error:
+            raise UserError(f"method=: a network asks for rngs and is given none ({error})") from error
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+|\s", "", str(traced)).encode())
     for constant in traced.consts:
         digest.update(np.ascontiguousarray(constant).tobytes())

@@ -84,13 +84,18 @@ def load_run(
     number = replica or 0
     with named_as_a_folder():
         runs, going = _load(Workdir(folder), best=best, step=step, method=method)
-        if not 0 <= number < len(runs):
-            there = f"are 0 to {len(runs) - 1}" if len(runs) > 1 else "is 0 alone"
-            raise UserError(f"--replica: {number} is not allowed, there {there} in {str(folder)!r}")
+        require_replica(number, len(runs), folder)
         if number not in going:
             others = f"choose from {', '.join(map(str, going))}" if going else "so have all others"
             raise UserError(f"--replica: {number} has diverged in {str(folder)!r}; {others}")
         return runs[number]
+
+
+def require_replica(number: int, count: int, folder: Path) -> None:
+    """Refuses the number of a replica that a run does not have."""
+    if not 0 <= number < count:
+        there = f"are 0 to {count - 1}" if count > 1 else "is 0 alone"
+        raise UserError(f"--replica: {number} is not allowed, there {there} in {str(folder)!r}")
 
 
 def load_replicas(folder: Path, *, best: bool = False, method: OwnMethod | None = None) -> dict[int, LoadedRun]:
@@ -180,7 +185,10 @@ def require_run(folder: Workdir) -> Config:
 
 def described(folder: Workdir, config: Config) -> tuple[tuple[int, int, int], tuple[str, ...]]:
     """The shape of an image that a run trains on, and the names of its classes."""
-    about = pictures.recall(folder) or find(config.run.data, image_size=config.run.image_size)
+    about = pictures.recall(folder)
+    if about is None and (config.run.data == data.ARRAYS or data.is_path(config.run.data)):
+        raise pictures.missing(folder)
+    about = about or find(config.run.data, image_size=config.run.image_size)
     return about.image_shape, about.class_names
 
 

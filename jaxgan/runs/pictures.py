@@ -39,13 +39,21 @@ def recall(workdir: Workdir) -> Pictures | None:
         raise UserError(f"--workdir: {str(workdir.data)!r} cannot be read ({error})") from error
 
 
+def missing(workdir: Workdir) -> UserError:
+    """The error for a run on one's own pictures that remembers none."""
+    lost = "is missing, which describes the images of the run; put it back"
+    return UserError(f"--workdir: {str(workdir.data)!r} {lost}")
+
+
 def require_same(workdir: Workdir, dataset: Dataset | Stream, *, name: str) -> None:
     """Refuses to go on with other pictures than a run began with.
 
     Raises:
-      UserError: if one was added, removed or changed.
+      UserError: if one was added, removed or changed, or the run does not remember its own.
     """
     known = recall(workdir)
+    if known is None and dataset.fingerprint:
+        raise missing(workdir)
     if known and known.fingerprint != dataset.fingerprint:
         raise UserError(
             f"--data: {name!r} has changed since the run in {str(workdir.root)!r} began; give another --workdir, or "

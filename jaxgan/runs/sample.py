@@ -11,9 +11,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxgan.config import replica_configs
 from jaxgan.data import ARRAYS
 from jaxgan.errors import UserError, require_target, writing
-from jaxgan.runs.load import Images, Labels, draw, is_pretrained, load_run
+from jaxgan.runs.load import (
+    Images,
+    Labels,
+    draw,
+    is_pretrained,
+    load_run,
+    named_as_a_folder,
+    require_replica,
+    require_run,
+)
 from jaxgan.runs.tracking import read_samples
 from jaxgan.runs.workdir import Workdir, write_atomically
 from jaxgan.runtime.numerics import fixed_numerics
@@ -83,7 +93,12 @@ def sample_run(
 
 def _through_training(folder: Path, replica: int | None) -> Images:
     """Sheets of the samples that a run saved of the same latents, by epoch."""
-    saved = read_samples(Workdir(folder), replica=replica)
+    saved = None
+    if not is_pretrained(folder):
+        with named_as_a_folder():
+            config = require_run(Workdir(folder))
+            require_replica(replica or 0, len(replica_configs(config)), folder)
+            saved = read_samples(Workdir(folder), replica=(replica or 0) if config.run.several else None)
     if not saved:
         raise UserError(f"--animate: {str(folder)!r} saved no samples while it trained, add --walk")
     return np.stack([_sheet(images[:IN_A_FRAME], math.isqrt(IN_A_FRAME)) for images in saved.values()])

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, UInt8
 
 from jaxgan.config import FREE_FIELDS, Config, replica_configs
+from jaxgan.data import arrays
 from jaxgan.errors import UserError
 from jaxgan.methods.method import Plane, Rows, Sheet, Visualization
 from jaxgan.runs.logs import Events, Lines
@@ -104,14 +105,21 @@ def read_rows(path: Path) -> list[Row]:
         return []
     try:
         lines = path.read_text().splitlines(keepends=True)
-        rows = [json.loads(line) for line in lines if line.endswith("\n")]
-        for row in rows:
+    except UnicodeDecodeError as error:
+        raise UserError(f"--workdir: {str(path)!r} is damaged ({error.reason}); move it away to go on") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):
+            continue
+        try:
+            row = json.loads(line)
             if wrong := [name for name, x in row.items() if name != "shares" and not isinstance(x, int | float)]:
                 raise ValueError(f"{wrong[0]} is {row[wrong[0]]!r}")
-            _ = row["epoch"]
-        return sorted(rows, key=lambda row: row["step"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"--workdir: {str(path)!r} is damaged ({error!r}); delete it to go on") from error
+            rows.append((row["step"], row["epoch"], row))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            damage = f"line {number} is damaged ({error!r}); repair it, or move the file away to go on"
+            raise UserError(f"--workdir: {str(path)!r}: {damage}") from error
+    return [row for _, _, row in sorted(rows, key=lambda found: found[0])]
 
 
 def log_samples(out: Tracker, images: Images, *, step: int, replica: int = 0) -> None:
@@ -209,14 +217,15 @@ def _bytes(images: Array) -> Images:
 
 def read_samples(workdir: Workdir, replica: int | None = None) -> dict[int, Images]:
     """Reads the samples of fixed latents of a run or of one of its replicas, by epoch."""
-    samples = {}
-    for path in sorted(of_replica(workdir.samples, replica).glob("epoch_[0-9]*.npy")):
-        try:
-            images = samples[int(path.stem.removeprefix("epoch_"))] = np.load(path)
-            if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
-                raise ValueError(f"it holds {images.dtype} of shape {images.shape}")
-        except (ValueError, EOFError) as error:
-            raise UserError(f"--workdir: {str(path)!r} is damaged ({error}); delete it") from error
+    samples, shape = {}, None
+    for path in sorted(of_replica(workdir.samples, replica).glob("epoch_*.npy")):
+        if not (epoch := path.stem.removeprefix("epoch_")).isdecimal():
+            continue
+        images = samples[int(epoch)] = arrays.read(path, flag="--workdir", usual=("images",))["images"]
+        shape = images.shape if shape is None else shape
+        if images.dtype != np.uint8 or images.ndim != 4 or not images.size or images.shape != shape:
+            found = f"{images.dtype} of shape {images.shape}, others are uint8 of shape {shape}"
+            raise UserError(f"--workdir: {str(path)!r} is damaged (it holds {found}); move it away")
     return samples
 
 

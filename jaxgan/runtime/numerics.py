@@ -12,7 +12,7 @@ def fixed_numerics() -> Iterator[None]:
 
     ``JAX_ENABLE_X64``, ``JAX_DEFAULT_PRNG_IMPL``, ``JAX_THREEFRY_PARTITIONABLE``, ``JAX_RANDOM_SEED_OFFSET``,
     ``JAX_NUMPY_DTYPE_PROMOTION``, ``JAX_NUMPY_RANK_PROMOTION`` and ``JAX_TRANSFER_GUARD`` are for the user's own
-    programs: here they would change the numbers of a run, or end it.
+    programs: here they would change the numbers of a run, or end it. With ``JAX_DISABLE_JIT`` a step takes minutes.
     """
     with (
         _no_seed_offset(),
@@ -22,6 +22,7 @@ def fixed_numerics() -> Iterator[None]:
         jax.transfer_guard("allow"),
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
+        jax.disable_jit(False),
     ):
         yield
 

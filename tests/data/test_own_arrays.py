@@ -1,13 +1,17 @@
 """One's own arrays, in files or in a program, and IDX files: the images that they look, or refused in one line."""
 
 import gzip
+import io
+import os
 import struct
+import zipfile
 
 import ml_dtypes
 import numpy as np
 import pytest
 
 from jaxgan import data
+from jaxgan.data import arrays
 from jaxgan.data.order import held_out
 from jaxgan.errors import UserError
 
@@ -60,6 +64,43 @@ def test_arrays_that_are_no_images_are_refused(tmp_path, arrays, words):
     np.savez(tmp_path / "set.npz", **arrays)
     with pytest.raises(UserError, match=f"^--data: .*{words}"):
         load(tmp_path / "set.npz", tmp_path)
+
+
+def announcing(shape):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", "-images-idx3-ubyte", "-images-idx3-ubyte.gz"])
+def test_arrays_beyond_memory_are_refused_before_they_are_read(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(arrays, "MOST_BYTES", 2**20)
+    path, header, content = tmp_path / f"set{suffix}", announcing((2000, 32, 32)), bytes(2_048_000)
+    if suffix == ".npz":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("images.npy", header + content)
+    else:
+        path.write_bytes(header + content)
+    if "idx3" in suffix:
+        write_idx(path, np.zeros((2000, 32, 32), np.uint8))
+    with pytest.raises(UserError, match=r"array of 2,048,\d+ bytes, this machine's memory allows 1,048,576"):
+        load(path, tmp_path)
+
+
+def test_a_gzipped_file_is_read_no_further_than_its_header_announces(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "MOST_BYTES", 2**20)
+    path = tmp_path / "set-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(struct.pack(">HBB3I", 0, 8, 3, 2, 4, 4) + bytes(2**24)))
+    with pytest.raises(UserError, match="too long, 49 bytes where its header announces 48"):
+        load(path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["set.npy", "set.zip", "set-images-idx3-ubyte", "set.png", "/dev/zero"])
+def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused(tmp_path, name):
+    if name != "/dev/zero":
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match="is a pipe or a device, it must be a file"):
+        load(tmp_path / name, tmp_path)
 
 
 def write_idx(path, array):

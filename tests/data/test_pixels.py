@@ -55,6 +55,14 @@ def test_colored_pictures_of_every_mode_look_alike(image, seen):
     np.testing.assert_array_equal(decode(png(image), shape=(5, 6, 3), resized=False), seen)
 
 
+@pytest.mark.parametrize("depth", [1, 257])
+def test_the_transparent_grey_of_a_picture_is_white(depth):
+    image, file = Image.fromarray(depth * RAMP.astype(np.uint8 if depth == 1 else np.uint16)), io.BytesIO()
+    image.save(file, "png", transparency=depth * int(RAMP[2, 3]))
+    found = decode(file.getvalue(), shape=(5, 6, 1), resized=False)[..., 0]
+    np.testing.assert_array_equal(found, np.where(RAMP[2, 3] == RAMP, 255, RAMP))
+
+
 def test_a_picture_of_as_many_pixels_in_another_shape_is_refused():
     with pytest.raises(UserError, match="an image has 6 x 5 pixels, others have 5 x 6"):
         decode(png(Image.fromarray(RAMP)), shape=(6, 5, 1), resized=False)

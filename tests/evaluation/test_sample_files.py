@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from jaxgan.errors import UserError
 from jaxgan.evaluation import sample_files
+from jaxgan.evaluation.feature_network import load_judge
 
 SHAPE = (6, 5, 1)
 BYTES = np.random.default_rng(0).integers(0, 256, (20, *SHAPE), dtype=np.uint8)
@@ -105,3 +108,19 @@ def test_pickled_objects_and_a_choice_of_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", real=BYTES, fake=BYTES)
     with pytest.raises(UserError, match="must hold one array, or one named 'images'; it has 'real', 'fake'"):
         sample_files.read(tmp_path / "a.npz", image_shape=SHAPE)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])
+def test_a_device_in_the_place_of_a_file_is_refused(name):
+    with pytest.raises(UserError, match=r"^--samples: .* is a pipe or a device, it must be a file"):
+        sample_files.read(Path(name), image_shape=SHAPE)
+    with pytest.raises(UserError, match=r"^--judge: .* is a pipe or a device, it must be a file"):
+        load_judge(Path(name))
+
+
+def test_a_file_that_is_no_classifier_need_not_be_removed(tmp_path):
+    path = saved(tmp_path, BYTES)
+    with pytest.raises(
+        UserError, match=r"samples.npy: no classifier, or damaged \(.*\); train digit_classifier again$"
+    ):
+        load_judge(path)

@@ -40,6 +40,7 @@ UNUSUAL = {
     "JAX_TRANSFER_GUARD": "disallow",
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_DISABLE_JIT": "1",
     "PYTHONOPTIMIZE": "2",
     "PYTHONWARNINGS": "error",
     "MPLBACKEND": "module_that_is_not_there",

@@ -1,5 +1,7 @@
 """Runs on one's own pictures: they go on, draw, and are evaluated as far as the pictures allow."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,6 +46,16 @@ def test_a_run_on_pictures_is_loaded_and_draws_without_them(trained):
     (trained / "away").rename(trained / "pictures")
     assert (run.image_shape, run.classes) == ((4, 4, 1), 1)
     assert run.sample(3).shape == (3, 4, 4, 1)
+
+
+@pytest.mark.slow
+def test_a_run_that_lost_the_description_of_its_pictures_is_refused(trained, tmp_path):
+    shutil.copytree(trained / "run", tmp_path / "run")
+    (tmp_path / "run" / "data.json").unlink()
+    with pytest.raises(UserError, match=r"data.json' is missing, which describes the images of the run"):
+        load_run(tmp_path / "run")
+    with pytest.raises(UserError, match=r"data.json' is missing"):
+        launch.run(run_on(trained / "pictures", tmp_path / "run", epochs=2))
 
 
 @pytest.mark.slow

@@ -172,3 +172,5 @@ def test_samples_are_evaluated_and_figures_drawn_of_each_replica(tmp_path):
     assert names == {"training", "replicas", "progress", "samples"}
     cli.main(["sample", str(folder.root), "--replica", "3", "--out", str(tmp_path / "three.npy")])
     np.testing.assert_array_equal(np.load(tmp_path / "three.npy"), load_run(folder.root, replica=3).sample(64))
+    cli.main(["sample", str(folder.root), "--animate", str(tmp_path / "first.gif")])
+    assert (tmp_path / "first.gif").is_file()

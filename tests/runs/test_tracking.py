@@ -7,6 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from jaxgan.errors import UserError
 from jaxgan.methods.method import Plane, Rows, Sheet
 from jaxgan.runs import tracking
 from jaxgan.runs.workdir import Workdir
@@ -80,3 +81,20 @@ def test_a_run_beyond_the_steps_to_trace_says_so_and_traces_nothing(tmp_path, ca
         pass
     assert "nothing is traced, the run stands at step 4 already" in caplog.text
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("row", ['{"step": 2}', "[1]", '{"step": 2, "epoch": "x"}', "[" * 100_000, '{"step": 2'])
+def test_a_damaged_row_is_named_by_its_line_and_its_neighbours_need_not_be_deleted(tmp_path, row):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1, "epoch": 1.0}}\n{row}\n{{"step": 3, "epoch": 3.0}}\n')
+    with pytest.raises(UserError, match=r"metrics.jsonl': line 2 is damaged .*; repair it, or move the file away"):
+        tracking.read_rows(path)
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 5, 5, 1), np.uint8), np.zeros((4, 6, 5, 1)), np.array([None])])
+def test_samples_of_another_shape_or_type_are_named(tmp_path, array):
+    folder = Workdir(tmp_path)
+    tracking.save_samples(folder, np.zeros((4, 6, 5, 1), np.uint8), epoch=1)
+    np.save(folder.samples / "epoch_0002.npy", array)
+    with pytest.raises(UserError, match=r"^--workdir: .*epoch_0002.npy' is"):
+        tracking.read_samples(folder)
