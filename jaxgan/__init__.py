@@ -5,8 +5,8 @@ A method is three pure functions, ``init``, ``step`` and ``sample``; a run is a 
     import jax, jaxgan
 
     config = jaxgan.Config(method=jaxgan.VanillaGAN(), run=jaxgan.Run(workdir="runs/mine", epochs=3))
-    jaxgan.run(config)                                                   # train as the experiments do
-    method = jaxgan.build(config.method, image_shape=(28, 28, 1))       # or take the functions themselves
+    jaxgan.run(config)                                                   # train, as the recipes do
+    method = jaxgan.build(config.method, image_shape=(28, 28, 1))       # or use the functions directly
     state = method.init(jax.random.key(0))
 """
 
@@ -14,8 +14,8 @@ import importlib
 import importlib.metadata
 from typing import Any
 
-# Names by the module that defines them, besides the configs of METHODS. They are imported when first used: the data
-# tools need no JAX, which takes a second to import.
+# Public names by module; the configs of METHODS join them. Imports are lazy: the data commands need no JAX, which takes
+# a second to import.
 _NAMES = {
     "jaxgan.config": ("Config", "Run"),
     "jaxgan.data": ("Dataset", "load"),
@@ -43,7 +43,7 @@ def __getattr__(name: str) -> Any:
             return "unknown"
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
-    if name[0].isupper() and name in (configs := _configs()):  # `from jaxgan import data` asks here first
+    if name[0].isupper() and name in (configs := _configs()):  # `from jaxgan import data` calls this first
         return configs[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,8 +1,8 @@
-"""The ``jaxgan`` command: data sets, training, views of runs, samples, evaluation, export.
+"""The ``jaxgan`` command: data sets, training, inspection of runs, samples, evaluation, export.
 
-A command is a function: its annotations are the flags and its docstring is the help. To add one, write it and name it
-in ``COMMANDS``. Those of data sets are in :mod:`jaxgan.data_commands`, those to look at runs in
-:mod:`jaxgan.view_commands`. Each imports what it needs when it is called: JAX is slow to import, and not all need it.
+A command is a function: its annotations are the flags and its docstring is the help. To add a command, write the
+function and add it to ``COMMANDS``. :mod:`jaxgan.data_commands` has the commands for data sets,
+:mod:`jaxgan.view_commands` those that inspect runs. Commands import lazily: JAX is slow to import, and not all need it.
 """
 
 import inspect
@@ -24,14 +24,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line.
 
     Args:
-      argv: the arguments without the program's name; default: those of the process.
+      argv: the arguments without the program name; default: those of ``sys.argv``.
 
     Raises:
-      SystemExit: with code 2 if the user asked for something impossible.
+      SystemExit: with exit code 2 after a user error; see :func:`jaxgan.errors.one_line_errors`.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     with one_line_errors("jaxgan"):
-        if argv[:1] == ["train"] and argv[1:] and not argv[1].startswith("-"):  # the flags are those of the recipe
+        if argv[:1] == ["train"] and argv[1:] and not argv[1].startswith("-"):  # with the flags of the recipe
             return train_recipe(argv[1], argv[2:])
         app = _app()
         require_values(argv)
@@ -54,13 +54,13 @@ def _app() -> tyro.extras.SubcommandApp:
 
 
 def _flags() -> set[str]:
-    """The names of all commands and flags."""
-    found = {"data", *DATA_COMMANDS, *COMMANDS}
+    """Returns the names of all commands and flags."""
+    names = {"data", *DATA_COMMANDS, *COMMANDS}
     for command in (*DATA_COMMANDS.values(), *COMMANDS.values()):
         for name, parameter in inspect.signature(command).parameters.items():
-            given = [note.name for note in getattr(parameter.annotation, "__metadata__", ()) if hasattr(note, "name")]
-            found.add("--" + next(filter(None, given), name).replace("_", "-"))
-    return found
+            alias = [note.name for note in getattr(parameter.annotation, "__metadata__", ()) if hasattr(note, "name")]
+            names.add("--" + next(filter(None, alias), name).replace("_", "-"))
+    return names
 
 
 def evaluate(
@@ -77,25 +77,25 @@ def evaluate(
     data_dir: Folder = None,
     judge: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
-    """Evaluate the samples of a run, or of any program, against test images, beside training images as the floor.
+    """Evaluate samples of a run or a file against the test images. Training images give the floor of each metric.
 
-    The metrics use the features of a classifier. Numbers of different versions of it do not compare.
+    The metrics use the features of a classifier. Numbers from different classifiers are not comparable.
 
     Args:
-        workdir: The run's folder or address, or the name of a trained generator, such as r3gan.
-        samples: Instead of a run, a file of images, .npy or .npz: uint8, or floats in [0, 1] or [-1, 1].
-        count: Number of samples; default: 10,000, or fewer if the file or the training images are fewer.
-        seeds: Number of seeds to draw with, one after the other; from two on, mean and deviation are shown.
-        seed: The first seed.
-        out: The JSON file to write; default: evaluation.json in WORKDIR, or none for a file of samples or with
-            --judge.
-        best: Evaluate the checkpoint that --keep-best kept, and write best_evaluation.json.
-        last: Use the parameters of the last step, not the averaged ones.
-        replica: Which replica of a run that has several; default: all, their mean and deviation.
-        data_name: The data set to compare a file of samples with, by default mnist; a run knows its own.
-        data_dir: Root of prepared data sets; default: that of the run, TFDS_DATA_DIR or ~/tensorflow_datasets.
-        judge: The classifier.safetensors of another run of digit_classifier, whose features measure in the place of
-            the pinned ones.
+        workdir: Folder or address of a run, or the name of a pretrained generator, such as r3gan.
+        samples: Evaluate an image file instead of a run: .npy or .npz, uint8 or floats in [0, 1] or [-1, 1].
+        count: Number of samples; if omitted: 10,000, or fewer if the file or the training set has fewer images.
+        seeds: Number of consecutive seeds to sample with; two or more give mean and standard deviation.
+        seed: First seed.
+        out: JSON file to write; if omitted: evaluation.json in WORKDIR, and no file with NAME, --samples or --judge.
+        best: Evaluate the checkpoint that --keep-best saved, and write best_evaluation.json.
+        last: Use the parameters of the last step instead of their moving average.
+        replica: Replica to evaluate, if the run has several; if omitted: all, with mean and standard deviation.
+        data_name: Data set to compare --samples with; if omitted: mnist. A run uses its own data set.
+        data_dir: Root folder of prepared data sets; if omitted: that of the run, TFDS_DATA_DIR or
+            ~/tensorflow_datasets.
+        judge: File classifier.safetensors of a digit_classifier run, whose features replace those of the pinned
+            classifier.
     """
     from jaxgan.evaluation.report import replica_table, table
     from jaxgan.runs import evaluate
@@ -107,31 +107,31 @@ def evaluate(
     if out is not None:
         require_target("--out", out, usual="evaluation.json")
     if not 0 <= seed < seed + seeds <= 2**32 or seeds < 1:
-        raise UserError(f"--seeds: {seeds} from --seed {seed} are not allowed, they must be 1 or more below {2**32}")
+        raise UserError(f"--seeds: {seeds} from --seed {seed} is not allowed, give at least 1, all below {2**32}")
     if workdir is not None:
         if data_name is not None:
-            raise UserError(f"--data: {data_name!r} is for --samples, a run is compared with what it trained on")
+            raise UserError(f"--data: {data_name!r} is only for --samples, a run is compared with its own data set")
         workdir = local_copy(workdir)
-        chosen = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir, "judge": judge}
-        found = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **chosen)
-        # Nothing is kept of a trained generator of the package, nor beside evaluation.json by other features.
+        options = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir, "judge": judge}
+        evaluation = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **options)
+        # A pretrained generator has no folder, and numbers by other features do not belong in evaluation.json.
         if out is None and workdir.is_dir() and judge is None:
             out = workdir / ("best_evaluation.json" if best else "evaluation.json")
     else:
         if seeds > 1 or best or last or replica is not None:
             others = "--seeds, --best, --last and --replica"
-            raise UserError(f"--samples: a file holds one set of samples; {others} are for WORKDIR")
+            raise UserError(f"--samples: a file holds one set of samples; {others} are only for WORKDIR")
         assert samples is not None
-        how = {"count": count, "seed": seed, "data_dir": data_dir, "judge": judge}
-        found = evaluate.evaluate_file(samples, data_name=data_name or "mnist", **how)
+        options = {"count": count, "seed": seed, "data_dir": data_dir, "judge": judge}
+        evaluation = evaluate.evaluate_file(samples, data_name=data_name or "mnist", **options)
     try:
-        if out is not None:  # before it is shown, since a terminal may be gone
+        if out is not None:  # before printing, which a closed terminal may end
             with writing("--out", out):
-                write_atomically(out, found.to_json())
+                write_atomically(out, evaluation.to_json())
     finally:
-        Console().print(table(found))
-    if found.replicas:
-        Console().print(replica_table(found))
+        Console().print(table(evaluation))
+    if evaluation.replicas:
+        Console().print(replica_table(evaluation))
     if out is not None:
         print(out)
 
@@ -143,18 +143,19 @@ def export_run(
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     replica: int | None = None,
 ) -> None:
-    """Write the networks of a run, from its newest checkpoint, to a file that other programs read.
+    """Export the networks of a run, from its newest checkpoint, to StableHLO, ONNX or PyTorch weights.
 
-    A manifest, FILE.json, describes the model, the latents to draw, the images, and the run.
+    A manifest, FILE.json, describes the model, its latents and images, and the run.
 
     Args:
-        workdir: The run's folder or address, or the name of a trained generator, such as r3gan.
-        format: stablehlo: from latents to images in [-1, 1], for jax.export; onnx: the same, for ONNX runtimes; torch:
-            a safetensors file of all networks, for load_state_dict of a module with the same layer names.
-        out: The file to write; default: generator.stablehlo, generator.onnx or weights.safetensors in WORKDIR/export,
-            or NAME.stablehlo and so on.
-        last: Use the parameters of the last step, not the averaged ones.
-        replica: Which replica of a run that has several; default: the first.
+        workdir: Folder or address of a run, or the name of a pretrained generator, such as r3gan.
+        format: stablehlo: the function from latents to images in [-1, 1], for jax.export; onnx: the same, for ONNX
+            runtimes; torch: safetensors weights of all networks, for load_state_dict of a module with the same layer
+            names.
+        out: File to write; if omitted: generator.stablehlo, generator.onnx or weights.safetensors in WORKDIR/export,
+            or NAME with the same suffix.
+        last: Use the parameters of the last step instead of their moving average.
+        replica: Replica to export, if the run has several; if omitted: the first.
     """
     from jaxgan.export import export
     from jaxgan.runs.mirror import local_copy
@@ -177,58 +178,60 @@ def sample(
     last: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     replica: int | None = None,
 ) -> None:
-    """Draw samples of a run: one picture, an array file that `jaxgan evaluate --samples` reads, or a folder of PNGs.
+    """Draw samples from a run: one picture, a NumPy file for `jaxgan evaluate --samples`, or a folder of PNG files.
 
     Args:
-        workdir: The run's folder or address, or the name of a trained generator, such as r3gan.
-        out: A file .png, .npy or .npz; any name without a suffix is a new folder; default: drawn.png in WORKDIR,
-            or NAME.png.
-        animate: A file .gif, .webp or .mp4 (by ffmpeg) of the way that --interpolate or --walk goes; without these of
-            the same latents through training.
-        count: Number of samples; default: 64, or 8 with ways between them.
-        seed: What they follow from; the seed of `jaxgan evaluate` gives the samples that it measures.
-        labels: The classes to draw, in turn, of a conditional run; all: each of them; data: as often as among the
-            training images, as `jaxgan evaluate` does; default: data in arrays and folders, all in pictures.
-        truncation: Factor on the latents, from 0 to 1: fewer bad samples, and less variety; default: that of the run.
+        workdir: Folder or address of a run, or the name of a pretrained generator, such as r3gan.
+        out: File to write, .png, .npy or .npz; a name without a suffix is a new folder of PNG files; if omitted:
+            drawn.png in WORKDIR, or NAME.png.
+        animate: Animation to write, .gif, .webp or .mp4 (needs ffmpeg): the images of --interpolate or --walk, or else
+            samples of the same latents through training.
+        count: Number of samples; if omitted: 64, or 8 with --interpolate or --walk.
+        seed: Seed of the samples; `jaxgan evaluate` measures the samples of the same seed.
+        labels: Classes to draw in turn, for a conditional run; all: every class in turn; data: in the proportions of
+            the training images, as `jaxgan evaluate` does; if omitted: data for arrays and folders, all for pictures.
+        truncation: Factor on the latents in [0, 1]; less gives fewer bad samples and less variety; if omitted: that of
+            the run.
         interpolate: Draw a row of ten images from each sample to the next, and from the last to the first.
-        walk: The same in steps small enough for an animation.
-        best: Draw from the checkpoint that --keep-best kept.
-        step: Draw from the checkpoint of this step; default: the newest.
-        last: Use the parameters of the last step, not the averaged ones.
-        replica: Which replica of a run that has several; default: the first.
+        walk: Like --interpolate, in steps small enough for an animation.
+        best: Draw from the checkpoint that --keep-best saved.
+        step: Draw from the checkpoint of this step; if omitted: the newest.
+        last: Use the parameters of the last step instead of their moving average.
+        replica: Replica to draw from, if the run has several; if omitted: the first.
     """
     from jaxgan.runs.mirror import local_copy
     from jaxgan.runs.sample import sample_run
 
     by_name = labels in (("all",), ("data",))
     if not by_name and (wrong := [label for label in labels if not label.isdecimal()]):
-        raise UserError(f"--labels: {wrong[0]!r} is not allowed, give numbers of classes, or all, or data alone")
+        raise UserError(f"--labels: {wrong[0]!r} is not allowed, give class numbers, or only all or data")
     if (interpolate and walk) or (best and step is not None):
         flag, other = ("--walk", "--interpolate") if walk else ("--step", "--best")
         raise UserError(f"{flag}: is not allowed with {other}, leave out one of them")
     way = 10 if interpolate else 24 if walk else 0
     if animate is not None and out is None and not way and (best or step is not None):
-        raise UserError("--animate: pictures through training are of no one checkpoint, leave out --best and --step")
+        raise UserError("--animate: samples through training have no single checkpoint, leave out --best and --step")
     if animate is not None and out is None and not way:
         given = {"--count": count, "--seed": seed or None, "--labels": labels or None, "--truncation": truncation}
         if ignored := [flag for flag, value in (given | {"--last": last or None}).items() if value is not None]:
             raise UserError(
-                f"{ignored[0]}: pictures through training are those that the run saved; add --walk or --out"
+                f"{ignored[0]}: an animation of training uses the saved samples of the run; add --walk or --out"
             )
     chosen = (labels[0] if by_name else [int(label) for label in labels]) if labels else None
     count = (8 if way else 64) if count is None else count
-    how = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last, "way": way}
-    for path in sample_run(local_copy(workdir), out=out, animate=animate, best=best, step=step, replica=replica, **how):
+    options = {"count": count, "seed": seed, "labels": chosen, "truncation": truncation, "averaged": not last}
+    options |= {"way": way, "best": best, "step": step, "replica": replica}
+    for path in sample_run(local_copy(workdir), out=out, animate=animate, **options):
         print(path)
 
 
 def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional, tyro.conf.arg(metavar="SHELL")],
 ) -> None:
-    """Print the script with which a shell completes commands, recipes, flags and files.
+    """Print a shell script that completes commands, recipes, flags and files.
 
     Args:
-        shell: Which shell: bash, zsh or fish.
+        shell: bash, zsh or fish.
     """
     from jaxgan.completion import script
 

@@ -1,4 +1,4 @@
-"""Shell completion: tyro's script for a shell, with the flags of every recipe and with files."""
+"""Shell completion: tyro's script, plus the flags of every recipe and file names."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ from jaxgan.recipes import RECIPES
 
 Shell = Literal["bash", "zsh", "fish"]
 
-# tyro completes no path of an argument without a flag: where it has nothing to offer, or no more than flags, files are.
+# tyro completes no paths of positional arguments. Where it offers nothing, or only flags, these lines add file names.
 FILES: dict[Shell, str] = {
     "bash": """\
 _jaxgan() {
@@ -27,19 +27,19 @@ complete -F _jaxgan jaxgan
 
 
 def script(app: tyro.extras.SubcommandApp, shell: Shell) -> str:
-    """Makes the script that completes a program in a shell.
+    """Makes the completion script of a program.
 
     Args:
       app: the commands of the program; ``train`` is replaced by one with the flags of each recipe.
-      shell: which.
+      shell: the shell that runs the script.
 
     Returns:
       The script.
     """
     recipes = tyro.extras.SubcommandApp()
     for name, recipe in RECIPES.items():
-        of = recipe.config  # the flags are as jaxgan.runs.flags has them
-        fields = [("method", type(of.method), of.method), ("run", Run, of.run)]
+        config = recipe.config  # the flags are those of jaxgan.runs.flags
+        fields = [("method", type(config.method), config.method), ("run", Run, config.run)]
         flags: Any = dataclasses.make_dataclass("Flags", fields)
         recipes.command(flags, name=name, help=recipe.about)
     app.command(recipes, name="train", help="Train a recipe.")

@@ -1,4 +1,4 @@
-"""The configuration of a run: a method, and where, how long and on what it trains; as JSON, and validated."""
+"""The config of a run: a method and the options of its training, with JSON conversion and validation."""
 
 import contextlib
 import dataclasses
@@ -21,50 +21,50 @@ BestBy = Literal["none", "frechet_distance", "kernel_distance", "precision", "re
 
 @dataclass(frozen=True)
 class Run:
-    """Where the images come from, how long and on what the method trains, and what is written on the way."""
+    """The options of a run: its data, length, devices and outputs."""
 
-    workdir: Path = Path("runs/unnamed")  # folder for everything the run writes, or an address: see mirror
-    mirror: str | None = None  # address to keep all of that at as well, such as gs://bucket/run or s3://bucket/run
-    data: str = "mnist"  # data set: see `jaxgan data list`; or the path of pictures of your own
+    workdir: Path = Path("runs/unnamed")  # folder for all outputs, or an address as for --mirror
+    mirror: str | None = None  # address of a copy of the workdir, such as gs://bucket/run or s3://bucket/run
+    data: str = "mnist"  # data set, see `jaxgan data list`; or the path of your own pictures
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
     epochs: int = number(100)  # passes over the training images
-    batch_size: int = number(64)  # images per step, over all devices
-    input: Literal["memory", "stream"] = "memory"  # all images on the devices, or read ahead of the steps
-    image_size: int | None = number(None)  # height and width to resize your pictures or a stream to; None: as they are
-    accumulate: int = number(1)  # parts of a device's batch, one after the other; batch norm is by part
-    seed: int = number(0, low=0, high=2**32, open_high=True)  # every random number follows from it
-    replicas: int = number(1, high=1024)  # runs trained together, of the seeds seed, seed + 1 and so on
-    sweep: tuple[str, ...] = ()  # FIELD=NUMBER,NUMBER of the method: replicas for each, or each combination of several
-    devices: int | None = number(None)  # devices of each process to train on; None: as many as divide the batch
-    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # front end for several devices; auto: the faster one
-    platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best one present
-    coordinator: str | None = None  # HOST:PORT of process 0; None: as Cloud TPU, Slurm or Open MPI say
-    process_count: int | None = number(None)  # processes in the run; None: as found; 1: this one alone
-    process_index: int | None = number(None, low=0)  # which of them this is; None: as found
-    checkpoint_every: int = number(10)  # epochs between checkpoints; the last epoch always has one
-    resume: Literal["auto", "never", "must"] = "auto"  # go on from the workdir's checkpoint; never: start afresh
+    batch_size: int = number(64)  # global batch size: images per step, over all devices
+    input: Literal["memory", "stream"] = "memory"  # keep all images on the devices, or stream them from disk
+    image_size: int | None = number(None)  # height and width to resize your pictures or a stream to; None: default size
+    accumulate: int = number(1)  # microbatches of a device's batch, to save memory; batch norm is per microbatch
+    seed: int = number(0, low=0, high=2**32, open_high=True)  # seed of all random numbers
+    replicas: int = number(1, high=1024)  # runs to train together, with seeds seed, seed + 1 and so on
+    sweep: tuple[str, ...] = ()  # FIELD=NUMBER,NUMBER of the method: train replicas for every combination
+    devices: int | None = number(None)  # devices per process; None: as many as divide the batch size
+    parallel: Literal["auto", "pmap", "shard_map"] = "auto"  # transform over devices; auto: the faster one
+    platform: Literal["auto", "cpu", "gpu", "tpu"] = "auto"  # kind of device; auto: the best available
+    coordinator: str | None = None  # HOST:PORT of process 0; None: detect on Cloud TPU, Slurm or Open MPI
+    process_count: int | None = number(None)  # number of processes; None: detect; 1: only this process
+    process_index: int | None = number(None, low=0)  # index of this process; None: detect
+    checkpoint_every: int = number(10)  # epochs between checkpoints; the last epoch is always saved
+    resume: Literal["auto", "never", "must"] = "auto"  # auto: resume if possible; must: or fail; never: replace the run
     log_every: int | None = number(None)  # steps between rows of metrics.jsonl; None: one row per epoch
-    evaluate_every: int | None = number(None)  # epochs between evaluations of samples; None: never while training
-    keep_best: BestBy = "none"  # keep the checkpoint that is best by this metric of --evaluate-every, in folder best
-    sample_epochs: tuple[int, ...] = (1, 2, 4, 10, 50, 100)  # epochs after which the same latents are drawn
-    profile: str | None = None  # START:STOP, steps that process 0 traces with jax.profiler, into WORKDIR/profile
-    debug_nans: bool = False  # where a loss is not finite, repeat the steps and name the operation: on one device
-    dry_run: bool = False  # print the resolved config, the networks and the cost of a step, and stop
-    target: str | None = None  # with --dry-run: TPUs that are not here to compile for, such as v5e:4x4
+    evaluate_every: int | None = number(None)  # epochs between evaluations of samples; None: no evaluation
+    keep_best: BestBy = "none"  # metric of --evaluate-every that chooses the checkpoint in WORKDIR/best
+    sample_epochs: tuple[int, ...] = (1, 2, 4, 10, 50, 100)  # epochs after which to save samples of the same latents
+    profile: str | None = None  # START:STOP, steps to trace with jax.profiler on process 0, into WORKDIR/profile
+    debug_nans: bool = False  # if a loss is not finite, repeat the steps and name the operation; one device only
+    dry_run: bool = False  # print the resolved config, the networks and the cost of a step, then stop
+    target: str | None = None  # with --dry-run: absent TPUs to compile for, such as v5e:4x4
 
     def __post_init__(self) -> None:
-        """Accepts paths as text, a leading ~ for the user's home, and in the workdir's place an address."""
+        """Converts text to paths, expands a leading ~, and replaces an address as workdir by a local folder."""
         if isinstance(self.workdir, str | Path) and self.mirror is None and (address := address_of(self.workdir)):
             object.__setattr__(self, "mirror", address)
             object.__setattr__(self, "workdir", local_folder(address))
         for name in ("workdir", "data_dir"):
-            if isinstance(path := getattr(self, name), str | Path) and path != "":  # which would be the current folder
-                with contextlib.suppress(RuntimeError):  # no such home: the path is taken as it stands
+            if isinstance(path := getattr(self, name), str | Path) and path != "":  # as a Path, the working directory
+                with contextlib.suppress(RuntimeError):  # no such home: the path stays unchanged
                     object.__setattr__(self, name, Path(path))
                     object.__setattr__(self, name, Path(path).expanduser())
         if isinstance(self.data, Path):
             object.__setattr__(self, "data", str(self.data))
-        if isinstance(self.data, str) and is_path(self.data):  # to be found again from another folder
+        if isinstance(self.data, str) and is_path(self.data):  # the same in any working directory
             with contextlib.suppress(RuntimeError):
                 object.__setattr__(self, "data", str(Path(self.data).expanduser().absolute()))
         for name in ("sample_epochs", "sweep"):
@@ -73,16 +73,16 @@ class Run:
 
     @property
     def profiled(self) -> range:
-        """The steps that ``profile`` names, none without; raises UserError if it is no such thing."""
+        """The steps that ``profile`` names, empty for None; raises UserError if it is not START:STOP."""
         return range(0) if self.profile is None else steps_between("--profile", self.profile)
 
     @property
     def several(self) -> bool:
-        """Whether this is a run of replicas."""
+        """Whether the run trains replicas."""
         return self.replicas > 1 or bool(self.sweep)
 
 
-# The numbers of a run do not depend on these, so they may differ when it goes on.
+# The numbers of a run do not depend on these fields, so they may change when it resumes.
 FREE_FIELDS = frozenset(
     {"workdir", "mirror", "data_dir", "input", "epochs", "devices", "parallel", "platform"}
     | {"coordinator", "process_count", "process_index", "profile"}
@@ -90,7 +90,7 @@ FREE_FIELDS = frozenset(
     | {"evaluate_every", "keep_best", "title"}
 )
 
-RENAMED_FIELDS = {"latent_law": "prior"}  # what earlier versions called a field of a method
+RENAMED_FIELDS = {"latent_law": "prior"}  # fields of methods, by their names in earlier versions
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,12 @@ class Config:
 
     @property
     def kind(self) -> str:
-        """The method's name, as ``config.json`` has it."""
+        """The name of the method, as in ``config.json``."""
         return kind_of(self.method)
 
 
 def to_json(config: Config) -> str:
-    """Writes a config as the JSON text that :func:`from_json` reads."""
+    """Returns a config as JSON text for :func:`from_json`."""
     tree = {
         "method": {"kind": config.kind, **dataclasses.asdict(config.method)},
         "run": dataclasses.asdict(config.run),
@@ -116,18 +116,17 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str, *, source: str) -> Config:
-    """Reads a config back from JSON.
+    """Reads a config from JSON.
 
     Args:
-      text: what :func:`to_json` wrote.
-      source: where the text came from, for the error.
+      text: the result of :func:`to_json`.
+      source: the origin of the text, for errors.
 
     Returns:
       The config, validated.
 
     Raises:
-      UserError: if the text is no such JSON, names an unknown method, or lacks a field, or has one too many or out of
-        bounds.
+      UserError: if the text is not the JSON of a config, or a method or field is unknown, missing or out of bounds.
     """
     try:
         tree = json.loads(text)
@@ -137,8 +136,8 @@ def from_json(text: str, *, source: str) -> Config:
         if kind not in (known := entries()):
             raise unknown_choice(f"{source}: method kind", kind, known)
         method: dict[str, Any] = {RENAMED_FIELDS.get(name, name): value for name, value in method.items()}
-        made = known[kind].config
-        config = Config(made(**(getattr(made, "former_defaults", {}) | method)), Run(**run))
+        method_config = known[kind].config
+        config = Config(method_config(**(getattr(method_config, "former_defaults", {}) | method)), Run(**run))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{source}: damaged, it is not the config of a run ({error!r})") from error
     try:
@@ -149,7 +148,7 @@ def from_json(text: str, *, source: str) -> Config:
 
 
 def changed_fields(old: Config, new: Config) -> list[str]:
-    """Lists the fields in which two configs differ and on which the numbers of a run depend, with both values."""
+    """Lists the fields that differ between two configs and change the numbers of a run, with both values."""
     return [
         f"--{f.name.replace('_', '-')} ({before} in the run, {after} asked for)"
         for a, b in ((old.method, new.method), (old.run, new.run))
@@ -164,10 +163,10 @@ def validate(config: Config) -> None:
     Raises:
       UserError: naming the first field that is out of bounds.
     """
-    kind_of(config.method)  # raises for what is no method's config
+    kind_of(config.method)  # raises if it is not a method's config
     for part in (config.method, config.run):
         check_all(part)
-    _ = config.run.profiled  # raises for what is no stretch of steps
+    _ = config.run.profiled  # raises if it is not START:STOP
     if config.run.mirror is not None and address_of(config.run.mirror) != config.run.mirror:
         raise UserError(
             f"--mirror: {config.run.mirror!r} is not allowed, it must be an address, such as gs://bucket/run"
@@ -178,37 +177,37 @@ def validate(config: Config) -> None:
         check("--sample-epochs", epoch, int, {"low": 1, "high": float("inf"), "open_high": False})
     if config.run.target is not None and (config.run.several or not config.run.dry_run):
         way_out = "leave out replicas" if config.run.dry_run else "add --dry-run"
-        raise UserError(f"--target: {config.run.target!r} is for a dry run of a single run, {way_out}")
-    _ = replica_configs(config)  # raises for a sweep of no such fields or values
+        raise UserError(f"--target: {config.run.target!r} is only for a dry run of a single run, {way_out}")
+    _ = replica_configs(config)  # raises if a swept field or value is not allowed
     if config.run.several:
         _check_replicas(config.run)
 
 
 def _check_replicas(run: Run) -> None:
-    """Refuses what does not go together with more than one replica."""
+    """Raises UserError for options that replicas do not support."""
     flag = "--sweep" if run.sweep else "--replicas"
     if run.input == "stream":
-        raise UserError(f"{flag}: replicas need all images in memory, each has its own order; leave out --input stream")
+        raise UserError(f"{flag}: replicas shuffle separately and need all images in memory; leave out --input stream")
     if run.keep_best != "none":
-        raise UserError(f"--keep-best: {run.keep_best!r} is for a single run and not for the replicas of {flag}")
+        raise UserError(f"--keep-best: {run.keep_best!r} is only for a single run, not for the replicas of {flag}")
     if run.debug_nans:
-        raise UserError(f"--debug-nans: is for a single run and not for the replicas of {flag}; train that seed alone")
+        raise UserError(f"--debug-nans: is only for a single run, not for the replicas of {flag}; train one seed alone")
 
 
 def real_fields(config: Config) -> list[str]:
-    """The fields of the method that are real numbers; those that count are not."""
+    """Lists the real-valued fields of the method, which can be swept."""
     hints = typing.get_type_hints(type(config.method))
     names = [f.name for f in dataclasses.fields(config.method)]
     return [name for name in names if float in (hints[name], *typing.get_args(hints[name]))]
 
 
 def swept_fields(config: Config) -> dict[str, tuple[float, ...]]:
-    """Reads the sweep of a run: the values of each field of the method that is swept.
+    """Parses the sweep of a run into values by field of the method.
 
     Raises:
-      UserError: if a field is none of the method, or no real number, or a value is not allowed for it.
+      UserError: if the method has no such real-valued field, or a value is not allowed for it.
     """
-    found, real = {}, real_fields(config)
+    swept, real = {}, real_fields(config)
     bounds = {f.name: f.metadata for f in dataclasses.fields(config.method)}
     for text in config.run.sweep:
         name, equals, values = str(text).partition("=")
@@ -218,29 +217,29 @@ def swept_fields(config: Config) -> dict[str, tuple[float, ...]]:
             raise UserError(f"--sweep: {text!r} is not allowed, it must be FIELD=NUMBER,NUMBER, such as {near}")
         if name not in real:
             raise unknown_choice("--sweep: field", name, real)
-        if name in found:
+        if name in swept:
             raise UserError(f"--sweep: {name!r} is given twice, give all of its numbers at once")
         try:
-            found[name] = tuple(float(value) for value in values.split(","))
+            swept[name] = tuple(float(value) for value in values.split(","))
         except ValueError:
             raise UserError(f"--sweep: {values!r} is not allowed for {name}, it must be NUMBER,NUMBER") from None
-        for value in found[name]:
+        for value in swept[name]:
             check(f"--sweep: {name}", value, float, bounds[name])
-    return found
+    return swept
 
 
 def replica_configs(config: Config) -> list[Config]:
-    """Lists the configs of the runs that a config stands for.
+    """Lists the configs of the replicas of a run.
 
     Args:
-      config: the experiment.
+      config: the config of all of them.
 
     Returns:
-      A config of a single run for each replica: for each combination of swept values, the last field's changing
-      fastest, ``replicas`` seeds.
+      A config of a single run for each replica: ``replicas`` seeds for each combination of swept values, in which the
+      last field changes fastest.
 
     Raises:
-      UserError: if the sweep is not allowed, or the replicas or their seeds are too many.
+      UserError: if the sweep is not allowed, there are too many replicas, or a seed is too large.
     """
     run, swept = config.run, swept_fields(config)
     bounds = {f.name: f.metadata["high"] for f in dataclasses.fields(run) if f.name in ("replicas", "seed")}
@@ -264,19 +263,19 @@ def replica_configs(config: Config) -> list[Config]:
 
 
 def check_schedules(config: Config, *, total_steps: int, steps_per_epoch: int) -> list[str]:
-    """Compares the schedules of a method's learning rates with the length of the run.
+    """Compares the learning rate schedules of a method with the length of the run.
 
     Returns:
-      A line for each schedule that the run does not reach the end of, and for each warm-up.
+      A line for each decay or warmup that the run is too short to finish.
 
     Raises:
-      UserError: if a schedule ends before the run does, which would then change nothing more.
+      UserError: if a learning rate is 0 before the run ends, so that the remaining steps change nothing.
     """
-    told = []
+    notes = []
     for f in dataclasses.fields(config.method):
         flag, steps = f"--{f.name.replace('_', '-')}", getattr(config.method, f.name)
         if f.metadata.get("warmup") and steps >= total_steps:
-            told.append(f"{flag}: learning rates rise until step {steps}, but the run ends with step {total_steps}")
+            notes.append(f"{flag}: learning rates rise until step {steps}, but the run ends with step {total_steps}")
         if not f.metadata.get("schedule") or not steps or steps == total_steps:
             continue
         if steps < total_steps:
@@ -286,8 +285,8 @@ def check_schedules(config: Config, *, total_steps: int, steps_per_epoch: int) -
                 f"{flag}: {steps} is not allowed, learning rates are 0 from then on and the run ends with step "
                 f"{total_steps}; give {shorter}{flag} {total_steps} in a new --workdir"
             )
-        told.append(
+        notes.append(
             f"{flag}: learning rates fall to 0 at step {steps}, but the run ends with step {total_steps}; "
             f"{flag} {total_steps} fits"
         )
-    return told
+    return notes

@@ -1,4 +1,4 @@
-"""The commands of ``jaxgan data``: the data sets that there are, what they look like, and how they are prepared."""
+"""The commands of ``jaxgan data``: list, show and prepare data sets."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,24 +17,24 @@ from jaxgan.errors import UserError, require_target, writing
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 
-PICTURES = (".eps", ".pdf", ".png", ".ps")  # formats of figures
-MOST_ROWS = 100  # of a figure with a row for each class
+PICTURES = (".eps", ".pdf", ".png", ".ps")  # of figures
+MOST_ROWS = 100  # of a figure with one row per class
 
 
 def list_data(data_dir: Folder = None) -> None:
-    """List the data sets: the prepared ones with their folder, and the sources of the others.
+    """List the data sets, where they are prepared, and their sources.
 
     Args:
-        data_dir: Root of prepared data sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.
+        data_dir: Root folder of prepared data sets; if omitted: TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
-    about = [data.describe(name, data_dir=data_dir) for name in data.names()]
-    root = about[0].directory.parents[1]
+    descriptions = [data.describe(name, data_dir=data_dir) for name in data.names()]
+    root = descriptions[0].directory.parents[1]
     where = Column("prepared in", overflow="fold")
     table = Table("name", "images", "licence", where, "from", box=box.SIMPLE, title=escape(f"Data sets in {root}"))
-    for each in about:
-        images = f"{sum(each.spec.examples.values()):,}"
-        state = str(each.directory.relative_to(root)) if each.state == "prepared" else each.state
-        table.add_row(each.spec.name, images, each.spec.licence, escape(state), ", ".join(each.sources))
+    for entry in descriptions:
+        images = f"{sum(entry.spec.examples.values()):,}"
+        state = str(entry.directory.relative_to(root)) if entry.state == "prepared" else entry.state
+        table.add_row(entry.spec.name, images, entry.spec.licence, escape(state), ", ".join(entry.sources))
     Console().print(table)
 
 
@@ -46,15 +46,15 @@ def show_data(
     image_size: int | None = None,
     data_dir: Folder = None,
 ) -> None:
-    """Draw samples of every class.
+    """Draw images of every class of a data set.
 
     Args:
-        name: The data set; see `jaxgan data list`; or the path of pictures.
-        out: The figure to write, as .png, .pdf, .eps or .ps; default: NAME-SPLIT.png.
-        split: The split to draw from.
-        columns: Samples per class.
-        image_size: Height and width to crop and resize pictures to.
-        data_dir: Root of prepared data sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.
+        name: Data set, see `jaxgan data list`; or the path of your own pictures.
+        out: Figure to write, .png, .pdf, .eps or .ps; if omitted: NAME-SPLIT.png.
+        split: Split to draw from.
+        columns: Images per class.
+        image_size: Height and width to crop and resize your own pictures to.
+        data_dir: Root folder of prepared data sets; if omitted: TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     if out is not None:
         require_target("--out", out, usual="samples.png", suffixes=PICTURES)
@@ -63,12 +63,12 @@ def show_data(
         spec = data.describe(name, data_dir=data_dir).spec
         if len(spec.class_names) > MOST_ROWS:
             way_out = f"choose {spec.parts!r}, which it is made of"
-            raise UserError(f"NAME: {name!r} has too many classes for a row each, {way_out}")
+            raise UserError(f"NAME: {name!r} has too many classes for one row each, {way_out}")
         title = spec.title
     samples = data.load(name, split=split, data_dir=data_dir, image_size=image_size)
     if len(samples.class_names) > MOST_ROWS:
-        raise UserError(f"NAME: {name!r} has {len(samples.class_names)} classes, too many for a row each")
-    # Matplotlib is slow to import, and no other command needs it.
+        raise UserError(f"NAME: {name!r} has {len(samples.class_names)} classes, too many for one row each")
+    # Matplotlib is slow to import, and no other data command needs it.
     from jaxgan import figures
 
     figure = figures.class_samples(
@@ -87,12 +87,12 @@ def prepare_data(
     source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="DIR")] = None,
     data_dir: Folder = None,
 ) -> None:
-    """Prepare a data set, so that runs need no source for it.
+    """Prepare a data set, so that runs need neither its source nor a network.
 
     Args:
-        name: The data set; see `jaxgan data list`.
-        source: Folder of its four IDX files, gzipped or not; default: the package, or else the network.
-        data_dir: Root of prepared data sets; default: TFDS_DATA_DIR or ~/tensorflow_datasets.
+        name: Data set, see `jaxgan data list`.
+        source: Folder of its four IDX files, gzipped or not; if omitted: the files in the package, or else the network.
+        data_dir: Root folder of prepared data sets; if omitted: TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     print(data.prepare(name, data_dir=data_dir, source=source))
 
@@ -105,9 +105,9 @@ def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndar
     """
     smallest = int(np.bincount(samples.labels, minlength=len(samples.class_names)).min())
     if not smallest:
-        raise UserError(f"NAME: {samples.name!r} has a class without images, there is no figure of every class")
+        raise UserError(f"NAME: {samples.name!r} has a class without images, which has no row to draw")
     if not 1 <= columns <= smallest:
-        raise UserError(f"--columns: {columns} is out of range, every class of {samples.name} allows 1 to {smallest}")
+        raise UserError(f"--columns: {columns} is not allowed, classes of {samples.name} allow 1 to {smallest}")
     return np.stack(
         [samples.images[np.flatnonzero(samples.labels == label)[:columns]] for label in range(len(samples.class_names))]
     )

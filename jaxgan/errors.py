@@ -1,4 +1,4 @@
-"""Mistakes of the user and faults of the machine: one line on standard error, exit code 2 or 1."""
+"""User errors (exit code 2) and machine faults (exit code 1), each as one line on standard error."""
 
 import contextlib
 import difflib
@@ -19,26 +19,26 @@ from jaxgan.terminal import forgiving_output, wide_enough
 
 T = TypeVar("T")
 
-MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # no mistake of the user: a full or broken disk
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # what a file system without locks answers
+MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # a full or broken disk, which is not a user error
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # from file systems without locks
 
 
 class UserError(Exception):
-    """A mistake of the user, whose message is one line.
+    """An error that the user can correct, with a one-line message.
 
-    Every command prints the message without a traceback and exits with code 2. Nothing on disk has changed then. The
-    message names the field, the value, the allowed values and, where there is one, the nearest valid choice.
+    Every command prints the message without a traceback and exits with code 2, before it changes anything on disk. The
+    message names the field, the value, the allowed values and the nearest valid choice, if one is near.
     """
 
 
 def of_disk(message: str, error: Exception) -> Exception:
-    """Makes the error for what cannot be written: an OSError if the disk is full or broken, or a UserError."""
+    """Returns the exception for a failed write: OSError if the disk is full or broken, otherwise UserError."""
     return OSError(message) if getattr(error, "errno", None) in MACHINE_FAULTS else UserError(message)
 
 
 @contextlib.contextmanager
 def writing(flag: str, path: os.PathLike[str]) -> Iterator[None]:
-    """Names what cannot be written inside, as :func:`of_disk` does."""
+    """Converts an OSError inside the context as :func:`of_disk` does, and names the path."""
     try:
         yield
     except OSError as error:
@@ -47,16 +47,16 @@ def writing(flag: str, path: os.PathLike[str]) -> Iterator[None]:
 
 
 def require_target(flag: str, out: Path, *, usual: str, suffixes: Sequence[str] = ()) -> None:
-    """Refuses a path that cannot become such a file, before any work.
+    """Checks an output path before any work starts.
 
     Args:
       flag: the flag that names the file.
       out: the file.
-      usual: a name for it, to offer in the place of a folder or of another suffix.
-      suffixes: those allowed; the empty one is for a new folder. None allows any.
+      usual: an example of a file name, for errors.
+      suffixes: the allowed suffixes, where ``""`` stands for a new folder; empty for any suffix.
 
     Raises:
-      UserError: if the path is a folder or lies in none, has another suffix, or the new folder exists.
+      UserError: if the path is a folder, its parent is not, its suffix is not allowed, or the new folder exists.
     """
     if os.path.isdir(out) and (out.suffix or "" not in suffixes):
         raise UserError(f"{flag}: {str(out)!r} is a folder, name a file in it, such as {str(out / usual)!r}")
@@ -86,30 +86,30 @@ def require_file(source: str, path: Path) -> None:
 
 
 def unknown_choice(field: str, value: str, choices: Iterable[str]) -> UserError:
-    """Makes the error for a value that is not among the allowed names, with the one that is nearest if one is near."""
+    """Returns the error for a value that is not an allowed name, with the nearest name if one is near."""
     choices = sorted(choices)
     lower = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(str(value).lower(), lower, n=1)
     hint = f"; did you mean {lower[near[0]]!r}?" if near else ""
-    offered = f"choose from {', '.join(choices)}" if choices else "there is none to choose"
+    offered = f"choose from {', '.join(choices)}" if choices else "no value is allowed"
     return UserError(f"{field}: {value!r} is not known, {offered}{hint}")
 
 
 @contextlib.contextmanager
 def one_line_errors(program: str) -> Iterator[None]:
-    """Ends the program with one line: exit code 2 after a mistake of the user, 1 after a fault of the machine.
+    """Ends the program on an error with one line: exit code 2 for user errors, 1 for machine faults, 130 for Ctrl-C.
 
-    Ctrl-C ends it with 130. Printing inside never fails; see :func:`jaxgan.terminal.forgiving_output`.
+    Printing inside the context never fails; see :func:`jaxgan.terminal.forgiving_output`.
     """
     with forgiving_output():
         try:
             yield
         except UserError as error:
             fail(program, str(error), code=2)
-        except OSError as error:  # it names the file and the fault
+        except OSError as error:  # its message names the file and the fault
             fail(program, str(error), code=1)
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):  # JAX's, of a device
+            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):  # JAX's, for device memory
                 raise
             fail(program, "out of memory; try a smaller network, a smaller --batch-size or fewer images", code=1)
         except KeyboardInterrupt:
@@ -117,19 +117,19 @@ def one_line_errors(program: str) -> Iterator[None]:
 
 
 def fail(program: str, message: str, *, code: int) -> NoReturn:
-    """Ends the program with one line on standard error."""
+    """Prints one line on standard error and exits."""
     print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
     raise SystemExit(code)
 
 
 def end_with_main_thread(code: int, *, seconds: float = 1.0) -> None:
-    """Ends the process soon after its main thread: the threads of a save that failed wait for each other for minutes.
+    """Ends the process soon after its main thread: after a failed save, its threads block each other for minutes.
 
-    What asyncio and Python have to say of what these leave undone is not shown.
+    Warnings of asyncio and Python about the unfinished work of these threads are suppressed.
 
     Args:
       code: the exit code.
-      seconds: the time for what the interpreter does last.
+      seconds: the time for the shutdown of the interpreter.
     """
 
     def end() -> None:
@@ -145,7 +145,7 @@ def end_with_main_thread(code: int, *, seconds: float = 1.0) -> None:
 
 
 def require_values(argv: Sequence[str]) -> None:
-    """Refuses a flag whose value is empty, as that of a shell's variable that is not set: it would name this folder."""
+    """Refuses an empty value, as from an unset shell variable: as a path it would be the working directory."""
     for flag, value in itertools.pairwise([*argv, None]):
         if flag and flag.startswith("--") and (value == "" or flag.endswith("=")):
             raise UserError(f"{flag.rstrip('=')}: '' is not allowed, give a value or leave it out")
@@ -154,11 +154,11 @@ def require_values(argv: Sequence[str]) -> None:
 
 
 def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:
-    """Runs a command-line parser of tyro, and raises its complaints as errors of one line.
+    """Runs a tyro parser and raises its errors as one-line UserErrors.
 
     Args:
       read: calls ``tyro.cli``.
-      flags: the flags and commands there are, of which an unknown one is told the nearest.
+      flags: the flags and commands of the program, among which to find the one nearest to an unknown one.
 
     Returns:
       What ``read`` returns.
@@ -168,7 +168,7 @@ def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:
     """
     try:
         from tyro._errors import on_parse_error
-    except ImportError:  # the hook is not part of tyro's public interface; without it tyro reports in its own words
+    except ImportError:  # the hook is private to tyro; without it, tyro prints its own errors
         return read()
 
     def refuse(event: Any) -> None:
@@ -180,7 +180,7 @@ def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:
 
 
 def _message(event: Any, flags: Sequence[str]) -> str | None:
-    """The message of one of tyro's parse errors; None for a kind that is not known here."""
+    """Returns the message for a parse error of tyro; None for an unknown kind."""
     match type(event).__name__:
         case "InvalidChoice":
             return str(unknown_choice(_name(event.argument), event.value, event.choices))
@@ -207,5 +207,5 @@ def _message(event: Any, flags: Sequence[str]) -> str | None:
 
 
 def _name(argument: Any) -> str:
-    """The name of an argument as the help shows it: ``--data``, ``WORKDIR``."""
+    """Returns the name of an argument as in the help: ``--data``, ``WORKDIR``."""
     return str(argument.lowered.metavar if argument.is_positional() else argument.display_name())

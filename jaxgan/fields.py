@@ -1,4 +1,4 @@
-"""How a field of a config declares the values it takes, and how a value is held against that."""
+"""Declares the allowed values of config fields, and checks values against them."""
 
 import dataclasses
 import os
@@ -13,40 +13,40 @@ from urllib.parse import quote
 
 from jaxgan.errors import UserError, unknown_choice
 
-MOST = 2**20  # of anything that is counted: beyond it a number is a slip of the keyboard
+MOST = 2**20  # of any count: a larger number is a typing mistake
 
 
 def number(default: float | None, *, low: float = 1, high: float = MOST, open_high: bool = False) -> Any:
-    """Declares a numeric field together with the closed (or half-open) interval it may lie in."""
+    """Declares a numeric field and its allowed interval, closed or half-open."""
     return field(default=default, metadata={"low": low, "high": high, "open_high": open_high})
 
 
 def probability(default: float) -> Any:
-    """Declares a field that lies in [0, 1): a decay, a probability of being dropped."""
+    """Declares a field in [0, 1), such as a decay or a dropout probability."""
     return number(default, low=0, high=1, open_high=True)
 
 
 def non_negative(default: float | None) -> Any:
-    """Declares a field that is not negative: a learning rate, the weight of a penalty."""
+    """Declares a finite field of at least 0, such as a learning rate or the weight of a penalty."""
     return number(default, low=0, high=float("inf"))
 
 
 def schedule_steps(default: int) -> Any:
-    """Declares the length of a schedule after which learning rates stay 0; 0 for none. It should be that of the run."""
+    """Declares the steps of a learning rate decay to 0, which should be those of the run; 0 for no decay."""
     return field(default=default, metadata={"low": 0, "high": MOST, "open_high": False, "schedule": True})
 
 
 def rising_steps(default: int) -> Any:
-    """Declares the steps in which a learning rate rises to its peak; 0 for none. The run should be longer."""
+    """Declares the steps of a learning rate warmup, which should be fewer than those of the run; 0 for no warmup."""
     return field(default=default, metadata={"low": 0, "high": MOST, "open_high": False, "warmup": True})
 
 
 def check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:
-    """Checks a value of a field against its type, its choices and its interval.
+    """Checks the value of a field against its type, choices and interval.
 
     Args:
-      flag: what the user set, for the error.
-      value: its value.
+      flag: the flag that sets the field, for errors.
+      value: the value.
       hint: the type of the field.
       bounds: the interval, as :func:`number` declares it; empty for none.
 
@@ -75,7 +75,7 @@ def check(flag: str, value: Any, hint: Any, bounds: Mapping[str, Any]) -> None:
 
 
 def check_all(part: Any, *, but: type | tuple[type, ...] = ()) -> None:
-    """Checks every field of a config, but for values of some types, as :func:`check` does."""
+    """Checks every field of a config by :func:`check`, except values of the types ``but``."""
     hints = typing.get_type_hints(type(part))
     for f in dataclasses.fields(part):
         if not isinstance(value := getattr(part, f.name), but):
@@ -83,10 +83,10 @@ def check_all(part: Any, *, but: type | tuple[type, ...] = ()) -> None:
 
 
 def steps_between(flag: str, text: str) -> range:
-    """Reads START:STOP as the steps from one up to another, at least one.
+    """Parses START:STOP as a range of at least one step.
 
     Raises:
-      UserError: if it is something else.
+      UserError: if the text is not START:STOP, or the range is empty.
     """
     numbers = re.fullmatch(r"([0-9]{1,12}):([0-9]{1,12})", text)
     start, stop = map(int, numbers.groups()) if numbers else (100, 110)
@@ -97,18 +97,18 @@ def steps_between(flag: str, text: str) -> range:
 
 
 def address_of(path: str | os.PathLike[str]) -> str | None:
-    """The address that a path stands for, such as ``gs://bucket/run``, whose slashes it shortens; None for a folder."""
+    """Returns the address that a path names, such as ``gs://bucket/run``, with its slashes; None for a folder."""
     found = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]+):/+([^*?[\]]*[^*?[\]/.])/*", str(path))
     return found and f"{found[1]}://{'/' * (found[1] in ('file', 'local'))}{found[2]}"
 
 
 def cache_home() -> Path:
-    """The folder of the user's caches; raises RuntimeError if the user has no home."""
+    """Returns the cache directory of the user; raises RuntimeError if the user has no home."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def local_folder(address: str) -> Path:
-    """The folder on disk of a run that is kept at an address, in the user's cache folder.
+    """Returns the local folder of a run at an address, in the cache directory of the user.
 
     Raises:
       UserError: if the user has no home.
@@ -117,19 +117,19 @@ def local_folder(address: str) -> Path:
         home = cache_home()
     except RuntimeError as error:
         raise UserError(
-            "--workdir: an address needs a folder for caches, and there is no home; set XDG_CACHE_HOME"
+            "--workdir: an address needs a cache directory, and there is no home; set XDG_CACHE_HOME"
         ) from error
     return home.joinpath("jaxgan", "runs", *(quote(part, safe="") for part in os.path.split(address)))
 
 
 def require_local(flag: str, path: str | os.PathLike[str]) -> None:
-    """Refuses an address, such as ``gs://bucket/run``, in the place of a folder; a path shortens its slashes.
+    """Refuses an address, such as ``gs://bucket/run``, where a folder is needed; Path merges its slashes.
 
     Raises:
       UserError: if it is an address.
     """
     if scheme := re.match("([A-Za-z][A-Za-z0-9+.-]+):/", str(path)):
         raise UserError(
-            f"{flag}: {str(path)!r} is an address, it must be a folder; mount what {scheme[1]}:// names and give the "
+            f"{flag}: {str(path)!r} is an address, it must be a folder; mount the {scheme[1]}:// address and give the "
             "folder of the mount"
         )

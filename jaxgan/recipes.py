@@ -1,6 +1,6 @@
-"""The recipes by name: what ``jaxgan train NAME`` and the scripts of ``experiments/`` run.
+"""The recipes: named configs for ``jaxgan train NAME`` and the scripts in ``experiments/``.
 
-A script's docstring says how long its recipe takes, what to expect and what to read.
+The docstring of a script has the time that its recipe takes, the results to expect and what to read.
 """
 
 import shutil
@@ -24,15 +24,15 @@ from jaxgan.runs.load import load_run
 
 
 class Recipe(NamedTuple):
-    """A config with a name."""
+    """A training config with a summary."""
 
-    about: str  # one line
+    about: str  # one line, for the list of recipes
     config: Config
-    finish: Callable[[Config, Path], None] | None = None  # what it makes of its finished run
+    finish: Callable[[Config, Path], None] | None = None  # runs after training, with the config and the workdir
 
 
 def steps(epochs: int, batch_size: int, *, data: str = "mnist") -> int:
-    """Steps of a run: learning rates decay over all of it."""
+    """Returns the steps of a run, over which learning rates decay."""
     return epochs * (find(data).examples["train"] // batch_size)
 
 
@@ -40,8 +40,8 @@ def keep_weights(config: Config, folder: Path) -> None:
     """Writes the weights of a trained classifier in half precision, where ``jaxgan evaluate`` finds them.
 
     Args:
-      config: the run's.
-      folder: the run's folder.
+      config: the config of the run.
+      folder: the workdir of the run.
     """
     trained, data, path = load_run(folder), config.run.data, folder / "classifier.safetensors"
     about = {name: vars(config.method)[name] for name in ("network", "width")}
@@ -53,32 +53,32 @@ def keep_weights(config: Config, folder: Path) -> None:
         print(shutil.copyfile(path, target))
 
 
-# In the chapter's order, and then beyond it.
+# In the order of the chapter, followed by methods beyond it.
 RECIPES = {
     "autoencoder": Recipe(
-        "digits compressed to 32 numbers, beside PCA",
+        "an autoencoder that compresses digits to 32 numbers, compared with PCA",
         Config(
             Autoencoder(),
             Run(Path("runs/autoencoder"), epochs=10, batch_size=128, sample_epochs=(1, 2, 4, 10)),
         ),
     ),
     "vae": Recipe(
-        "the variational autoencoder: a prior makes the decoder a generator",
+        "a variational autoencoder, whose prior makes the decoder a generator",
         Config(VAE(), Run(Path("runs/vae"), epochs=10, batch_size=128, sample_epochs=(1, 2, 4, 10))),
     ),
     "vanilla_gan": Recipe(
-        "the first GAN: two fully connected networks", Config(VanillaGAN(), Run(Path("runs/vanilla_gan")))
+        "the first GAN, with fully connected networks", Config(VanillaGAN(), Run(Path("runs/vanilla_gan")))
     ),
     "dcgan": Recipe(
-        "the convolutional GAN, with batch norm; digits on demand with --conditional",
+        "a convolutional GAN with batch norm; class-conditional with --conditional",
         Config(DCGAN(), Run(Path("runs/dcgan"), epochs=15, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 15))),
     ),
     "wgan": Recipe(
-        "the Wasserstein GAN: a critic with a gradient penalty",
+        "a Wasserstein GAN, whose critic has a gradient penalty",
         Config(WGAN(), Run(Path("runs/wgan"), epochs=15, checkpoint_every=1, sample_epochs=(1, 2, 4, 8, 15))),
     ),
     "r3gan": Recipe(
-        "past the chapter: relativistic pairs with two gradient penalties",
+        "beyond the chapter: a conditional GAN with relativistic loss and two gradient penalties",
         Config(
             DCGAN(
                 latent_size=32,
@@ -102,7 +102,7 @@ RECIPES = {
         ),
     ),
     "flow_matching": Recipe(
-        "past GANs: a regression on the velocity that carries noise to images",
+        "beyond GANs: regression on the velocity that transports noise to images",
         Config(
             FlowMatching(decay_steps=steps(10, 32)),
             Run(
@@ -111,7 +111,7 @@ RECIPES = {
         ),
     ),
     "cifar10": Recipe(
-        "residual networks on photographs, in colour: for a GPU or TPU",
+        "a GAN with residual networks on color photographs, for a GPU or TPU",
         Config(
             ResidualGAN(
                 width=128,
@@ -132,7 +132,7 @@ RECIPES = {
         ),
     ),
     "celeba": Recipe(
-        "residual networks on faces of 64 pixels, in a stream: for a GPU or TPU",
+        "a GAN with residual networks on streamed 64 x 64 faces, for a GPU or TPU",
         Config(
             ResidualGAN(
                 width=64,
@@ -155,7 +155,7 @@ RECIPES = {
         ),
     ),
     "digit_classifier": Recipe(
-        "the classifier whose features measure the quality of samples",
+        "the classifier whose features jaxgan evaluate uses",
         Config(
             Classifier(decay_steps=steps(10, 128)),
             Run(Path("runs/digit_classifier"), epochs=10, batch_size=128, checkpoint_every=1),

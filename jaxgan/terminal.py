@@ -1,4 +1,4 @@
-"""Standard output and error that never fail: a terminal without the characters, or one that is gone, costs its text."""
+"""Standard output and error that never fail, even if characters cannot be encoded or the terminal is closed."""
 
 import contextlib
 import os
@@ -8,55 +8,52 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-PLAIN = {"↑": "^", "↓": "v", "±": "+-", "·": "*", "…": "...", "─": "-"}  # what figures and tables use beyond letters
-FEWEST_COLUMNS = 20  # of a terminal
+PLAIN = {"↑": "^", "↓": "v", "±": "+-", "·": "*", "…": "...", "─": "-"}  # replacements of the symbols in tables
+FEWEST_COLUMNS = 20  # of a terminal, for tyro's help
 
 
 class Forgiving:
-    """A text stream that writes what it can to another one.
+    """A text stream that writes to another stream and never fails.
 
-    Characters that the other one cannot encode become plain ones. After an error of the system, such as a closed pipe
-    or a full disk, it writes nothing more.
+    Characters that the other stream cannot encode are replaced. After a system error, such as a closed pipe or a full
+    disk, further output is dropped.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._gone = False
+        self._failed = False
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the other stream's."""
+        """Forwards all other attributes to the wrapped stream."""
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Writes a text, or what is possible of it."""
+        """Writes a text, with replacements where needed."""
         self._attempt(lambda: self._stream.write(encodable(text, self._stream.encoding)))
         return len(text)
 
     def flush(self) -> None:
-        """Hands on what is written."""
+        """Flushes the wrapped stream."""
         self._attempt(self._stream.flush)
 
     def _attempt(self, action: Any) -> None:
-        if self._gone:
+        if self._failed:
             return
         try:
             action()
-        except (OSError, ValueError):  # ValueError: it is closed
-            self._gone = True
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self._failed = True
             _discard(self._stream)
 
 
 def _discard(stream: TextIO) -> None:
-    """Sends what a stream still holds to nowhere, lest Python complain when it ends."""
+    """Redirects a stream to the null device, so that the flush at the exit of Python does not fail."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def encodable(text: str, encoding: str | None) -> str:
-    """Replaces the characters that an encoding lacks: by plain ones, letters without accents, or escapes.
-
-    A text that the encoding has stays as it is.
-    """
+    """Replaces characters that an encoding lacks by ASCII symbols, letters without accents, or escapes."""
     try:
         text.encode(encoding or "utf-8")
     except UnicodeEncodeError:
@@ -65,17 +62,17 @@ def encodable(text: str, encoding: str | None) -> str:
 
 
 def _plain(character: str, encoding: str) -> str:
-    for each in (character, PLAIN.get(character, ""), unicodedata.normalize("NFKD", character)[0]):
+    for candidate in (character, PLAIN.get(character, ""), unicodedata.normalize("NFKD", character)[0]):
         with contextlib.suppress(UnicodeEncodeError):
-            if each:
-                each.encode(encoding)
-                return each
+            if candidate:
+                candidate.encode(encoding)
+                return candidate
     return character.encode("ascii", "backslashreplace").decode()
 
 
 @contextlib.contextmanager
 def forgiving_output() -> Iterator[None]:
-    """Makes standard output and error forgiving inside; see :class:`Forgiving`."""
+    """Wraps standard output and error in :class:`Forgiving` inside the context."""
     with (
         contextlib.redirect_stdout(_forgiving(sys.stdout)),
         contextlib.redirect_stderr(_forgiving(sys.stderr)),
@@ -89,20 +86,20 @@ def forgiving_output() -> Iterator[None]:
 
 @contextlib.contextmanager
 def wide_enough() -> Iterator[None]:
-    """Takes a narrow terminal for a wider one inside: the help of tyro waits for ever for words that fit into three."""
+    """Sets a least width inside the context: in a terminal of three columns, tyro's help never returns."""
     if shutil.get_terminal_size().columns >= FEWEST_COLUMNS:
         yield
         return
-    given = os.environ.get("COLUMNS")
+    columns = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(FEWEST_COLUMNS)
     try:
         yield
     finally:
         os.environ.pop("COLUMNS")
-        if given is not None:
-            os.environ["COLUMNS"] = given
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
 
 
 def _forgiving(stream: Any) -> Any:
-    """The stream itself where there is none, or where it is forgiving already."""
+    """Wraps a stream, unless it is None or wrapped already."""
     return stream if stream is None or isinstance(stream, Forgiving) else Forgiving(stream)

@@ -1,4 +1,4 @@
-"""Images side by side in one, and as PNG files; without matplotlib, which takes long to import."""
+"""Grids of images, and PNG encoding, without matplotlib, which is slow to import."""
 
 import io
 
@@ -12,7 +12,7 @@ GAP = 2  # white pixels between images
 def tile(
     images: UInt8[np.ndarray, "count height width channels"], *, columns: int, gap: int = GAP
 ) -> UInt8[np.ndarray, "rows cols channels"]:
-    """Tiles images into one, on white, row by row; an incomplete last row is left out."""
+    """Tiles images into one, row by row on white; drops an incomplete last row."""
     rows = len(images) // columns
     _, height, width, channels = images.shape
     grid = np.full((rows, columns, height + gap, width + gap, channels), 255, np.uint8)
@@ -22,7 +22,7 @@ def tile(
 
 
 def to_png(image: UInt8[np.ndarray, "height width channels"]) -> bytes:
-    """Encodes an image of one channel or three as a PNG file."""
+    """Encodes an image of one or three channels as a PNG file."""
     content = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(content, format="png", optimize=True)
     return content.getvalue()

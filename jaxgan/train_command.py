@@ -1,4 +1,4 @@
-"""The command ``jaxgan train``: a recipe by its name, with the flags of its script."""
+"""The ``jaxgan train`` command: trains a recipe by name, with the flags of its script."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -12,24 +12,24 @@ from jaxgan.errors import unknown_choice
 
 
 def train(recipe: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = None) -> None:
-    """Train a recipe, with flags as `jaxgan train RECIPE --help` lists them; without a name list the recipes.
+    """Train a recipe, or list the recipes if no name is given; `jaxgan train RECIPE --help` lists the flags.
 
     Args:
-        recipe: Its name; see `jaxgan train`.
+        recipe: Name of the recipe.
     """
     if recipe is not None:
         return train_recipe(recipe, [])
     from jaxgan.recipes import RECIPES
 
     table = Table("recipe", "what it trains", box=box.SIMPLE)
-    for name, each in RECIPES.items():
-        table.add_row(name, each.about)
+    for name, entry in RECIPES.items():
+        table.add_row(name, entry.about)
     Console().print(table)
     print("jaxgan train RECIPE --help lists the flags.")
 
 
 def train_recipe(name: str, flags: Sequence[str]) -> None:
-    """Trains a recipe as a command.
+    """Trains a recipe with command-line flags.
 
     Raises:
       UserError: if there is no such recipe.
@@ -38,7 +38,7 @@ def train_recipe(name: str, flags: Sequence[str]) -> None:
     from jaxgan.recipes import RECIPES
     from jaxgan.runs.launch import main
 
-    recipe = RECIPES.get(name.replace("-", "_"))  # the shell completes names with hyphens
+    recipe = RECIPES.get(name.replace("-", "_"))  # shell completion writes hyphens
     if recipe is None:
         raise unknown_choice("RECIPE", name, RECIPES)
     main(recipe.config, flags, program=f"jaxgan train {name}", finish=recipe.finish)

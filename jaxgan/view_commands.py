@@ -1,4 +1,4 @@
-"""The commands to look at runs: what there is, their figures, a page about them, and two beside each other."""
+"""The commands that inspect runs: list them, redraw their figures, report on them, compare two."""
 
 import os
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ Workdir = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR")
 
 
 def draw_figures(workdir: Workdir) -> None:
-    """Draw the figures of a run again, from its metrics, its samples and its newest checkpoint.
+    """Redraw the figures of a run from its metrics, samples and newest checkpoint.
 
     Args:
-        workdir: The run's folder.
+        workdir: Folder or address of the run.
     """
     from jaxgan.runs.launch import redraw
     from jaxgan.runs.mirror import local_copy
@@ -31,33 +31,33 @@ def draw_figures(workdir: Workdir) -> None:
 def list_runs(
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs"),
 ) -> None:
-    """List the runs in a folder: method, data, progress, size on disk, last metric, and whether they can go on.
+    """List the runs in a folder: method, data, progress, size on disk, last metric, and whether they can resume.
 
     Args:
-        folder: Where the runs are, however deep.
+        folder: Folder to search, with all its subfolders.
     """
     from jaxgan.runs import overview
 
-    found = overview.find_runs(folder)
-    Console().print(overview.table(found, root=folder) if found else f"There is no run in {escape(str(folder))}.")
+    runs = overview.find_runs(folder)
+    Console().print(overview.table(runs, root=folder) if runs else f"There is no run in {escape(str(folder))}.")
 
 
 def report_runs(
     workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="WORKDIR|NAME...")],
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
-    """Write a page about one or more runs, in one HTML file that needs neither network nor server.
+    """Write an HTML report about one or more runs, in one file that needs neither network nor server.
 
     Args:
-        workdirs: The runs' folders, or names of trained generators, such as r3gan; several stand side by side.
-        out: The file to write; default: report.html in WORKDIR, or NAME.html; report.html here if there are several.
+        workdirs: Folders or addresses of runs, or names of pretrained generators, such as r3gan, to show side by side.
+        out: HTML file to write; if omitted: report.html in WORKDIR, or NAME.html; ./report.html for several.
     """
     from jaxgan.report.page import write_report
     from jaxgan.runs.load import is_pretrained
     from jaxgan.runs.mirror import local_copy
 
     if not workdirs:
-        raise UserError("WORKDIR: missing; give the folder of a run, or of several")
+        raise UserError("WORKDIR: missing; give the folders of one or more runs")
     workdirs = tuple(map(local_copy, workdirs))
     usual = (workdirs[0] if len(workdirs) == 1 else Path()) / "report.html"
     if len(workdirs) == 1 and is_pretrained(workdirs[0]):
@@ -73,12 +73,12 @@ def compare_runs(
     second: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="B")],
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
-    """Compare two runs: the fields in which they differ, their last metrics, and a picture of curves and samples.
+    """Compare two runs: config fields that differ, last metrics, and a figure of curves and samples.
 
     Args:
-        first: A run's folder, or the name of a trained generator, such as r3gan.
-        second: Another one.
-        out: The picture to write, as .png, .pdf, .eps or .ps; default: compare.png here.
+        first: Folder or address of a run, or the name of a pretrained generator, such as r3gan.
+        second: Another run or pretrained generator.
+        out: Figure to write, .png, .pdf, .eps or .ps; if omitted: ./compare.png.
     """
     from jaxgan.report.compare import compare
     from jaxgan.runs.mirror import local_copy
@@ -91,11 +91,11 @@ def compare_runs(
 
 
 def _target(out: Path | None, usual: Path, *, suffixes: Sequence[str], mark: bytes) -> Path:
-    """Chooses the file to write, before any work: the user's, or the usual one unless it lacks the mark of ours."""
+    """Returns the file to write: ``out``, or the usual file unless it exists without the mark of jaxgan."""
     if out is not None:
         require_target("--out", out, usual=usual.name, suffixes=suffixes)
     elif os.path.lexists(usual) and not (usual.is_file() and mark in usual.read_bytes()[:2000]):
-        raise UserError(f"--out: {str(usual)!r} exists and is none of jaxgan's; name the file to write")
+        raise UserError(f"--out: {str(usual)!r} exists and was not written by jaxgan; name the file to write")
     return out or usual
 
 

@@ -63,14 +63,14 @@ def test_a_field_out_of_bounds_is_named_with_what_is_allowed(fields, words):
     [
         ({"replicas": 0}, "--replicas: 0 is not allowed, it must be at least 1 and at most 1024"),
         ({"replicas": 2, "seed": 2**32 - 1}, "--replicas: 2 seeds from 4294967295 on are not allowed"),
-        ({"replicas": 2, "input": "stream"}, "--replicas: replicas need all images in memory"),
+        ({"replicas": 2, "input": "stream"}, "--replicas: replicas shuffle separately and need all images in memory"),
         (
             {"replicas": 2, "debug_nans": True},
-            "--debug-nans: is for a single run and not for the replicas of --replicas",
+            "--debug-nans: is only for a single run, not for the replicas of --replicas",
         ),
         (
             {"sweep": ("beta1=0,0.5",), "keep_best": "recall", "evaluate_every": 1},
-            "--keep-best: 'recall' is for a single",
+            "--keep-best: 'recall' is only for a single",
         ),
         (
             {"sweep": ("beta1",)},
@@ -193,7 +193,7 @@ def test_every_field_of_a_run_has_a_help_text_beside_it():
     ("fields", "way_out"), [({}, "add --dry-run"), ({"dry_run": True, "replicas": 2}, "leave out replicas")]
 )
 def test_a_target_is_for_a_dry_run_of_one_run(fields, way_out):
-    with pytest.raises(UserError, match=f"^--target: 'v5e:1x1' is for a dry run of a single run, {way_out}"):
+    with pytest.raises(UserError, match=f"^--target: 'v5e:1x1' is only for a dry run of a single run, {way_out}"):
         validate(Config(VanillaGAN(), Run(target="v5e:1x1", **fields)))
 
 

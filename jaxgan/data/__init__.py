@@ -1,8 +1,7 @@
 """Data sets of images.
 
-``load`` decodes a directory that TFDS prepared, once, into a cache of plain arrays. Later runs map the cache into
-memory and do not import TFDS. ``stream`` reads the same directory during a run. Both also take the path of one's own
-pictures.
+``load`` decodes a prepared TFDS directory once into a cache of NumPy arrays. Later runs memory-map the cache and do not
+import TFDS. ``stream`` reads the same directory during a run. Both also accept the path of your own pictures.
 """
 
 import dataclasses
@@ -29,23 +28,23 @@ class Description:
 
     spec: Spec  # its entry in the catalog
     directory: Path  # its prepared directory, which need not exist
-    state: str  # ``"prepared"``, ``"not prepared"``, or what is wrong with the directory
-    sources: tuple[str, ...]  # the sources that it can be prepared from, nearest first
+    state: str  # ``"prepared"``, ``"not prepared"``, or the fault of the directory
+    sources: tuple[str, ...]  # the sources that can prepare it, nearest first
 
 
 def load(
     name: str, *, split: str = "train", data_dir: PathLike | None = None, image_size: int | None = None
 ) -> Dataset:
-    """Loads one split of a data set as whole arrays, and prepares the data set first if it is not prepared.
+    """Loads one split of a data set as arrays, and prepares the data set first if needed.
 
     Args:
-      name: one of ``names()``, or the path of one's own pictures; see :mod:`jaxgan.data.pictures`.
+      name: one of ``names()``, or the path of your own pictures; see :mod:`jaxgan.data.pictures`.
       split: ``"train"`` or ``"test"``.
       data_dir: the root of prepared data sets; default: ``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
-      image_size: height and width to crop and resize one's own pictures to; None for their own.
+      image_size: height and width to crop and resize your own pictures to; None to keep theirs.
 
     Returns:
-      The split in the order of its TFDS records, its arrays mapped read-only from the cache, or made of those.
+      The split in the order of its TFDS records, as read-only arrays from the cache; derived data sets are computed.
 
     Raises:
       UserError: if the name or split is unknown, the directory is damaged or unwritable, or no source can be reached.
@@ -57,26 +56,26 @@ def load(
         raise UserError(f"--image-size: {image_size} is not allowed with images in memory, add --input stream")
     spec = find(name)
     pipeline.require_split(spec, split)
-    found = pipeline.load(_on_disk(spec), "train" if spec.held_out else split, data_dir=_root(data_dir))
+    data = pipeline.load(_on_disk(spec), "train" if spec.held_out else split, data_dir=_root(data_dir))
     if spec.held_out:
-        return derived.hold_out(spec, found, split)
-    return derived.stack(spec, found) if spec.parts else found
+        return derived.hold_out(spec, data, split)
+    return derived.stack(spec, data) if spec.parts else data
 
 
 def stream(
     name: str, *, split: str = "train", data_dir: PathLike | None = None, image_size: int | None = None
 ) -> Stream:
-    """Opens one split of a data set to be read in any order, and prepares the data set first if it is not prepared.
+    """Opens one split of a data set for random access, and prepares the data set first if needed.
 
     Args:
-      name: one of ``names()``, or the path of one's own pictures; with ``image_size``, any data set of images that
-        TFDS has prepared.
+      name: one of ``names()``, or the path of your own pictures; with ``image_size``, any image data set that TFDS has
+        prepared.
       split: the name of a split, such as ``"train"``.
       data_dir: the root of prepared data sets; default: that of TFDS.
       image_size: height and width to crop and resize images to; default: those of the catalog.
 
     Returns:
-      The split, whose records have the order of ``load``.
+      The split, in the order of ``load``.
 
     Raises:
       UserError: as ``load``.
@@ -86,38 +85,38 @@ def stream(
         return pictures.stream(name, split, image_size=image_size)
     spec = find(name, image_size=image_size)
     if spec.parts:
-        raise UserError(f"--input: 'stream' is not for {name}, which is made in memory; use --input memory")
+        raise UserError(f"--input: 'stream' is not allowed for {name}, which is computed in memory; use --input memory")
     return pipeline.stream(spec, split, data_dir=_root(data_dir))
 
 
 def prepare(name: str, *, data_dir: PathLike | None = None, source: PathLike | None = None) -> Path:
-    """Prepares a data set, so that later loads need neither network nor source.
+    """Prepares a data set, so that later loads need neither its source nor a network.
 
     Args:
       name: one of ``names()``.
       data_dir: the root of prepared data sets; default: that of TFDS.
-      source: a folder of its four IDX files, gzipped or not; default: the embedded archive, else the network. A data
-        set that is prepared already stays as it is, with a warning that the folder was not read.
+      source: a folder of its four IDX files, gzipped or not; default: the embedded archive, else the network. If the
+        data set is prepared already, the folder is not read and a warning says so.
 
     Returns:
-      The directory, ``<data_dir>/<name>/<version>``, which any TFDS reads.
+      The directory, ``<data_dir>/<name>/<version>``, which TFDS can read.
 
     Raises:
-      UserError: as ``load``. Nothing half-written stays behind.
+      UserError: as ``load``. No partial files remain.
     """
     source = None if source is None else expand(source, field="--from")
     return pipeline.prepare(_on_disk(find(name)), data_dir=_root(data_dir), source=source).directory
 
 
 def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
-    """Describes a data set, and changes nothing.
+    """Describes a data set, without side effects.
 
     Args:
       name: one of ``names()``.
       data_dir: the root of prepared data sets; default: that of TFDS.
 
     Returns:
-      Its description.
+      The entry in the catalog and the state of the directory.
 
     Raises:
       UserError: if the name is unknown or the root cannot be entered.
@@ -133,7 +132,7 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> Description:
 
 
 def _on_disk(spec: Spec) -> Spec:
-    """The data set that a data set is made of, or itself."""
+    """Returns the data set on disk that a derived data set is computed from, or the data set itself."""
     return spec if spec.parts is None else find(spec.parts)
 
 

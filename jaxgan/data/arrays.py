@@ -1,4 +1,4 @@
-"""Arrays in NumPy files, read without unpickling and without trusting what a header announces."""
+"""Reads arrays from NumPy files, without unpickling and without trusting the size in a header."""
 
 import lzma
 import math
@@ -16,23 +16,23 @@ from jaxtyping import UInt8
 
 from jaxgan.errors import UserError, require_file
 
-# What NumPy's reader and the decompressors raise for content that is none of theirs.
+# Raised by NumPy's reader and the decompressors for files of other formats.
 UNREADABLE = (
     *(ValueError, EOFError, LookupError, RuntimeError, SyntaxError, tokenize.TokenError, struct.error),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 MOST_BYTES = 2**33  # of an array
-SLACK = 1e-3  # rounding beyond the scale that is allowed: a quarter of a grey level
+SLACK = 1e-3  # allowed rounding error beyond the range: a quarter of a grey level
 
 
 def read(path: Path, *, flag: str, usual: Sequence[str], also: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Reads one array from an .npy or .npz file, and those beside it that are asked for.
+    """Reads one array from an .npy or .npz file, and optional further arrays of an .npz file.
 
     Args:
       path: the file.
-      flag: what the user set, for errors.
-      usual: names that the array may have in an .npz file; a file of one array may give it any.
-      also: further arrays of an .npz file to read, where there are; without the first, there may be no others.
+      flag: the flag that names the file, for errors.
+      usual: allowed names of the array in an .npz file; a single array may have any name.
+      also: optional further arrays of an .npz file; if the first is absent, the file must have no others.
 
     Returns:
       The array as ``usual[0]``, and the others by their names.
@@ -53,10 +53,10 @@ def read(path: Path, *, flag: str, usual: Sequence[str], also: Sequence[str] = (
                 names = [name for name in usual if name in members] or [name for name in members if name not in others]
                 if len(names) != 1 and not set(names) & set(usual):
                     held = ", ".join(map(repr, members)) or "none"
-                    raise UserError(f"{source} must hold one array, or one called {usual[0]!r}; it has {held}")
+                    raise UserError(f"{source} must hold one array, or one named {usual[0]!r}; it has {held}")
                 unknown = sorted(members.keys() - {names[0], *also})
-                if also and also[0] not in members and unknown:  # such as labels by another name
-                    raise UserError(f"{source} has {unknown[0]!r}; call it {also[0]!r}, or leave it out")
+                if also and also[0] not in members and unknown:  # such as labels under another name
+                    raise UserError(f"{source} has {unknown[0]!r}; name it {also[0]!r}, or leave it out")
                 found = {}
                 for wanted, name in {usual[0]: names[0], **{name: name for name in others}}.items():
                     with archive.open(members[name]) as member:
@@ -69,7 +69,7 @@ def read(path: Path, *, flag: str, usual: Sequence[str], also: Sequence[str] = (
 
 
 def require_room(size: int, *, source: str) -> None:
-    """Refuses an array of so many bytes that its copies do not fit in memory, before it is read.
+    """Refuses an array whose copies do not fit in memory, before it is read.
 
     Raises:
       UserError: naming the file and the largest size.
@@ -85,12 +85,12 @@ def require_room(size: int, *, source: str) -> None:
 
 
 def _array(file: IO[bytes], size: int, *, source: str) -> np.ndarray:
-    """Reads an array if its header announces as many bytes as the file has, and they fit in memory."""
+    """Reads an array, after a check that its header announces the bytes of the file, and that they fit in memory."""
     version = np.lib.format.read_magic(file)
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = headers[version](file)
     if dtype.hasobject:
-        raise ValueError("it has Python objects, which are not read; give numbers")
+        raise ValueError("it holds Python objects, which are not loaded; give numbers")
     announced = file.tell() + math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or announced != size:
         raise ValueError(f"its header announces {announced:,} bytes, and it has {size:,}")
@@ -100,17 +100,17 @@ def _array(file: IO[bytes], size: int, *, source: str) -> np.ndarray:
 
 
 def to_bytes(array: np.ndarray, *, file: str) -> UInt8[np.ndarray, "*shape"]:
-    """Converts images to bytes, without guessing what their numbers mean.
+    """Converts images to uint8, without guessing the range of their values.
 
     Args:
-      array: bytes, or floats clearly in [0, 1] or in [-1, 1].
-      file: what holds them, for errors.
+      array: uint8, or floats clearly in [0, 1] or in [-1, 1].
+      file: the source of the array, for errors.
 
     Returns:
-      The images as bytes; numbers are rounded to the nearest.
+      The images as uint8, with floats rounded to the nearest.
 
     Raises:
-      UserError: if there is no image, or its numbers are of neither kind.
+      UserError: if there is no image, or the dtype or range is another.
     """
     if not array.size:
         raise UserError(f"{file} holds no image")
@@ -118,14 +118,14 @@ def to_bytes(array: np.ndarray, *, file: str) -> UInt8[np.ndarray, "*shape"]:
         array = array.astype(np.float32)
     if array.dtype == np.uint8:
         if array.max() <= 1:
-            raise UserError(f"{file} has bytes of at most 1, black to the eye; multiply by 255, or give floats")
+            raise UserError(f"{file} has bytes of at most 1, which look black; multiply by 255, or give floats")
         return array
     if not np.issubdtype(array.dtype, np.floating):
-        raise UserError(f"{file} is of type {array.dtype}, it must be uint8, or floats in [0, 1] or [-1, 1]")
+        raise UserError(f"{file} has dtype {array.dtype}, it must be uint8, or floats in [0, 1] or [-1, 1]")
     low, high = float(array.min()), float(array.max())  # NaN if there is any
     if not np.isfinite([low, high]).all():
-        raise UserError(f"{file} has numbers that are not finite")
-    # Images contain black. Between the two scales, and on half of one, numbers look like those of another.
+        raise UserError(f"{file} has values that are not finite")
+    # Images contain black. The range is ambiguous if values cover only half of it, or lie between the two.
     for bottom, darkest, brightest in ((-1, -0.75, -1), (0, 0.25, 0.75)):
         if bottom - SLACK <= low <= darkest and brightest <= high <= 1 + SLACK:
             return np.round((np.clip(array, bottom, 1) - bottom) * (255 / (1 - bottom))).astype(np.uint8)

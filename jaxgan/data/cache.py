@@ -1,4 +1,4 @@
-"""The ``.npy`` cache: a prepared split as two files, which are mapped into memory instead of decoded."""
+"""The ``.npy`` cache: a prepared split as two memory-mapped files, to avoid decoding it again."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from jaxgan.fields import cache_home
 
 
 def read(spec: Spec, split: str, *, prepared: Prepared) -> Dataset | None:
-    """Maps a split from the cache, if the cache is whole and was made from this directory.
+    """Memory-maps a split from the cache, if the cache is intact and comes from this directory.
 
     Args:
       spec: the data set.
@@ -29,7 +29,7 @@ def read(spec: Spec, split: str, *, prepared: Prepared) -> Dataset | None:
       The split; None if the cache has no such split.
     """
     for folder in _folders(spec, prepared):
-        # A cache is only a copy: a damaged one is made again.
+        # The cache is only a copy: if it is damaged, it is written again.
         with contextlib.suppress(Exception):
             manifest = json.loads(_path(folder, split, "json").read_bytes())
             images = np.load(_path(folder, split, "images.npy"), mmap_mode="r")
@@ -40,15 +40,15 @@ def read(spec: Spec, split: str, *, prepared: Prepared) -> Dataset | None:
 
 
 def write(spec: Spec, split: str, data: Dataset, *, prepared: Prepared) -> None:
-    """Writes a split beside its prepared directory, or into the user's cache folder if that is read-only.
+    """Writes a split to its prepared directory, or to the user's cache directory if that is read-only.
 
-    If neither can be written, it writes nothing: a cache saves seconds and must not fail a run.
+    If neither is writable, there is no cache: it only saves seconds and must not fail a run.
 
     Args:
       spec: the data set.
       split: ``"train"`` or ``"test"``.
       data: the split.
-      prepared: the directory that it comes from.
+      prepared: the directory of the split.
     """
     manifest = json.dumps(_manifest(prepared, data.images, data.labels)).encode()
     for folder in _folders(spec, prepared):
@@ -61,9 +61,9 @@ def write(spec: Spec, split: str, data: Dataset, *, prepared: Prepared) -> None:
 
 
 def _folders(spec: Spec, prepared: Prepared) -> Iterator[Path]:
-    # TFDS reads only the files that its metadata name, so a folder inside of the directory is safe.
+    # TFDS reads only the files that its metadata names, so an extra folder in the directory is safe.
     yield prepared.directory / "npy"
-    with contextlib.suppress(RuntimeError):  # a user without a home has no cache there
+    with contextlib.suppress(RuntimeError):  # no home, so no cache directory
         yield cache_home() / "jaxgan" / f"{spec.name}-{spec.version}-{prepared.fingerprint[:12]}"
 
 
@@ -72,7 +72,7 @@ def _path(folder: Path, split: str, suffix: str) -> Path:
 
 
 def _manifest(prepared: Prepared, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
-    # Checksums also detect two processes that write at once: their files do not agree.
+    # Checksums also detect mixed files of two processes that write at the same time.
     return {
         "fingerprint": prepared.fingerprint,
         **{
@@ -83,7 +83,7 @@ def _manifest(prepared: Prepared, images: np.ndarray, labels: np.ndarray) -> dic
 
 
 def _write_file(path: Path, write_content: Callable[[IO[bytes]], object]) -> None:
-    # A reader sees the old file or the new one, never a part. A file of tempfile would be private to this user.
+    # The rename is atomic for readers. A file of tempfile would be private to this user.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:

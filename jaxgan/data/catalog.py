@@ -1,4 +1,4 @@
-"""The catalog of data sets: what is known of each before any file is opened."""
+"""The catalog of data sets: their properties, known before any file is opened."""
 
 import dataclasses
 import importlib.resources
@@ -11,14 +11,14 @@ IDX_FILES: Mapping[str, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-"""The files of images and labels of each split, by their names in every data set of the MNIST family."""
+"""The image and label file of each split, with the same names in all data sets of the MNIST family."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """The properties of a data set, which every source of it must have."""
+    """The properties of a data set, which every source must match."""
 
-    name: str  # its TFDS builder
+    name: str  # the name of its TFDS builder
     version: str  # the version of that builder, which names the prepared directory
     title: str  # the name in figures and tables
     licence: str  # the terms of the images, in short
@@ -26,15 +26,15 @@ class Spec:
     # Number of images by split.
     examples: Mapping[str, int] = dataclasses.field(default_factory=lambda: {"train": 60_000, "test": 10_000})
     image_shape: tuple[int, int, int] = (28, 28, 1)  # height, width and channels
-    # Known checksums of the uncompressed IDX files; any other file is checked by its shape only.
+    # Checksums of the uncompressed IDX files, where known; other files are checked by shape only.
     md5: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    archive: Traversable | None = None  # a tar.xz of the four IDX files in the package, if there is one
-    idx: bool = True  # whether it is published as IDX files, which this package prepares; TFDS prepares the others
-    label: str | None = "label"  # the feature of its records that is the label; None for none: then every label is 0
-    resized: bool = False  # whether images are cropped to the aspect of ``image_shape`` and resized to it
-    stream_only: bool = False  # whether it is too large to be held as arrays
-    parts: str | None = None  # the data set whose images it stacks or splits anew; None for images of its own
-    held_out: int = 0  # the last training images of ``parts`` that become test images; 0 to stack channels
+    archive: Traversable | None = None  # the tar.xz of the four IDX files in the package, if any
+    idx: bool = True  # whether this package prepares it, from IDX files; TFDS prepares the others
+    label: str | None = "label"  # the feature with the label; None if there is none, so that every label is 0
+    resized: bool = False  # whether images are cropped and resized to ``image_shape``
+    stream_only: bool = False  # whether it is too large for arrays in memory
+    parts: str | None = None  # the data set that it stacks or splits again; None if it is not derived
+    held_out: int = 0  # number of the last training images of ``parts`` that become test images; 0 to stack
 
 
 MNIST = Spec(
@@ -92,7 +92,7 @@ CELEB_A = Spec(
     version="2.1.0",
     title="CelebA faces of celebrities",
     licence="non-commercial research",
-    class_names=("face",),  # a face has forty attributes and no class
+    class_names=("face",),  # faces have forty attributes but no class
     examples={"train": 162_770, "validation": 19_867, "test": 19_962},
     image_shape=(64, 64, 3),
     idx=False,
@@ -120,9 +120,9 @@ MNIST_HELD_OUT = Spec(
     examples={"train": 50_000, "test": 10_000},
     parts="mnist",
     held_out=10_000,
-)  # to tune a method without a look at the test images
+)  # for tuning without the test images
 
-ARRAYS = "dataset="  # in the place of a name: arrays that a program holds, and gives a run as this argument
+ARRAYS = "dataset="  # the name of arrays that a program passes to a run as this argument
 
 CATALOG: Mapping[str, Spec] = {
     spec.name: spec for spec in (MNIST, FASHION_MNIST, KMNIST, CIFAR10, CELEB_A, STACKED_MNIST, MNIST_HELD_OUT)
@@ -130,27 +130,27 @@ CATALOG: Mapping[str, Spec] = {
 
 
 def names() -> tuple[str, ...]:
-    """The names of all data sets."""
+    """Returns the names of all data sets."""
     return tuple(CATALOG)
 
 
 def find(name: str, *, image_size: int | None = None) -> Spec:
-    """Looks a data set up by its name.
+    """Looks up a data set by name.
 
     Args:
-      name: its name in the catalog. With an image size, also any data set of images that TFDS has prepared; its images
+      name: a name in the catalog; with an image size, also any image data set that TFDS has prepared, whose images
         count as color images without classes.
-      image_size: height and width that streamed images are cropped and resized to; None for their own.
+      image_size: height and width to crop and resize streamed images to; None to keep theirs.
 
     Returns:
-      Its properties. Outside of the catalog its version and its number of examples are unknown.
+      Its properties. Outside of the catalog, the version and the number of examples are still unknown.
 
     Raises:
       UserError: if the name is not in the catalog and no image size is given.
     """
     if name == ARRAYS:
         raise UserError(
-            "--data: the images of this run are arrays of a program; in Python, give them again, dataset=..."
+            "--data: the images of this run are arrays of a program; in Python, pass them again as dataset=..."
         )
     if name not in CATALOG and image_size is None:
         raise unknown_choice("--data", name, CATALOG)
@@ -163,5 +163,5 @@ def find(name: str, *, image_size: int | None = None) -> Spec:
 
 
 def owner_of(md5: str) -> Spec | None:
-    """The data set with an uncompressed IDX file of this checksum, if one is known."""
+    """Returns the data set with an uncompressed IDX file of this checksum, if known."""
     return next((spec for spec in CATALOG.values() if md5 in spec.md5.values()), None)

@@ -1,4 +1,4 @@
-"""Images as whole arrays, and images as records to read."""
+"""Images as arrays in memory, and images as records on disk."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -6,18 +6,18 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, Int32, UInt8
 
-Records = Sequence[int] | Int[np.ndarray, " n"]  # numbers of records
+Records = Sequence[int] | Int[np.ndarray, " n"]  # indices of records
 
 
 class Dataset(NamedTuple):
-    """One split of a labelled set of images, as whole arrays.
+    """One split of a labelled image data set, as arrays.
 
     Attributes:
       name: name in the catalog, ``"mnist"``.
-      images: pixels in [0, 255], channels last; read-only when they are mapped from disk.
+      images: pixels in [0, 255], channels last; read-only if memory-mapped.
       labels: class of each image, in [0, len(class_names)).
-      class_names: what each label stands for.
-      fingerprint: of one's own pictures, changes when they do; empty for a data set of the catalog.
+      class_names: the name of each label.
+      fingerprint: a digest that changes with your own pictures; empty for a data set of the catalog.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Dataset(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """One split of a labelled set of images that stays on disk, to be read in any order."""
+    """One split of a labelled image data set that stays on disk, with random access."""
 
     name: str  # name in the catalog, ``"celeb_a"``
     size: int  # number of images
     image_shape: tuple[int, int, int]  # height, width and channels of an image
-    class_names: tuple[str, ...]  # what each label stands for
-    # From the numbers of records to their images and labels, as in a :class:`Dataset`.
+    class_names: tuple[str, ...]  # the name of each label
+    # Maps indices of records to their images and labels, as in a :class:`Dataset`.
     read: Callable[[Records], tuple[UInt8[np.ndarray, "n height width channels"], Int32[np.ndarray, " n"]]]
     fingerprint: str = ""  # as in a :class:`Dataset`
 
@@ -56,12 +56,12 @@ class Stream(NamedTuple):
 
 
 class Collection(NamedTuple):
-    """One's own pictures before they are read, in the order of their names."""
+    """Your own pictures before they are read, in the order of their names."""
 
     labels: Int32[np.ndarray, " n"]  # the class of each image
-    class_names: tuple[str, ...]  # what each label stands for
-    in_test: Bool[np.ndarray, " n"]  # whether each is in the test split
+    class_names: tuple[str, ...]  # the name of each label
+    in_test: Bool[np.ndarray, " n"]  # whether each image is in the test split
     facts: str  # names, sizes and times, which change when an image does
-    shape: Callable[[], tuple[int, int, int]]  # finds height, width and channels of the images
-    # From numbers of images and their shape to their pixels.
+    shape: Callable[[], tuple[int, int, int]]  # finds the height, width and channels of the images
+    # Maps indices of images, and their shape, to their pixels.
     read: Callable[[Records, tuple[int, int, int]], UInt8[np.ndarray, "n height width channels"]]

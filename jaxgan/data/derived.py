@@ -1,4 +1,4 @@
-"""Data sets made of another one in memory: its images stacked as channels, or its training images split anew."""
+"""Data sets derived in memory from another one: images stacked as channels, or training images split again."""
 
 import numpy as np
 
@@ -6,20 +6,20 @@ from jaxgan.data.catalog import Spec
 from jaxgan.data.dataset import Dataset
 from jaxgan.data.order import permutation
 
-STACKING_STREAM = 2  # separates these permutations from those of epochs
-CLASSES = 10  # of the stacked data set
+STACKING_STREAM = 2  # separates these permutations from the epoch orders
+CLASSES = 10  # of the data set whose images are stacked
 
 
 def stack(spec: Spec, parts: Dataset) -> Dataset:
-    """Stacks images as channels, by one fixed permutation per channel.
+    """Stacks images as channels, with one fixed permutation per channel.
 
     Args:
       spec: the stacked data set.
       parts: the images to stack.
 
     Returns:
-      As many images as there are parts, each part once in each channel. The digits of a label are the labels of the
-      channels.
+      As many images as ``parts``; each part occurs once in each channel. The decimal digits of a label are the labels
+      of its channels.
 
     References:
       Metz et al., Unrolled Generative Adversarial Networks, 2017, section 3.3.1.
@@ -34,15 +34,15 @@ def stack(spec: Spec, parts: Dataset) -> Dataset:
 
 
 def hold_out(spec: Spec, training: Dataset, split: str) -> Dataset:
-    """Splits training images anew, so that a method can be tuned without a look at the test images.
+    """Splits training images again, so that a method can be tuned without the test images.
 
     Args:
       spec: the data set to make.
-      training: the training images of the data set that it is made of.
-      split: ``"test"`` for the images held out, ``"train"`` for the others.
+      training: the training images of the data set that it is derived from.
+      split: ``"test"`` for the held-out images, ``"train"`` for the others.
 
     Returns:
-      The images of the split, without a copy.
+      The images of the split, as views.
     """
     rows = slice(-spec.held_out, None) if split == "test" else slice(-spec.held_out)
     return training._replace(name=spec.name, images=training.images[rows], labels=training.labels[rows])

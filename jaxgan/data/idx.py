@@ -17,15 +17,15 @@ from jaxgan.data.dataset import Dataset
 from jaxgan.errors import UserError
 
 _UNSIGNED_BYTE = 0x08
-MOST_AXES = 32  # of an array of NumPy before version 2
+MOST_AXES = 32  # NumPy's limit before version 2
 
 
 def decode(payload: bytes, *, file: str) -> UInt8[np.ndarray, "..."]:
-    """Reads an IDX file of bytes: two zeros, the type, the number of axes, their lengths (big-endian), the values.
+    """Decodes an IDX file of bytes: two zeros, the type, the number of axes, their lengths (big-endian), the values.
 
     Args:
       payload: the uncompressed content.
-      file: its name in an error.
+      file: the name of the file, for errors.
 
     Returns:
       The array, a view into ``payload``.
@@ -72,11 +72,11 @@ def gunzip(path: Path) -> bytes:
 
 
 def assemble(spec: Spec, files: Mapping[str, bytes], *, origin: str) -> dict[str, Dataset]:
-    """Turns four IDX files into the splits of a data set, after checking that they belong to it.
+    """Decodes four IDX files into the splits of a data set, and checks that they belong to it.
 
     Args:
       spec: the data set.
-      files: the uncompressed content by canonical name.
+      files: the uncompressed contents, by canonical name.
       origin: the source of the files, for errors.
 
     Returns:
@@ -107,11 +107,11 @@ def _assemble_split(spec: Spec, split: str, files: Mapping[str, bytes], *, origi
     return Dataset(spec.name, images, labels.astype(np.int32), spec.class_names)
 
 
-def _require_checksum(spec: Spec, name: str, found: str, *, file: str) -> None:
-    # All data sets of the family have the same file names and shapes; only checksums tell them apart.
-    if found == spec.md5.get(name):
+def _require_checksum(spec: Spec, name: str, digest: str, *, file: str) -> None:
+    # All data sets of the MNIST family have the same file names and shapes; only checksums differ.
+    if digest == spec.md5.get(name):
         return
-    if (owner := owner_of(found)) and owner.name != spec.name:
+    if (owner := owner_of(digest)) and owner.name != spec.name:
         raise UserError(f"{file}: belongs to {owner.name} ({owner.title}), not to {spec.name} ({spec.title})")
     if name in spec.md5:
-        raise UserError(f"{file}: has MD5 {found}, {spec.name} needs {spec.md5[name]}; is it another data set?")
+        raise UserError(f"{file}: has MD5 {digest}, {spec.name} needs {spec.md5[name]}; is it another data set?")

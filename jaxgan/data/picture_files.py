@@ -1,4 +1,4 @@
-"""Pictures in the files of a folder, or of a zip of one: their classes, their common shape, their pixels."""
+"""Pictures in a folder or a zip file: their classes, their common shape, their pixels."""
 
 import contextlib
 import os
@@ -19,23 +19,23 @@ from jaxgan.data.pixels import decode
 from jaxgan.errors import UserError
 
 KINDS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-TRAIN, TEST = {"train", "training"}, {"test", "testing", "val", "valid", "validation", "dev", "eval"}  # of folders
-MOST_BYTES = 2**28  # of the file of a picture
-ORIENTATION = 0x0112  # in EXIF; from 5 to 8 width and height are exchanged
+TRAIN, TEST = {"train", "training"}, {"test", "testing", "val", "valid", "validation", "dev", "eval"}  # folder names
+MOST_BYTES = 2**28  # of one picture file
+ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 swap width and height
 
 Pixels = UInt8[np.ndarray, "n height width channels"]
 
 
 class Files(NamedTuple):
-    """Pictures in a folder or a zip: by name what changes when they do, and their bytes; and how to open one."""
+    """Pictures in a folder or a zip file, by name."""
 
-    facts: dict[str, str]
-    sizes: dict[str, int]
-    open: Callable[[str], IO[bytes]]
+    facts: dict[str, str]  # text that changes when the picture does
+    sizes: dict[str, int]  # bytes of the file
+    open: Callable[[str], IO[bytes]]  # opens a picture
 
 
 def in_folder(path: Path) -> Files:
-    """Lists the pictures of a folder and of those in it, by links too, but hidden ones and runs, which have figures."""
+    """Lists the pictures in a folder and its subfolders, through links; skips hidden folders, and runs with figures."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -46,7 +46,7 @@ def in_folder(path: Path) -> Files:
         if Path(root) != path and {"config.json", "metrics.jsonl"} <= set(files):
             folders.clear()
             continue
-        around = (here, *here.parents)  # a link to one of them would lead back here
+        around = (here, *here.parents)  # a link to one of them would be a cycle
         folders[:] = [name for name in folders if not _is_hidden(name) and (here / name).resolve() not in around]
         for file in map(Path(root).joinpath, files):
             if _is_picture(file.name) and stat.S_ISREG(file.stat().st_mode):
@@ -56,16 +56,16 @@ def in_folder(path: Path) -> Files:
 
 
 def in_zip(path: Path) -> Files:
-    """Lists the pictures of a zip; if that is of one folder, its name is left out."""
+    """Lists the pictures in a zip file, without the name of a single top-level folder."""
     archive = zipfile.ZipFile(path)
-    found = {info.filename.replace("\\", "/"): info for info in archive.infolist()}  # as some Windows programs write
-    members = {name: info for name, info in found.items() if _is_picture(name)}
+    entries = {info.filename.replace("\\", "/"): info for info in archive.infolist()}  # backslashes by Windows programs
+    members = {name: info for name, info in entries.items() if _is_picture(name)}
     members = {name: info for name, info in members.items() if not any(map(_is_hidden, name.split("/")[:-1]))}
     if len(tops := {name.split("/")[0] for name in members}) == 1 and all("/" in name for name in members):
-        top = tops.pop()  # what was zipped is one folder
+        top = tops.pop()  # one folder was zipped
         members = {name.removeprefix(f"{top}/"): info for name, info in members.items()}
     facts = {name: f"{info.file_size} {info.CRC}" for name, info in members.items()}
-    sizes = {name: info.file_size for name, info in members.items()}  # no more are read, whatever there is
+    sizes = {name: info.file_size for name, info in members.items()}  # zipfile reads no more than these
     return Files(facts, sizes, lambda name: archive.open(members[name]))
 
 
@@ -79,7 +79,7 @@ def _is_picture(name: str) -> bool:
 
 
 def fact(file: Path) -> str:
-    """Size and time of a file, which change with its content."""
+    """Returns the size and time of a file, which change with its content."""
     status = file.stat()
     return f"{status.st_size} {status.st_mtime_ns}"
 
@@ -88,15 +88,15 @@ def collect(path: str, files: Files, image_size: int | None) -> Collection:
     """Sorts pictures into classes and splits by their names.
 
     Args:
-      path: what holds them, as the user wrote it.
+      path: the folder or zip file, as the user wrote it.
       files: the pictures.
-      image_size: height and width to crop and resize to; None where all have one size.
+      image_size: height and width to crop and resize to; None if all have the same size.
 
     Returns:
-      The collection; no picture is decoded yet.
+      The collection, before any picture is decoded.
 
     Raises:
-      UserError: if there are none, or one stands beside folders that are classes, or a folder beside splits.
+      UserError: if there are fewer than two pictures, or a picture is in no class, or a folder is not a split.
     """
     names = sorted(files.facts)
     if not names:
@@ -104,15 +104,15 @@ def collect(path: str, files: Files, image_size: int | None) -> Collection:
     parts = [PurePosixPath(name).parts for name in names]
     tops, in_test = {part[0].lower(): part[0] for part in parts if len(part) > 1}, None
     if len(tops) == 1 and all(len(part) > 2 for part in parts):
-        parts = [part[1:] for part in parts]  # one folder tells nothing apart
+        parts = [part[1:] for part in parts]  # a single folder distinguishes nothing
     elif tops.keys() & TRAIN and tops.keys() & TEST and all(len(part) > 1 for part in parts):
         if other := sorted(tops.keys() - TRAIN - TEST):
-            raise UserError(f"--data: {path!r} has splits such as 'train', and {tops[other[0]]!r} is none; move it")
+            raise UserError(f"--data: {path!r} has splits such as 'train', but {tops[other[0]]!r} is no split; move it")
         in_test = np.array([part[0].lower() in TEST for part in parts])
         parts = [part[1:] for part in parts]
     classes = sorted({part[0] for part in parts if len(part) > 1})
     if classes and (alone := next((name for name, part in zip(names, parts, strict=True) if len(part) == 1), None)):
-        raise UserError(f"--data: {path!r} has classes such as {classes[0]!r}, and {alone!r} is in none; move it")
+        raise UserError(f"--data: {path!r} has classes such as {classes[0]!r}, but {alone!r} is in no class; move it")
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[part[0]] if classes else 0 for part in parts], np.int32)
 
@@ -120,30 +120,30 @@ def collect(path: str, files: Files, image_size: int | None) -> Collection:
         return _common_shape(files, names, image_size)
 
     def read(rows: Records, shape: tuple[int, int, int]) -> Pixels:
-        found = np.empty((len(rows), *shape), np.uint8)
+        pixels = np.empty((len(rows), *shape), np.uint8)
         for i, row in enumerate(rows):
             with _picture_named(names[row]), files.open(names[row]) as file:
-                found[i] = decode(file.read(), shape=shape, resized=image_size is not None, upright=True)
-        return found
+                pixels[i] = decode(file.read(), shape=shape, resized=image_size is not None, upright=True)
+        return pixels
 
     if in_test is None and len(names) < 2:
-        raise UserError(f"--data: {path!r} holds one picture, it takes two: one to train on and one to test")
+        raise UserError(f"--data: {path!r} holds one picture, it must hold two: one to train on and one to test")
     facts = "\n".join(f"{name} {files.facts[name]}" for name in names)
     in_test = held_out(names) if in_test is None else in_test
     return Collection(labels, tuple(classes) or ("image",), in_test, facts, shape, read)
 
 
 def _common_shape(files: Files, names: Sequence[str], image_size: int | None) -> tuple[int, int, int]:
-    """The shape of all pictures by their headers: grey if all are, else in colours."""
+    """Returns the common shape of all pictures from their headers: grey if all are grey, otherwise color."""
     grey, sizes = True, {}
     for name in names:
-        # Huge pictures are refused below, in one line.
+        # Pillow warns of huge pictures, which are refused below.
         with _picture_named(name), warnings.catch_warnings(action="ignore"), files.open(name) as file:
             if files.sizes[name] > MOST_BYTES:
                 raise UserError(f"it has more than {MOST_BYTES:,} bytes")
             image = Image.open(file)
-            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a phone's JPEG with a second view
-                raise UserError("it is animated, give its frames as files")
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a second view
+                raise UserError("it is animated; give its frames as files")
             if image.width * image.height > (most := Image.MAX_IMAGE_PIXELS or 2**27):
                 raise UserError(f"it has {image.width} x {image.height} pixels, more than {most:,}")
             grey &= image.mode[0] in "1LIF" and image.mode != "LAB"
@@ -155,7 +155,7 @@ def _common_shape(files: Files, names: Sequence[str], image_size: int | None) ->
     if len(sizes) > 1:
         (first, one), (second, other) = list(sizes.items())[:2]
         raise UserError(
-            f"--data: {one!r} is of {first[0]} x {first[1]} pixels and {other!r} of {second[0]} x {second[1]}; add "
+            f"--data: {one!r} has {first[0]} x {first[1]} pixels and {other!r} has {second[0]} x {second[1]}; add "
             f"--image-size {min(*first, *second)} to crop and resize them"
         )
     ((width, height),) = sizes
@@ -164,7 +164,7 @@ def _common_shape(files: Files, names: Sequence[str], image_size: int | None) ->
 
 @contextlib.contextmanager
 def _picture_named(name: str):
-    """Names the picture that cannot be read: Pillow raises all kinds of exceptions for damaged ones."""
+    """Converts all exceptions to a UserError that names the picture: Pillow raises many kinds for damaged files."""
     try:
         yield
     except MemoryError:

@@ -1,7 +1,7 @@
-"""One's own pictures as a data set: a folder, a zip of one, a NumPy file, IDX files, or arrays.
+"""Your own pictures as a data set: a folder, a zip file, a NumPy file, IDX files, or arrays.
 
-Subfolders are classes, or the splits if they are called train and test. Without splits a tenth of the images is held
-out, by a hash of their names: new pictures then move no old one to the other split.
+Subfolders are classes, or splits if they are named train and test. Without splits, a tenth of the images is held out by
+a hash of their names, so that new pictures move no old one to the other split.
 """
 
 import contextlib
@@ -28,19 +28,19 @@ from jaxgan.data.prepared import Prepared, expand
 from jaxgan.errors import UserError, require_file
 
 MOST_BYTES = 2**33  # of images in memory
-RULES = 2  # the edition of those by which pictures are read: a cache of an earlier one is made again
+RULES = 2  # version of the code that reads pictures; caches of earlier versions are written again
 
 
 def is_path(name: str) -> bool:
-    """Whether the name of a data set is the path of one's own pictures."""
+    """Whether the name of a data set is the path of your own pictures."""
     explicit = (
         os.path.isabs(name) or name.startswith((".", "~")) or Path(name).suffix.lower() in (".zip", ".npy", ".npz")
     )
-    return name not in (*CATALOG, ARRAYS) and (explicit or os.path.exists(name))  # names of TFDS may have a slash too
+    return name not in (*CATALOG, ARRAYS) and (explicit or os.path.exists(name))  # TFDS names may contain slashes, too
 
 
 def key(name: str, image_size: int | None = None) -> str:
-    """A name for files about a data set: its own in the catalog, one with a digest of the path and the size else."""
+    """Returns a file name for a data set: its name in the catalog, or a name with a digest of path and image size."""
     if not is_path(name):
         return name
     path = Path(name).expanduser().absolute()
@@ -48,89 +48,93 @@ def key(name: str, image_size: int | None = None) -> str:
 
 
 def load(name: str, split: str, *, data_dir: Path, image_size: int | None = None) -> Dataset:
-    """Loads one split of one's own pictures, from a cache that is made at the first time.
+    """Loads one split of your own pictures, through a cache.
 
     Args:
-      name: their path.
+      name: the path of the pictures.
       split: ``"train"`` or ``"test"``.
       data_dir: the folder for the cache.
-      image_size: height and width to crop and resize to; None where all have one size.
+      image_size: height and width to crop and resize to; None if all have the same size.
 
     Returns:
       The images.
 
     Raises:
-      UserError: if there are no such pictures, naming the first that is wrong.
+      UserError: if the path holds no pictures, or one cannot be read.
     """
-    found = _open(name, image_size)
-    rows, fingerprint = _rows(found, split), _fingerprint(found, image_size)
-    spec = Spec(key(name, image_size), "own", name, "", class_names=found.class_names)
+    collection = _open(name, image_size)
+    rows, fingerprint = _rows(collection, split), _fingerprint(collection, image_size)
+    spec = Spec(key(name, image_size), "own", name, "", class_names=collection.class_names)
     prepared = Prepared(data_dir / "own_pictures" / spec.name, f"{fingerprint} {RULES}")
     if (data := cache.read(spec, split, prepared=prepared)) is None:
-        shape = found.shape()
+        shape = collection.shape()
         if (size := len(rows) * math.prod(shape)) > MOST_BYTES:
             raise UserError(f"--data: {name!r} takes {size / 2**30:.1f} GiB of memory; add --input stream")
-        data = Dataset(spec.name, found.read(rows, shape), found.labels[rows], found.class_names)
+        data = Dataset(spec.name, collection.read(rows, shape), collection.labels[rows], collection.class_names)
         cache.write(spec, split, data, prepared=prepared)
         data = cache.read(spec, split, prepared=prepared) or data
     return data._replace(fingerprint=fingerprint)
 
 
 def stream(name: str, split: str, *, image_size: int | None = None) -> Stream:
-    """Opens one split of one's own pictures to be decoded in any order; see :func:`load`."""
-    found = _open(name, image_size)
-    rows, shape = _rows(found, split), found.shape()
+    """Opens one split of your own pictures for random access; see :func:`load`."""
+    collection = _open(name, image_size)
+    rows, shape = _rows(collection, split), collection.shape()
 
     def read(chosen: Records) -> tuple[Pixels, Int32[np.ndarray, " n"]]:
         numbers = rows[np.asarray(chosen, dtype=np.int64)]
-        return found.read(numbers, shape), found.labels[numbers]
+        return collection.read(numbers, shape), collection.labels[numbers]
 
-    return Stream(key(name, image_size), len(rows), shape, found.class_names, read, _fingerprint(found, image_size))
+    return Stream(
+        key(name, image_size), len(rows), shape, collection.class_names, read, _fingerprint(collection, image_size)
+    )
 
 
 def from_arrays(given: Any, *, image_size: int | None = None) -> tuple[Dataset, Dataset]:
-    """Makes both splits of arrays that a program holds, by the rules of a NumPy file.
+    """Makes both splits from arrays in a program, by the rules for a NumPy file.
 
     Args:
-      given: images, or a mapping of "images" and perhaps "labels", as an .npz file has them; with "test_images", and
-        "test_labels" if there are labels, these are held out, otherwise a tenth is. Or a data set.
-      image_size: height and width to crop and resize to; None where all have one size.
+      given: images, a data set, or a mapping as in an .npz file: "images" and optionally "labels", and optionally the
+        held-out "test_images" and, if there are labels, "test_labels". Without these, a tenth is held out.
+      image_size: height and width to crop and resize to; None if all have the same size.
 
     Returns:
-      The training images and those that are held out.
+      The training images and the held-out images.
 
     Raises:
-      UserError: if they are no such images, naming the array that is wrong.
+      UserError: if an array does not hold such images or labels.
     """
     given = {"images": given.images, "labels": given.labels} if isinstance(given, Dataset) else given
     given = dict(given) if isinstance(given, Mapping) else {"images": given}
     try:
         found = {name: np.asarray(array) for name, array in given.items()}
     except (ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"{ARRAYS}: it holds no arrays ({error}); give images, or a mapping of them") from error
-    made, whole = _of_mapping(found, f"{ARRAYS}:", "", image_size)
-    content = [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in (whole, made.labels, made.in_test)]
-    fingerprint = _fingerprint(made._replace(facts=f"{whole.shape[:3]} {made.class_names} {content}"), image_size)
+        raise UserError(f"{ARRAYS}: it holds no arrays ({error}); give images, or a mapping of arrays") from error
+    collection, whole = _of_mapping(found, f"{ARRAYS}:", "", image_size)
+    hashed = (whole, collection.labels, collection.in_test)
+    content = [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in hashed]
+    facts = f"{whole.shape[:3]} {collection.class_names} {content}"
+    fingerprint, shape = _fingerprint(collection._replace(facts=facts), image_size), collection.shape()
     train, test = (
-        Dataset("arrays", made.read(rows, made.shape()), made.labels[rows], made.class_names, fingerprint)
-        for rows in (_rows(made, "train"), _rows(made, "test"))
+        Dataset("arrays", collection.read(rows, shape), collection.labels[rows], collection.class_names, fingerprint)
+        for rows in (_rows(collection, "train"), _rows(collection, "test"))
     )
     return train, test
 
 
-def _rows(found: Collection, split: str) -> np.ndarray:
-    rows = np.flatnonzero(found.in_test == (split == "test"))
+def _rows(collection: Collection, split: str) -> np.ndarray:
+    rows = np.flatnonzero(collection.in_test == (split == "test"))
     if split not in ("train", "test") or not len(rows):
-        raise UserError(f"--data: there is no {split!r} split of one's own pictures, choose 'train' or 'test'")
+        raise UserError(f"--data: there is no {split!r} split of your own pictures, choose 'train' or 'test'")
     return rows
 
 
-def _fingerprint(found: Collection, image_size: int | None) -> str:
-    return hashlib.sha256(os.fsencode(f"{found.facts}\n{image_size}")).hexdigest()
+def _fingerprint(collection: Collection, image_size: int | None) -> str:
+    return hashlib.sha256(os.fsencode(f"{collection.facts}\n{image_size}")).hexdigest()
 
 
 def _open(name: str, image_size: int | None) -> Collection:
-    """Finds out what a path holds; reads arrays, and of pictures the names alone."""
+    """Detects the format of a path; reads arrays, but only the names of pictures."""
     path = expand(name, field="--data").absolute()
     require_file(f"--data: {name!r}", path)
     with _named(name):
@@ -146,16 +150,16 @@ def _open(name: str, image_size: int | None) -> Collection:
             return _of_idx(name, [[path, path.with_name(path.name.replace("images-idx3", "labels-idx1"))]], image_size)
         if zipfile.is_zipfile(path):
             return picture_files.collect(name, picture_files.in_zip(path), image_size)
-        path.stat()  # names what is missing
+        path.stat()  # raises if the path does not exist
     raise UserError(
         f"--data: {name!r} holds no images, it must be a folder or a zip of pictures, an .npy or .npz file, or an IDX "
-        "file called ...images-idx3..."
+        "file named ...images-idx3..."
     )
 
 
 @contextlib.contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Says of a failure of the disk or of an archive where it was."""
+    """Converts errors of the disk or of a zip file to a UserError that names the file."""
     try:
         yield
     except (OSError, zipfile.BadZipFile) as error:
@@ -166,43 +170,43 @@ def _named(name: str) -> Iterator[None]:
 
 
 def _of_numpy(name: str, path: Path, image_size: int | None) -> Collection:
-    beside = ("labels", "test_images", "test_labels")
-    found = arrays.read(path, flag="--data", usual=("images", "samples", "arr_0"), also=beside)
+    also = ("labels", "test_images", "test_labels")
+    found = arrays.read(path, flag="--data", usual=("images", "samples", "arr_0"), also=also)
     return _of_mapping(found, f"--data: {name!r}:", picture_files.fact(path), image_size)[0]
 
 
 def _of_mapping(
     given: Mapping[str, np.ndarray], source: str, facts: str, image_size: int | None
 ) -> tuple[Collection, Pixels]:
-    """Makes a collection of arrays by their names, and joins their images."""
+    """Makes a collection from named arrays; also returns all images as one array."""
     parts = ("", "test_") if "test_images" in given else ("",)
     kinds = ("images", "labels") if "labels" in given else ("images",)
     wanted = [f"{part}{kind}" for kind in kinds for part in parts]
     if given.keys() != set(wanted):
         held, needed = (", ".join(map(repr, names)) or "nothing" for names in (given, wanted))
-        allowed = "'images', perhaps 'labels', and perhaps 'test_images' (and 'test_labels')"
-        raise UserError(f"{source} it has {held} where it needs {needed}; allowed are {allowed}")
+        allowed = "'images', optionally 'labels', and optionally 'test_images' (and 'test_labels')"
+        raise UserError(f"{source} it has {held}, but needs {needed}; allowed are {allowed}")
     images = [_bytes(given[f"{part}images"], file=f"{source} '{part}images'") for part in parts]
     labels = [given[f"{part}labels"] for part in parts] if "labels" in given else []
     return _of_arrays(f"{source} it", images, labels, facts, image_size)
 
 
 def _bytes(images: np.ndarray, *, file: str) -> Pixels:
-    """Converts images of any layout and type to bytes, channels last if they have any."""
+    """Converts images of any layout and dtype to uint8, with channels last if there are channels."""
     if images.dtype == bool:
         images = images * np.uint8(255)
     elif images.dtype.type is np.uint16 and images.size:  # in either byte order
         if images.max() <= 255:
-            raise UserError(f"{file} has numbers of 16 bits up to {images.max()}, black to the eye; give uint8")
+            raise UserError(f"{file} has 16-bit values of at most {images.max()}, which look black; give uint8")
         images = np.round(images / SIXTEEN_BITS).astype(np.uint8)
     elif np.issubdtype(images.dtype, np.integer) and images.size and images.min() >= 0 and images.max() <= 255:
         images = images.astype(np.uint8)
     if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
         images = np.moveaxis(images, 1, -1)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
-        raise UserError(f"{file} is of shape {images.shape}, it must be (n, height, width) with 1 or 3 channels")
+        raise UserError(f"{file} has shape {images.shape}, it must be (n, height, width) with 1 or 3 channels")
     if images.ndim == 3 and images.shape[2] == 3 < images.shape[1]:  # no images are 3 pixels wide
-        raise UserError(f"{file} is of shape {images.shape}, which is one picture; give several, (n, height, width, 3)")
+        raise UserError(f"{file} has shape {images.shape}, which is one picture; give several, (n, height, width, 3)")
     return arrays.to_bytes(images, file=file)
 
 
@@ -211,7 +215,7 @@ def _gzipped_or_not(path: Path) -> Path | None:
 
 
 def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Collection:
-    """Reads pairs of images and labels: one to be divided, or one for each split."""
+    """Reads pairs of image and label files: one pair to be split, or one for each split."""
     images, labels, facts = [], [], ""
     for pair in pairs:
         for path, read in zip(pair, (images, labels), strict=True):
@@ -228,17 +232,17 @@ def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Colle
 def _of_arrays(
     file: str, parts: list[np.ndarray], labels: list[np.ndarray], facts: str, image_size: int | None
 ) -> tuple[Collection, Pixels]:
-    """Makes a collection of the images of both splits, or of one to be divided, and joins them."""
+    """Makes a collection from the images of both splits, or from images to be split; also returns them as one array."""
     if len({part.shape[1:] for part in parts}) > 1:
         raise UserError(f"{file} has images of {' and '.join(str(part.shape[1:]) for part in parts)}")
     images = np.concatenate(parts)
     if images.ndim not in (3, 4) or len(images) < 2 or not images.size:
-        raise UserError(f"{file} has images of shape {images.shape}, it must be (n, height, width), n from 2")
-    for part, of_each in zip(parts, labels, strict=False):  # there may be none
-        if of_each.shape != part.shape[:1] or not np.issubdtype(of_each.dtype, np.integer):
+        raise UserError(f"{file} has images of shape {images.shape}, it must be (n, height, width) with n at least 2")
+    for part, classes in zip(parts, labels, strict=False):  # labels may be empty
+        if classes.shape != part.shape[:1] or not np.issubdtype(classes.dtype, np.integer):
             raise UserError(
-                f"{file} has labels of shape {of_each.shape} and type {of_each.dtype} for {len(part)} images, "
-                "they must be one whole number each"
+                f"{file} has labels of shape {classes.shape} and dtype {classes.dtype} for {len(part)} images, "
+                "it must be one integer for each image"
             )
     height, width, channels = images.reshape(*images.shape[:3], -1).shape[1:]
     shape = (height, width, channels) if image_size is None else (image_size, image_size, channels)

@@ -1,4 +1,4 @@
-"""The one input path: source, prepared TFDS directory, ``.npy`` cache, mapped arrays. A stream skips the cache."""
+"""The data pipeline: source, prepared TFDS directory, ``.npy`` cache, memory-mapped arrays. Streams skip the cache."""
 
 import contextlib
 import errno
@@ -19,14 +19,14 @@ from jaxgan.errors import NO_LOCKS, UserError, of_disk, unknown_choice
 
 _log = logging.getLogger(__name__)
 
-STAGING = "incomplete.jaxgan"  # folder of a data set that is being prepared
+STAGING = "incomplete.jaxgan"  # folder for a data set that is not yet complete
 
 
 def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
-    """Loads a split, and prepares the data set first if it is not prepared."""
+    """Loads a split, and prepares the data set first if needed."""
     require_split(spec, split)
     if spec.stream_only:
-        raise UserError(f"--data: {spec.name!r} is not to be held in memory; train on it with --input stream")
+        raise UserError(f"--data: {spec.name!r} is too large for memory; train on it with --input stream")
     if spec.idx and not tfds_directory.has_reader() and not directory_of(spec, data_dir).exists():
         return _load_without_tfds(spec, split, data_dir=data_dir)
     prepared = prepare(spec, data_dir=data_dir)
@@ -39,23 +39,23 @@ def load(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
 
 
 def _load_without_tfds(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
-    """Loads a split from its IDX files into the cache, in the order that TFDS would give it.
+    """Loads a split from its IDX files into the cache, in the order of TFDS.
 
-    On Windows there is no ``array_record``, in which TFDS writes and reads.
+    Windows lacks ``array_record``, the file format of prepared directories.
     """
     arrays = Prepared(data_dir / spec.name / "arrays", f"the IDX files of {spec.name} {spec.version}")
     if data := cache.read(spec, split, prepared=arrays):
         return data
     with _locked(data_dir), _staging(data_dir) as staging:
-        found = sources.fetch(spec, source=None, scratch=staging)[split]
-    order = tfds_order(found.size, split)
-    data = found._replace(images=found.images[order], labels=found.labels[order])
+        data = sources.fetch(spec, source=None, scratch=staging)[split]
+    order = tfds_order(data.size, split)
+    data = data._replace(images=data.images[order], labels=data.labels[order])
     cache.write(spec, split, data, prepared=arrays)
     return cache.read(spec, split, prepared=arrays) or data
 
 
 def stream(spec: Spec, split: str, *, data_dir: Path) -> Stream:
-    """Opens a split to be read in any order, and prepares the data set first if it is not prepared."""
+    """Opens a split for random access, and prepares the data set first if needed."""
     spec = completed(spec, data_dir)
     require_split(spec, split)
     prepared = prepare(spec, data_dir=data_dir)
@@ -72,12 +72,12 @@ def require_split(spec: Spec, split: str) -> None:
 
 def _require_whole(spec: Spec, split: str, data: Dataset | Stream, *, prepared: Prepared) -> None:
     if data.size != spec.examples[split]:
-        counted = f"{data.size:,} {split} images where its metadata has {spec.examples[split]:,}"
+        counted = f"{data.size:,} {split} images, but its metadata says {spec.examples[split]:,}"
         raise UserError(f"{prepared.directory}: damaged, {counted}; remove it")
 
 
 def prepare(spec: Spec, *, data_dir: Path, source: Path | None = None) -> Prepared:
-    """Makes sure that a data set is prepared: all of it or nothing, and by one process at a time."""
+    """Prepares a data set if needed, whole or not at all, and in one process at a time."""
     if source is not None and spec.idx:
         sources.require_folder(source, spec=spec)
     if prepared := inspect(spec, data_dir):
@@ -87,9 +87,9 @@ def prepare(spec: Spec, *, data_dir: Path, source: Path | None = None) -> Prepar
     if not spec.idx:
         raise unprepared(spec, data_dir)
     with _locked(data_dir):
-        if prepared := inspect(spec, data_dir):  # by another process, while this one waited
+        if prepared := inspect(spec, data_dir):  # another process prepared it meanwhile
             return prepared
-        _log.info("preparing %s in %s, once; it takes some seconds", spec.name, data_dir)
+        _log.info("preparing %s in %s; this happens once and takes seconds", spec.name, data_dir)
         with _staging(data_dir) as staging:
             splits = sources.fetch(spec, source=source, scratch=staging / "downloads")
             _publish(tfds_directory.write(spec, splits, data_dir=staging), directory_of(spec, data_dir))
@@ -100,9 +100,9 @@ def prepare(spec: Spec, *, data_dir: Path, source: Path | None = None) -> Prepar
 
 @contextlib.contextmanager
 def _locked(data_dir: Path) -> Iterator[None]:
-    """Lets one process at a time prepare data sets in a folder, which is made if need be.
+    """Lets one process at a time prepare data sets in a folder; creates the folder if needed.
 
-    The system lifts the lock of a process that dies.
+    The operating system releases the lock of a process that dies.
     """
     created = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     path = data_dir / ".lock"
@@ -113,21 +113,21 @@ def _locked(data_dir: Path) -> Iterator[None]:
                 yield
             finally:
                 path.unlink(missing_ok=True)
-    except (OSError, NotImplementedError) as error:  # the latter by FileLock, for want of locks
+    except (OSError, NotImplementedError) as error:  # the latter from FileLock, without locks
         number, reason = getattr(error, "errno", errno.ENOSYS), getattr(error, "strerror", None) or error
         fault = "cannot be locked" if number in NO_LOCKS else "cannot be written"
         raise of_disk(f"--data-dir: {str(data_dir)!r} {fault} ({reason}), name another", error) from error
     finally:
-        for folder in created:  # deepest first; those in use stay
+        for folder in created:  # deepest first; folders with content stay
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
 @contextlib.contextmanager
 def _staging(data_dir: Path) -> Iterator[Path]:
-    """Lends a folder on the disk of ``data_dir``, from which finished work is renamed into place."""
+    """Yields a temporary folder in ``data_dir``, from which the finished data set can be renamed into place."""
     folder = data_dir / STAGING
-    shutil.rmtree(folder, ignore_errors=True)  # the caller holds the lock: a killed process left it
+    shutil.rmtree(folder, ignore_errors=True)  # the caller has the lock, so a killed process left it
     folder.mkdir()
     try:
         yield folder
@@ -140,5 +140,5 @@ def _publish(finished: Path, final: Path) -> None:
     try:
         os.rename(finished, final)
     except OSError:
-        if not final.is_dir():  # otherwise TFDS, which takes no lock, was faster
+        if not final.is_dir():  # otherwise TFDS, which takes no lock, has prepared it
             raise

@@ -1,4 +1,4 @@
-"""Decoded images of every kind as bytes of one channel or three, without guessing what their numbers mean."""
+"""Converts decoded images to uint8 with one or three channels, without guessing the range of their values."""
 
 import io
 
@@ -8,23 +8,23 @@ from PIL import Image, ImageOps
 
 from jaxgan.errors import UserError
 
-SIXTEEN_BITS = 257  # 65,535 is white, and so is 255
+SIXTEEN_BITS = 257  # 65,535 / 257 = 255, white in 16 and 8 bits
 
 
 def to_bytes(image: Image.Image, *, channels: int) -> Image.Image:
-    """Converts an image to grey or colours of eight bits.
+    """Converts an image to grey or color with 8 bits.
 
-    Numbers of 16 bits are divided by 257, palettes are looked up, and what is transparent shows white.
+    Values of 16 bits are divided by 257, palettes are looked up, and transparent pixels become white.
 
     Args:
       image: an image as Pillow decodes it.
-      channels: 1 for grey, 3 for colours.
+      channels: 1 for grey, 3 for color.
 
     Returns:
-      The image in Pillow's mode L or RGB; itself if it is opaque and in that mode.
+      The image in Pillow's mode L or RGB; the same object if it is opaque and in that mode.
 
     Raises:
-      UserError: if its numbers have no fixed range, as floats, or Pillow cannot convert them.
+      UserError: if its values are floats, which have no fixed range, or Pillow cannot convert its mode.
     """
     mode = "L" if channels == 1 else "RGB"
     if image.mode == mode and "transparency" not in image.info:
@@ -33,7 +33,7 @@ def to_bytes(image: Image.Image, *, channels: int) -> Image.Image:
         clear = image.info.get("transparency") if image.mode != "I" else None
         image = _from_sixteen_bits(image, clear=clear)
     elif image.mode == "F":
-        raise UserError("an image has numbers of floating point, whose range is not known; give 8 or 16 bits")
+        raise UserError("an image has floating-point values, whose range is unknown; give 8 or 16 bits")
     elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -41,29 +41,29 @@ def to_bytes(image: Image.Image, *, channels: int) -> Image.Image:
     try:
         return image.convert(mode)
     except ValueError as error:
-        raise UserError(f"an image is of Pillow's mode {image.mode!r}, which cannot be read as {mode}") from error
+        raise UserError(f"an image has Pillow's mode {image.mode!r}, which cannot be converted to {mode}") from error
 
 
 def decode(
     content: bytes, *, shape: tuple[int, int, int], resized: bool, upright: bool = False
 ) -> UInt8[np.ndarray, "height width channels"]:
-    """Decodes a picture in a format that Pillow reads, of any mode; see :func:`to_bytes`.
+    """Decodes a picture of any format and mode that Pillow reads; see :func:`to_bytes`.
 
     Args:
-      content: the file.
+      content: the bytes of the file.
       shape: height, width and channels of the result.
-      resized: whether the image is cropped around its middle to the aspect of ``shape``, and resized.
-      upright: whether to turn it as its EXIF says.
+      resized: whether to crop the image around its center to the aspect ratio of ``shape``, and resize it.
+      upright: whether to rotate it by its EXIF orientation.
 
     Returns:
       The pixels.
 
     Raises:
-      UserError: as :func:`to_bytes`, or if it has another height or width.
+      UserError: as :func:`to_bytes`, or if its height or width differs from ``shape``.
     """
     image = Image.open(io.BytesIO(content))
     height, width, channels = shape
-    if resized:  # a JPEG is decoded at a half or a quarter of its size, if that is large enough
+    if resized:  # decodes a JPEG at a half or a quarter of its size, if that is large enough
         least = (max(height, width), max(height, width)) if upright else (width, height)
         image.draft("L" if channels == 1 else "RGB", least)
     image = to_bytes(ImageOps.exif_transpose(image) if upright else image, channels=channels)
@@ -75,9 +75,9 @@ def decode(
 
 
 def _from_sixteen_bits(image: Image.Image, *, clear: int | None) -> Image.Image:
-    """Divides numbers of 16 bits; one of them may be transparent."""
+    """Converts 16-bit values to 8 bits; the value ``clear`` is transparent and becomes white."""
     numbers = np.asarray(image).astype(np.int64)
     if numbers.min() < 0 or numbers.max() > 65_535:
-        raise UserError(f"an image has numbers from {numbers.min()} to {numbers.max()}, beyond 16 bits")
-    found = np.round(numbers / SIXTEEN_BITS).astype(np.uint8)
-    return Image.fromarray(np.where(numbers == clear, np.uint8(255), found))
+        raise UserError(f"an image has values from {numbers.min()} to {numbers.max()}, beyond 16 bits")
+    scaled = np.round(numbers / SIXTEEN_BITS).astype(np.uint8)
+    return Image.fromarray(np.where(numbers == clear, np.uint8(255), scaled))

@@ -1,4 +1,4 @@
-"""Prepared TFDS directories, inspected without TFDS."""
+"""Inspects prepared TFDS directories, without TFDS."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,7 @@ from jaxgan.data.catalog import Spec
 from jaxgan.errors import UserError, unknown_choice
 from jaxgan.fields import require_local
 
-_READABLE_FORMAT = "array_record"  # the one random-access format that TFDS reads without TensorFlow
+_READABLE_FORMAT = "array_record"  # the only format with random access that TFDS reads without TensorFlow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,39 +23,39 @@ class Prepared:
 
 
 def default_data_dir() -> Path:
-    """The default folder of TFDS: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
-    named = os.environ.get("TFDS_DATA_DIR")
-    return expand(named or "~/tensorflow_datasets", field="TFDS_DATA_DIR" if named else "--data-dir")
+    """Returns the default folder of TFDS: ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
+    configured = os.environ.get("TFDS_DATA_DIR")
+    return expand(configured or "~/tensorflow_datasets", field="TFDS_DATA_DIR" if configured else "--data-dir")
 
 
 def expand(path: str | os.PathLike[str], *, field: str) -> Path:
-    """Replaces a leading ``~`` of a path.
+    """Expands a leading ``~`` in a path.
 
     Args:
       path: as the user wrote it.
-      field: the flag or variable, for the error.
+      field: the flag or environment variable, for errors.
 
     Returns:
       The path without ``~``.
 
     Raises:
-      UserError: if there is no such home folder, or it is an address.
+      UserError: if there is no such home folder, or the path is an address.
     """
     require_local(field, path)
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise UserError(f"{field}: {str(path)!r} begins with a home folder that does not exist") from error
+        raise UserError(f"{field}: {str(path)!r} starts with a home folder that does not exist") from error
 
 
 def require_reachable(data_dir: Path) -> None:
-    """Requires that the root of prepared data sets can be entered, if it exists.
+    """Checks that the root of prepared data sets is accessible, if it exists.
 
     Raises:
-      UserError: if its name is too long, or this user may not enter it.
+      UserError: if its name is too long, or the user lacks permission.
     """
     try:
-        os.stat(f"{data_dir}/.")  # the dot asks for permission to enter
+        os.stat(f"{data_dir}/.")  # the dot requires the permission to enter
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
@@ -63,12 +63,12 @@ def require_reachable(data_dir: Path) -> None:
 
 
 def directory_of(spec: Spec, data_dir: Path) -> Path:
-    """The prepared directory of a data set, which need not exist."""
+    """Returns the prepared directory of a data set, which need not exist."""
     return data_dir / spec.name / spec.version
 
 
 def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
-    """Looks for a prepared data set, of this package or of TFDS.
+    """Looks for a data set that this package or TFDS has prepared.
 
     Args:
       spec: the data set.
@@ -106,7 +106,7 @@ def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
     for split, count in spec.examples.items():
         found, total = sum(lengths.get(split, [])), len(lengths.get(split, []))
         if found != count:
-            raise UserError(f"{directory}: has {found:,} {split} images where {spec.name} has {count:,}; remove it")
+            raise UserError(f"{directory}: has {found:,} {split} images, but {spec.name} has {count:,}; remove it")
         shards += [
             f"{Path(spec.name).parts[0]}-{split}.{_READABLE_FORMAT}-{i:05d}-of-{total:05d}" for i in range(total)
         ]
@@ -114,23 +114,23 @@ def inspect(spec: Spec, data_dir: Path) -> Prepared | None:
 
 
 def completed(spec: Spec, data_dir: Path) -> Spec:
-    """Reads the version and the splits of a data set outside of the catalog from its newest directory.
+    """Reads the version and splits of a data set outside of the catalog from its newest directory.
 
     Args:
-      spec: its properties without a version; one with a version is returned as it is.
+      spec: its properties without a version; with a version, they are returned unchanged.
       data_dir: the root of prepared data sets.
 
     Returns:
-      The same with version and number of examples by split.
+      The properties with version and number of examples by split.
 
     Raises:
       UserError: if it is not prepared, or its directory is damaged.
     """
     if spec.version:
         return spec
-    found = (data_dir / spec.name).glob("*/dataset_info.json")
+    infos = (data_dir / spec.name).glob("*/dataset_info.json")
     newest = max(
-        found, default=None, key=lambda path: [int(number) for number in re.findall("[0-9]+", path.parent.name)]
+        infos, default=None, key=lambda path: [int(number) for number in re.findall("[0-9]+", path.parent.name)]
     )
     if newest is None:
         configs = {
@@ -146,14 +146,14 @@ def completed(spec: Spec, data_dir: Path) -> Spec:
 
 
 def unprepared(spec: Spec, data_dir: Path) -> UserError:
-    """The error for a data set that only TFDS prepares, and that is not prepared."""
+    """Returns the error for an unprepared data set that only TFDS can prepare."""
     return UserError(f"--data: {spec.name!r} is not prepared in {str(data_dir)!r}; {how_to_build(spec, data_dir)}")
 
 
 def how_to_build(spec: Spec, data_dir: Path) -> str:
-    """Says how TFDS prepares a data set."""
+    """Returns a hint on preparing a data set with TFDS."""
     command = f"tfds build {spec.name} --file_format={_READABLE_FORMAT} --data_dir={data_dir}"
-    return f"let TFDS prepare it, which needs network and tensorflow: {command}"
+    return f"prepare it with TFDS, which needs network and tensorflow: {command}"
 
 
 def _fingerprint(directory: Path, metadata: list[bytes], shards: list[str]) -> str:
@@ -162,6 +162,6 @@ def _fingerprint(directory: Path, metadata: list[bytes], shards: list[str]) -> s
         try:
             status = (directory / shard).stat()
         except OSError as error:
-            raise UserError(f"{directory}: lacks {shard}, remove it to have it prepared again") from error
+            raise UserError(f"{directory}: lacks {shard}, remove it to prepare it again") from error
         digest.update(f"{shard} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

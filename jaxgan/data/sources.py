@@ -17,18 +17,18 @@ _PROBE_SECONDS = 3.0
 
 
 def fetch(spec: Spec, *, source: Path | None, scratch: Path) -> dict[str, Dataset]:
-    """Reads a data set from the nearest source: the folder, the archive in the package, the network.
+    """Reads a data set from the nearest source: the folder, the archive in the package, or the network.
 
     Args:
       spec: the data set.
-      source: a folder of IDX files; None for the archive or the network.
+      source: a folder of IDX files; None for the archive, or else the network.
       scratch: a folder for downloads, which the caller removes.
 
     Returns:
       The data by split, in the order of the IDX files.
 
     Raises:
-      UserError: if the source is missing, cannot be reached, or holds something else.
+      UserError: if the source is missing or unreachable, or holds other files.
     """
     if source is not None:
         return assemble(spec, read_folder(source, spec=spec), origin=str(source))
@@ -38,7 +38,7 @@ def fetch(spec: Spec, *, source: Path | None, scratch: Path) -> dict[str, Datase
 
 
 def read_archive(archive: Traversable, *, spec: Spec) -> dict[str, bytes]:
-    """Unpacks the IDX files from a tar.xz, in memory."""
+    """Unpacks the IDX files of a tar.xz in memory."""
     try:
         with archive.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:xz") as members:
             return {name: _read_member(members, name) for name in file_names(spec)}
@@ -62,25 +62,25 @@ def read_folder(folder: Path, *, spec: Spec) -> dict[str, bytes]:
 
 
 def require_folder(folder: Path, *, spec: Spec) -> None:
-    """Requires that a source is a folder that can be read."""
+    """Checks that a source is a readable folder."""
     try:
         os.scandir(folder).close()
     except OSError as error:
         raise UserError(
-            f"--from: {str(folder)!r} is not a folder to read from ({error.strerror}), "
+            f"--from: {str(folder)!r} is not a folder, or not readable ({error.strerror}), "
             f"expected one with {', '.join(file_names(spec))}"
         ) from error
 
 
 def download(spec: Spec, *, scratch: Path) -> dict[str, bytes]:
-    """Downloads the IDX files through TFDS, which checks them against its recorded checksums."""
+    """Downloads the IDX files by TFDS, which verifies its recorded checksums."""
     urls = {name: f"{tfds_directory.url(spec)}{name}.gz" for name in file_names(spec)}
     _probe(spec, next(iter(urls.values())))
     return {name: gunzip(path) for name, path in tfds_directory.download(spec, urls, folder=scratch).items()}
 
 
 def file_names(spec: Spec) -> tuple[str, ...]:
-    """The canonical names of the IDX files of a data set."""
+    """Returns the canonical names of the IDX files of a data set."""
     return tuple(name for split in spec.examples for name in IDX_FILES[split])
 
 
@@ -97,14 +97,14 @@ def _read_file(folder: Path, name: str) -> bytes:
 
 
 def _probe(spec: Spec, url: str) -> None:
-    # TFDS retries an unreachable host for minutes.
+    # Fails fast: TFDS retries an unreachable host for minutes.
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PROBE_SECONDS):
             pass
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise UserError(
-            f"--data: {spec.name!r} is not prepared and {url} is out of reach ({reason}); name a prepared --data-dir, "
+            f"--data: {spec.name!r} is not prepared and {url} is unreachable ({reason}); name a prepared --data-dir, "
             f"run `jaxgan data prepare {spec.name} --from DIR` on a folder of its IDX files, "
             "or use --data mnist, which needs no network"
         ) from error

@@ -1,7 +1,7 @@
-"""Images that are read during a run, in the same order as by a run that holds all of them.
+"""Streams images from disk during a run, in the same order as a run with all images in memory.
 
-The order of an epoch is a function of seed and epoch (:func:`jaxgan.data.order.epoch_order`), so the images of a step
-follow from its number. A resumed run starts to read at its step; no position of the reader is saved.
+The order of an epoch is a function of seed and epoch (:func:`jaxgan.data.order.epoch_order`), so the step number
+determines the images of a step. A resumed run starts to read at its step; checkpoints have no reader position.
 """
 
 import contextlib
@@ -19,22 +19,22 @@ from jaxgan.errors import UserError
 
 T = TypeVar("T")
 
-READERS = 4  # at most; a thread reads and decodes a chunk, and holds Python's lock for half of the time
+READERS = 4  # most threads; each reads and decodes a chunk, and holds the GIL half of the time
 
 
 class Plan(NamedTuple):
     """The part of a stream that a run reads."""
 
-    seed: int  # the run's
-    batch_size: int  # images in a step, over all processes
+    seed: int  # of the run
+    batch_size: int  # images per step, over all processes
     part: slice  # the images of each step that this process reads
     first: int  # the first step
-    last: int  # the step after the last one
-    steps: int  # steps per chunk; chunk i begins with step ``i * steps``
+    last: int  # one more than the last step
+    steps: int  # steps per chunk; chunk i starts at step ``i * steps``
 
 
 class Chunk(NamedTuple):
-    """Images for the steps of a chunk; those of steps outside of the plan are black."""
+    """The images for the steps of a chunk; steps outside of the plan have black images."""
 
     images: UInt8[np.ndarray, "steps part height width channels"]
     labels: Int32[np.ndarray, "steps part"]
@@ -42,16 +42,16 @@ class Chunk(NamedTuple):
 
 @contextlib.contextmanager
 def chunks(stream: Stream, plan: Plan, *, deliver: Callable[[Chunk], T]) -> Iterator[Iterator[T]]:
-    """Reads a stream ahead of its use, by Grain, in threads that end with the context.
+    """Prefetches a stream by Grain, in threads that end with the context.
 
     Args:
       stream: the images.
       plan: the steps.
-      deliver: maps each chunk to a value, also ahead of its use, such as by putting it on the devices.
+      deliver: maps each chunk to a value, also ahead of its use, for example by a transfer to the devices.
 
     Yields:
-      The values of ``deliver``, from the chunk of ``plan.first`` on. The iterator waits for a chunk that is not read
-      yet, and raises OSError if it cannot be read.
+      An iterator over the values of ``deliver``, from the chunk of ``plan.first`` on. It waits for chunks that are not
+      read yet, and raises OSError if one cannot be read.
     """
     import grain  # slow to import, and only streams need it
     from grain.experimental import ThreadPrefetchIterDataset
@@ -74,11 +74,11 @@ def read_chunk(stream: Stream, plan: Plan, number: int, *, order: Callable[..., 
     Args:
       stream: the images.
       plan: the steps.
-      number: the chunk's number.
+      number: the index of the chunk.
       order: the order of an epoch, as :func:`epoch_order`.
 
     Returns:
-      The images that this process reads.
+      The part of the chunk for this process.
 
     Raises:
       OSError: if a record cannot be read.
@@ -90,13 +90,13 @@ def read_chunk(stream: Stream, plan: Plan, number: int, *, order: Callable[..., 
         batch = order(stream.size, seed=plan.seed, epoch=epoch)[place * plan.batch_size :][: plan.batch_size]
         return batch[plan.part]
 
-    begin = number * plan.steps
-    wanted = range(max(begin, plan.first), min(begin + plan.steps, plan.last))
-    at, size = wanted.start - begin, len(range(plan.batch_size)[plan.part])
+    start = number * plan.steps
+    wanted = range(max(start, plan.first), min(start + plan.steps, plan.last))
+    at, size = wanted.start - start, len(range(plan.batch_size)[plan.part])
     chunk = Chunk(np.zeros((plan.steps, size, *stream.image_shape), np.uint8), np.zeros((plan.steps, size), np.int32))
     try:
         found = stream.read(np.concatenate([rows(step) for step in wanted]))
-    except UserError as error:  # all processes raise a UserError alike; this may be the disk of one of them
+    except UserError as error:  # a UserError must be the same on all processes, but one disk may fail alone
         raise OSError(str(error)) from error
     for whole, read in zip(chunk, found, strict=True):
         whole[at : at + len(wanted)] = read.reshape(len(wanted), *whole.shape[1:])

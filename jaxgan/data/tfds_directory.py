@@ -1,6 +1,6 @@
-"""Prepared TFDS directories: written, read and downloaded for, without TensorFlow.
+"""Writes, reads and downloads for prepared TFDS directories, without TensorFlow.
 
-Only this module knows TFDS. It imports TFDS when first needed, because a run on cached data never needs it.
+Only this module uses TFDS. It imports TFDS lazily, because a run on cached data never needs it.
 """
 
 import contextlib
@@ -25,21 +25,21 @@ FILE_FORMAT = "array_record"
 
 
 def has_reader() -> bool:
-    """Whether the format of prepared directories can be read and written; on Windows it cannot."""
+    """Whether the file format of prepared directories is available; on Windows it is not."""
     return importlib.util.find_spec(FILE_FORMAT) is not None
 
 
 def _require_reader(spec: Spec) -> None:
     if not has_reader():
-        raise UserError(f"--data: {spec.name!r} needs the package {FILE_FORMAT}, not installed; Windows has none of it")
+        raise UserError(f"--data: {spec.name!r} needs the package {FILE_FORMAT}, not installed; Windows has none")
 
 
 def write(spec: Spec, splits: Mapping[str, Dataset], *, data_dir: Path) -> Path:
-    """Prepares a data set in the place and the order of the stock builder.
+    """Prepares a data set in the directory and order of the stock TFDS builder.
 
     Args:
       spec: the data set.
-      splits: its images in the order of the IDX files; TFDS shuffles by the index.
+      splits: its images in the order of the IDX files; TFDS shuffles by index.
       data_dir: the root of prepared data sets.
 
     Returns:
@@ -53,7 +53,7 @@ def write(spec: Spec, splits: Mapping[str, Dataset], *, data_dir: Path) -> Path:
     try:
         with _quiet():
             builder.download_and_prepare()
-    except RuntimeError as error:  # the writer of records names what the system answered by its words alone
+    except RuntimeError as error:  # the record writer gives the system error only as text
         fault = next((number for number in MACHINE_FAULTS if os.strerror(number) in str(error)), None)
         if fault is None:
             raise
@@ -79,7 +79,7 @@ def read(spec: Spec, split: str, *, data_dir: Path) -> Dataset:
 
 
 def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
-    """Opens a split of a prepared directory, and reads no record yet.
+    """Opens a split of a prepared directory without reading records.
 
     Args:
       spec: the data set.
@@ -87,7 +87,7 @@ def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
       data_dir: the root of prepared data sets.
 
     Returns:
-      The split. Many threads may call its ``read``, which raises UserError like ``read`` above.
+      The split. Its ``read`` is thread-safe and raises UserError as the function ``read`` does.
 
     Raises:
       UserError: if the directory is damaged.
@@ -103,14 +103,14 @@ def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
         )
         size = len(source)
         require_features(spec, wanted, builder.info.features)
-        # Only these are decoded: the forty attributes of a face would take longer than its pixels.
+        # Only these features are decoded: the forty attributes of a face would take longer than its pixels.
         features = tfds.features.FeaturesDict({name: builder.info.features[name] for name in wanted})
 
     def read_rows(rows: Records) -> tuple[np.ndarray, np.ndarray]:
         images = np.empty((len(rows), *spec.image_shape), np.uint8)
         labels = np.zeros(len(rows), np.int32)
         with _damage_named(directory, split):
-            # One call for all rows reads whole chunks; a loop would decompress a chunk for every row.
+            # One call for all rows decompresses each chunk once; a loop would do so for every row.
             for i, record in enumerate(source.__getitems__(list(map(int, rows)))):
                 row = features.deserialize_example_np(record, decoders={"image": tfds.decode.SkipDecoding()})
                 images[i] = decode(row["image"], shape=spec.image_shape, resized=spec.resized)
@@ -122,16 +122,16 @@ def open_split(spec: Spec, split: str, *, data_dir: Path) -> Stream:
 
 
 def url(spec: Spec) -> str:
-    """The address of the IDX files, with a final slash, as the stock builder has it."""
+    """Returns the URL of the IDX files, with a final slash, from the stock TFDS builder."""
     return _tfds().builder_cls(spec.name).URL
 
 
 def download(spec: Spec, urls: Mapping[str, str], *, folder: Path) -> dict[str, Path]:
-    """Downloads files with TFDS's manager and its recorded checksums.
+    """Downloads files with the download manager of TFDS and its recorded checksums.
 
     Args:
-      spec: their data set.
-      urls: addresses by name.
+      spec: the data set.
+      urls: URLs by name.
       folder: the folder to write to.
 
     Returns:
@@ -147,7 +147,7 @@ def download(spec: Spec, urls: Mapping[str, str], *, folder: Path) -> dict[str, 
         dataset_name=spec.name,
         force_checksums_validation=True,
     )
-    # Requests, TFDS and its promises raise exceptions of their own, which mean the same to the user.
+    # Requests, TFDS and its promises raise different exceptions for a failed download.
     try:
         with _quiet():
             return {name: Path(path) for name, path in manager.download(dict(urls)).items()}
@@ -156,11 +156,11 @@ def download(spec: Spec, urls: Mapping[str, str], *, folder: Path) -> dict[str, 
 
 
 def _builder_of(spec: Spec, splits: Mapping[str, Dataset]) -> type:
-    """Derives a builder that reads its rows from memory; the stock one needs TensorFlow."""
+    """Derives a TFDS builder that reads its rows from memory; the stock builder needs TensorFlow."""
     stock: Any = _tfds().builder_cls(spec.name)
 
     class InMemory(stock, skip_registration=True):  # pyright: ignore[reportCallIssue, reportGeneralTypeIssues]
-        # The prepared directory records both, so they must be those of the stock builder.
+        # The prepared directory records module and name, which must be those of the stock builder.
         __module__ = stock.__module__
         name = stock.name
 
@@ -183,17 +183,17 @@ def _encode_png(image: np.ndarray) -> io.BytesIO:
 
 
 def require_features(spec: Spec, wanted: Sequence[str], features: Mapping[str, Any]) -> None:
-    """Requires the features that are read, and images that are stored as they look.
+    """Checks that a data set has the features to read, and images of uint8 or uint16.
 
-    TFDS stores those of float32 as four bytes per number, which decode to something else.
+    TFDS stores float32 images as four bytes per value, which would decode to other images.
 
     Args:
       spec: the data set.
-      wanted: the names of the features.
-      features: those that there are.
+      wanted: the names of the features to read.
+      features: all features of the data set.
 
     Raises:
-      UserError: naming the first that is absent, or images of another type.
+      UserError: if a feature is missing, or the images have another dtype.
     """
     if missing := [name for name in wanted if name not in features]:
         has = ", ".join(features) or "none"
@@ -202,19 +202,19 @@ def require_features(spec: Spec, wanted: Sequence[str], features: Mapping[str, A
     if not isinstance(image, _tfds().features.Image):
         raise UserError(f"--data: {spec.name!r} has {type(image).__name__} for 'image', it must be Image")
     if (kind := np.dtype(image.np_dtype).name) not in ("uint8", "uint16"):
-        raise UserError(f"--data: {spec.name!r} has images of {kind}, they must be of uint8 or uint16")
+        raise UserError(f"--data: {spec.name!r} has images of {kind}, they must be uint8 or uint16")
 
 
 @contextlib.contextmanager
 def _damage_named(directory: Path, split: str) -> Iterator[None]:
-    # A damaged file raises any exception of the record reader, protobuf or the image decoder.
+    # For a damaged file, the record reader, protobuf or the image decoder may raise any exception.
     try:
         yield
     except (ImportError, MemoryError, UserError):
         raise  # not damage
     except Exception as error:
         raise UserError(
-            f"{directory}: damaged, remove it to have it prepared again ({split}: {_first_line(error)})"
+            f"{directory}: damaged, remove it to prepare it again ({split}: {_first_line(error)})"
         ) from error
 
 
@@ -230,7 +230,7 @@ def _tfds() -> ModuleType:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # TFDS prints each step on stdout, and draws a bar for it.
+    # TFDS prints each step on stdout, with a progress bar.
     _tfds().disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         yield

@@ -1,4 +1,4 @@
-"""What a run becomes in each format."""
+"""The export formats: each encodes a run as the content of a file."""
 
 import contextlib
 import dataclasses
@@ -23,32 +23,32 @@ from jaxgan.methods.method import Generator
 from jaxgan.runs.load import LoadedRun
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-TOLERANCE = 1e-5  # between images of a converted function and its own, on the scale [-1, 1]
-TRIED = 7  # latents on which they are compared
+TOLERANCE = 1e-5  # between the images of ONNX Runtime and of JAX, in [-1, 1]
+TRIED = 7  # latents to compare them on
 
 
 class Encoded(NamedTuple):
-    """A file's content, and what its manifest says of it beyond what it says of every file."""
+    """The content of a file, and the format-specific entries of its manifest."""
 
     content: bytes
     about: dict[str, Any]
 
 
 def parameters_taken(run: LoadedRun, *, averaged: bool) -> str:
-    """Says which parameters there are to take: ``averaged`` if they are wanted and kept, or else ``last``."""
+    """Returns which parameters to export: ``averaged`` if requested and available, otherwise ``last``."""
     return "averaged" if averaged and run.state.averaged is not None else "last"
 
 
 def trained_generator(run: LoadedRun, *, averaged: bool, compute_dtype: str | None = None) -> Generator:
-    """Takes the map from latents to images out of a run.
+    """Returns the function from latents to images of a run.
 
     Args:
       run: the run.
-      averaged: whether to take the averaged parameters, where there are any.
-      compute_dtype: what matrix products are computed in; None for what the run was trained with.
+      averaged: whether to use the averaged parameters, if there are any.
+      compute_dtype: dtype of matrix products; None for that of the run.
 
     Returns:
-      The map. With the averaged parameters it gives, at the latents that the method draws, the images that it samples.
+      The generator. With the averaged parameters it maps the latents of ``method.sample`` to the same images.
     """
     config, state = run.config.method, jax.device_get(run.state)
     config = dataclasses.replace(config, compute_dtype=compute_dtype or config.compute_dtype)
@@ -58,77 +58,76 @@ def trained_generator(run: LoadedRun, *, averaged: bool, compute_dtype: str | No
 
 
 class Format(NamedTuple):
-    """How a run becomes a file."""
+    """An export format."""
 
-    file_name: str  # without --out
-    encode: Callable[[LoadedRun, bool], Encoded]  # from the run and whether averaged parameters are wanted
-    needs: tuple[str, ...] = ()  # packages that do not come with this one
+    file_name: str  # the default without --out
+    encode: Callable[[LoadedRun, bool], Encoded]  # arguments: the run, and whether to use averaged parameters
+    needs: tuple[str, ...] = ()  # packages that jaxgan does not depend on
 
 
 def stablehlo(run: LoadedRun, averaged: bool) -> Encoded:
-    """Encodes the function from latents to images as an artefact of ``jax.export``, for all of ``PLATFORMS``.
+    """Encodes the function from latents to images by ``jax.export``, for all of ``PLATFORMS``.
 
-    The batch may have any size, and a conditional run takes labels as well. The parameters are in it: a file without
-    them is a hundredth of the size, and of no use by itself.
+    The batch size is symbolic, and conditional runs also take labels. The parameters are embedded: without them, the
+    file would be a hundredth of the size, but useless alone.
     """
-    made = trained_generator(run, averaged=averaged)
+    generator = trained_generator(run, averaged=averaged)
     (batch,) = export.symbolic_shape("batch")
-    given = [jax.ShapeDtypeStruct((batch, made.latent_size), jnp.float32)]
-    given += [jax.ShapeDtypeStruct((batch,), jnp.int32)] * bool(made.classes)
-    exported = export.export(jax.jit(made.images), platforms=PLATFORMS)(*given)
+    inputs = [jax.ShapeDtypeStruct((batch, generator.latent_size), jnp.float32)]
+    inputs += [jax.ShapeDtypeStruct((batch,), jnp.int32)] * bool(generator.classes)
+    exported = export.export(jax.jit(generator.images), platforms=PLATFORMS)(*inputs)
     about = {"platforms": PLATFORMS, "calling_convention_version": exported.calling_convention_version}
     about |= {"loaded_by": "jax.export.deserialize", "needs": ("jax", *FORMATS["stablehlo"].needs)}
-    return Encoded(bytes(exported.serialize()), _interface(run, made) | about)
+    return Encoded(bytes(exported.serialize()), _interface(run, generator) | about)
 
 
 def onnx(run: LoadedRun, averaged: bool) -> Encoded:
-    """Encodes the function from latents to images as an ONNX model, for a batch of any size, and tries it.
+    """Encodes the function from latents to images as an ONNX model, and compares its images with those of JAX.
 
-    A conditional run's takes labels as well. Products are computed in float32, also where the run was trained with
-    fewer digits: not every runtime has bfloat16.
+    The batch size is symbolic, and conditional runs also take labels. Matrix products use float32 even after training
+    in bfloat16, which not every runtime supports.
 
     Raises:
-      UserError: if ONNX Runtime makes other images of it.
+      UserError: if the images of ONNX Runtime differ.
     """
-    made = trained_generator(run, averaged=averaged, compute_dtype="float32")
-    latents = np.random.default_rng(0).uniform(-1, 1, (TRIED, made.latent_size)).astype(np.float32)
-    given: dict[str, np.ndarray] = {"latents": latents}
-    declared = [jax.ShapeDtypeStruct(("batch", made.latent_size), jnp.float32)]
-    if made.classes:
-        given["labels"] = np.arange(TRIED, dtype=np.int32) % made.classes
+    generator = trained_generator(run, averaged=averaged, compute_dtype="float32")
+    latents = np.random.default_rng(0).uniform(-1, 1, (TRIED, generator.latent_size)).astype(np.float32)
+    inputs: dict[str, np.ndarray] = {"latents": latents}
+    declared = [jax.ShapeDtypeStruct(("batch", generator.latent_size), jnp.float32)]
+    if generator.classes:
+        inputs["labels"] = np.arange(TRIED, dtype=np.int32) % generator.classes
         declared.append(jax.ShapeDtypeStruct(("batch",), jnp.int32))
     with _without_warnings():
         import jax2onnx  # pyright: ignore[reportMissingImports]  # an extra
         import onnxruntime  # pyright: ignore[reportMissingImports]
 
         model = jax2onnx.to_onnx(
-            portable(made.images),
+            portable(generator.images),
             declared,
-            model_name=made.name,
-            input_names=list(given),
+            model_name=generator.name,
+            input_names=list(inputs),
             output_names=["images"],
         )
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (images,) = session.run(None, given)
-    difference = float(np.max(np.abs(images - jax.jit(made.images)(*given.values()))))
+    (images,) = session.run(None, inputs)
+    difference = float(np.max(np.abs(images - jax.jit(generator.images)(*inputs.values()))))
     if not difference <= TOLERANCE:
         raise UserError(
-            f"--format: 'onnx' came out wrong, its images differ from JAX's by {difference:.1e}, "
+            f"--format: the 'onnx' file is wrong, its images differ from JAX's by {difference:.1e}, "
             f"allowed is {TOLERANCE:.0e}; nothing was written"
         )
     about = {"opset": model.opset_import[0].version, "largest_difference": difference}
     versions = {name: version(name) for name in ("jax2onnx", "onnx", "onnxruntime")}
-    interface = _interface(run, made) | {"compute_dtype": "float32"}
+    interface = _interface(run, generator) | {"compute_dtype": "float32"}
     return Encoded(content, interface | about | {"versions": versions})
 
 
 def torch(run: LoadedRun, averaged: bool) -> Encoded:
-    """Encodes parameters and batch statistics as a PyTorch module's ``load_state_dict`` takes them, in safetensors.
+    """Encodes parameters and batch statistics in safetensors, for ``load_state_dict`` of a PyTorch module.
 
     Returns:
-      The file. Its metadata say which ``config`` (JSON), ``step`` and ``parameters`` they are: ``averaged`` or
-      ``last``.
+      The file. Its metadata has ``config`` (JSON), ``step`` and ``parameters``, which is ``averaged`` or ``last``.
     """
     taken = parameters_taken(run, averaged=averaged)
     metadata = {"format": "pt", "config": to_json(run.config), "step": str(run.step), "parameters": taken}
@@ -145,23 +144,23 @@ FORMATS: Mapping[str, Format] = types.MappingProxyType(
 )
 
 
-def _interface(run: LoadedRun, made: Generator) -> dict[str, Any]:
-    """What goes into the map and what comes out of it."""
-    labels = {"name": "labels", "shape": ["batch"], "dtype": "int32", "classes": made.classes}
-    which = "the further numbers" if made.prior.fixed else "all numbers"
-    truncation = f"samples of the run multiply {which} by {made.truncation:g}"
+def _interface(run: LoadedRun, generator: Generator) -> dict[str, Any]:
+    """Describes the inputs and outputs of a generator, for the manifest."""
+    labels = {"name": "labels", "shape": ["batch"], "dtype": "int32", "classes": generator.classes}
+    which = "the further numbers" if generator.prior.fixed else "all numbers"
+    truncation = f"samples of the run multiply {which} by {generator.truncation:g}"
     return {
-        "network": made.name,
+        "network": generator.name,
         "compute_dtype": run.config.method.compute_dtype,
         "latents": {
             "name": "latents",
-            "shape": ["batch", made.latent_size],
+            "shape": ["batch", generator.latent_size],
             "dtype": "float32",
-            "law": made.prior.name,
-            "drawn": made.prior.description,
-            **({"truncation": truncation} if made.truncation != 1 else {}),
+            "law": generator.prior.name,
+            "drawn": generator.prior.description,
+            **({"truncation": truncation} if generator.truncation != 1 else {}),
         },
-        **({"labels": labels} if made.classes else {}),
+        **({"labels": labels} if generator.classes else {}),
         "images": {
             "name": "images",
             "shape": ["batch", *run.image_shape],
@@ -174,7 +173,7 @@ def _interface(run: LoadedRun, made: Generator) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Keeps a converter's log to errors: it warns of plugins and of shapes that nothing here needs."""
+    """Suppresses log warnings inside the context: the converter warns of irrelevant plugins and shapes."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

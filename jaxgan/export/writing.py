@@ -1,4 +1,4 @@
-"""From the folder of a run to a file and its manifest."""
+"""Writes the export of a run and its manifest."""
 
 import hashlib
 import json
@@ -19,21 +19,22 @@ from jaxgan.runtime.numerics import fixed_numerics
 def export(
     folder: Path, *, format: str, out: Path | None = None, averaged: bool = True, replica: int | None = None
 ) -> Path:
-    """Writes a run's networks to a file, whole or not at all, and a manifest of the same name and ``.json``.
+    """Writes the networks of a run to a file, atomically, and a manifest with ``.json`` appended to the name.
 
     Args:
-      folder: the run's, or the name of a trained generator of the package.
+      folder: the workdir of the run, or the name of a pretrained generator.
       format: one of ``FORMATS``.
-      out: the file; None for one in the folder ``export`` of the run, or here.
-      averaged: whether to take the averaged parameters, with which samples are drawn, where the run keeps any.
-      replica: which replica, if there are several; None for the first.
+      out: the file; None for one in the folder ``export`` of the workdir, or in the working directory for a pretrained
+        generator.
+      averaged: whether to export the averaged parameters, which samples use, if the run has them.
+      replica: the index of the replica; None for the first.
 
     Returns:
       The file.
 
     Raises:
-      UserError: if the format is unknown or its packages are missing, if there is no run of a generative method to
-        read, or the file cannot be written.
+      UserError: if the format is unknown, its packages are missing, the folder holds no run of a generative method, or
+        the file cannot be written.
       OSError: if the disk is full or broken.
     """
     if format not in FORMATS:
@@ -47,28 +48,28 @@ def export(
     if out is not None:
         require_target("--out", out, usual=chosen.file_name, suffixes=(Path(chosen.file_name).suffix,))
         if _manifest_of(out).is_dir():
-            raise UserError(f"--out: {str(_manifest_of(out))!r}, where its manifest would lie, is a folder")
+            raise UserError(f"--out: {str(_manifest_of(out))!r}, the path of its manifest, is a folder")
     run = load_run(folder, replica=replica)
     if run.method.generator is None:
         raise UserError(f"{str(folder)!r}: a run of {run.config.kind} draws no images, so there is nothing to export")
     encoded = chosen.encode(run, averaged)
     here = Path(f"{folder}{Path(chosen.file_name).suffix}") if is_pretrained(folder) else None
-    made = out or here or folder / "export" / chosen.file_name
-    about = {"file": made.name, "format": format, "parameters": parameters_taken(run, averaged=averaged)}
-    with writing("--out", made):
+    target = out or here or folder / "export" / chosen.file_name
+    about = {"file": target.name, "format": format, "parameters": parameters_taken(run, averaged=averaged)}
+    with writing("--out", target):
         if out is None and here is None:
-            made.parent.mkdir(exist_ok=True)
-        write_atomically(made, encoded.content)  # first: where there is no room for it, what was there stays
-        write_atomically(_manifest_of(made), json.dumps(about | manifest(run, encoded), indent=2) + "\n")
-    return made
+            target.parent.mkdir(exist_ok=True)
+        write_atomically(target, encoded.content)  # before the manifest: if the disk is full, the old pair stays
+        write_atomically(_manifest_of(target), json.dumps(about | manifest(run, encoded), indent=2) + "\n")
+    return target
 
 
 def manifest(run: LoadedRun, encoded: Encoded) -> dict[str, object]:
-    """Tells what a file holds, to those who have nothing else of the run.
+    """Describes an exported file, for users without the run.
 
     Returns:
-      A tree for JSON: the file's checksum, its model with the latents it takes and the images it gives, and the
-      config, the step and the versions that it comes from.
+      A JSON tree: the checksum of the file, the model with its latents and images, and the config, step and versions of
+      the run.
     """
     versions = {"jaxgan": jaxgan.__version__} | {name: version(name) for name in ("jax", "flax")}
     versions |= encoded.about.get("versions", {})

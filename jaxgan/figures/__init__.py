@@ -1,6 +1,6 @@
-"""Every picture of the package: functions from arrays to Matplotlib figures, in one look."""
+"""The figures of the package: functions from arrays to Matplotlib figures in one style."""
 
-from jaxgan.figures import backend  # noqa: F401 (before all that import matplotlib)
+from jaxgan.figures import backend  # noqa: F401 (before any import of matplotlib)
 from jaxgan.figures.curves import (
     PANELS,
     Panel,

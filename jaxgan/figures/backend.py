@@ -1,6 +1,6 @@
-"""Imports matplotlib whatever ``MPLBACKEND`` says: Jupyter hands on a backend that the environment may lack.
+"""Imports matplotlib even if ``MPLBACKEND`` is invalid: Jupyter passes on a backend that the environment may lack.
 
-Figures here are made without a window, so no backend is needed. One that there is stays chosen, for the user's own.
+Figures of the package need no backend, since they open no window. A valid backend stays selected, for other figures.
 """
 
 import contextlib
@@ -8,10 +8,10 @@ import os
 import sys
 
 if "matplotlib" not in sys.modules and "MPLBACKEND" in os.environ:
-    named = os.environ.pop("MPLBACKEND")
+    backend = os.environ.pop("MPLBACKEND")
     try:
         import matplotlib
     finally:
-        os.environ["MPLBACKEND"] = named
+        os.environ["MPLBACKEND"] = backend
     with contextlib.suppress(ValueError):
-        matplotlib.rcParams["backend"] = named
+        matplotlib.rcParams["backend"] = backend

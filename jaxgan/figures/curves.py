@@ -1,4 +1,4 @@
-"""Training curves, with a panel for each unit."""
+"""Training curves, with one panel per unit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from jaxgan.terminal import encodable
 
 
 class Panel(NamedTuple):
-    """One panel of the training curves: its metrics, and a value to compare them with."""
+    """One panel of the training curves: its metrics, and an optional reference value."""
 
     title: str
     unit: str
-    series: Mapping[str, str]  # the metric's name: its legend
-    reference: tuple[float, str] | None = None
+    series: Mapping[str, str]  # the legend of each metric
+    reference: tuple[float, str] | None = None  # a value and its legend
     logarithmic: bool = False
 
 
@@ -91,17 +91,17 @@ PANELS = (
 )
 
 
-Rows = Sequence[Mapping[str, Any]]  # of metrics, with the finished epochs as ``epoch``
+Rows = Sequence[Mapping[str, Any]]  # metrics by name, and the number of finished epochs as ``epoch``
 
-AXES = {"step", "epoch", "replica", "diverged"}  # the horizontal axes, and what says whose a row is
+AXES = {"step", "epoch", "replica", "diverged"}  # entries of a row that are not metrics
 PANELS_PER_LINE = 3
 
 
 def training_curves(rows: Rows, *, title: str) -> Figure:
-    """Draws the metrics of a run over its epochs, with a panel for each unit.
+    """Draws the metrics of a run over its epochs, with one panel per unit.
 
-    Of several replicas it draws the mean, in a band from the smallest to the largest. A metric that no panel knows has
-    a panel of its own.
+    Replicas appear as their mean, in a band from the smallest to the largest value. A metric that is not in ``PANELS``
+    has a separate panel.
     """
     panels = [(panel, rows) for panel in panels_of(rows)]
     with matplotlib.rc_context(STYLE):
@@ -112,12 +112,12 @@ def training_curves(rows: Rows, *, title: str) -> Figure:
 
 
 def grid_height(panels: Sequence[Any]) -> float:
-    """The height of a grid of panels, in inches."""
+    """Returns the height of a grid of panels, in inches."""
     return 0.3 + 3.6 * max(1, math.ceil(len(panels) / PANELS_PER_LINE))
 
 
 def draw_grid(figure: FigureBase, panels: Sequence[tuple[Panel, Rows]]) -> None:
-    """Draws panels in a figure or a part of one."""
+    """Draws a grid of panels in a figure or subfigure."""
     lines = max(1, math.ceil(len(panels) / PANELS_PER_LINE))
     columns = max(1, math.ceil(len(panels) / lines))
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
@@ -131,23 +131,24 @@ def panels_of(rows: Rows) -> list[Panel]:
     """Chooses the panels for the metrics in rows, the most informative first.
 
     Returns:
-      Those of :data:`PANELS` with a metric in the rows, then one for each other metric and its ``test_`` twin.
+      The panels of :data:`PANELS` with a metric in the rows, then one for each other metric and its ``test_`` twin.
     """
     names = metrics_of(rows)
     known = {name for panel in PANELS for name in panel.series}
-    own = dict.fromkeys(name.removeprefix("test_") for name in names if name not in known)
+    others = dict.fromkeys(name.removeprefix("test_") for name in names if name not in known)
     return [panel for panel in PANELS if panel.series.keys() & set(names)] + [
-        Panel(name.replace("_", " ").capitalize(), name, {name: "training", f"test_{name}": "held out"}) for name in own
+        Panel(name.replace("_", " ").capitalize(), name, {name: "training", f"test_{name}": "held out"})
+        for name in others
     ]
 
 
 def metrics_of(rows: Rows) -> list[str]:
-    """The names of the metrics in rows."""
+    """Returns the names of the metrics in rows."""
     return [name for name in dict.fromkeys(name for row in rows for name in row) if name not in AXES]
 
 
 def by_epoch(rows: Rows, name: str) -> dict[int | float, list[int | float]]:
-    """The values of a metric, which may be measured once an epoch, by epoch: of replicas several."""
+    """Returns the values of a metric by epoch, several for replicas; not every row need have it."""
     points = {}
     for row in rows:
         if name in row:
@@ -156,12 +157,12 @@ def by_epoch(rows: Rows, name: str) -> dict[int | float, list[int | float]]:
 
 
 def compared_panels(runs: Mapping[str, Rows], *, names: Sequence[str]) -> list[tuple[Panel, Rows]]:
-    """Makes a panel for each metric, in the order of :data:`PANELS`, with a line for each run that has it."""
-    known = {name: panel for panel in PANELS for name in panel.series}
-    found = []
-    for name in sorted(names, key=lambda name: list(known).index(name) if name in known else len(known)):
-        panel, words = known.get(name), name.replace("_", " ")
-        title = f"{panel.title}\n{panel.series[name]}" if panel and len(panel.series) > 1 else words.capitalize()
+    """Makes a panel for each metric, in the order of :data:`PANELS`, with a line for each run that has the metric."""
+    panel_of = {name: panel for panel in PANELS for name in panel.series}
+    panels = []
+    for name in sorted(names, key=lambda name: list(panel_of).index(name) if name in panel_of else len(panel_of)):
+        panel, text = panel_of.get(name), name.replace("_", " ")
+        title = f"{panel.title}\n{panel.series[name]}" if panel and len(panel.series) > 1 else text.capitalize()
         series = {f"run {place}": legend(run) for place, run in enumerate(runs)}
         points = [
             {"epoch": row["epoch"], f"run {place}": row[name]}
@@ -169,18 +170,18 @@ def compared_panels(runs: Mapping[str, Rows], *, names: Sequence[str]) -> list[t
             for row in rows
             if name in row
         ]
-        made = Panel(title, words, series)
-        found.append((made if panel is None else panel._replace(title=title, series=series), points))
-    return found
+        drawn = Panel(title, text, series)
+        panels.append((drawn if panel is None else panel._replace(title=title, series=series), points))
+    return panels
 
 
 def legend(text: str) -> str:
-    """A name as Matplotlib shows it: it takes dollars for formulas, and hides what begins with an underscore."""
+    """Escapes a name for Matplotlib, which parses dollars as formulas and hides labels with a leading underscore."""
     return (" " if text.startswith("_") else "") + encodable(text, "latin-1").replace("$", r"\$")
 
 
 def single_panel(panel: Panel, rows: Rows) -> Figure:
-    """Draws one panel as a figure of its own."""
+    """Draws one panel as a separate figure."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(0.6 * WIDTH, 3.6))
         draw_panel(figure.subplots(), panel, rows)
@@ -188,7 +189,7 @@ def single_panel(panel: Panel, rows: Rows) -> Figure:
 
 
 def draw_panel(axes: Axes, panel: Panel, rows: Rows) -> None:
-    """Draws one panel, with a line for each of its metrics."""
+    """Draws one panel, with a line for each metric."""
     for name, legend in panel.series.items():
         if points := by_epoch(rows, name):
             means = [sum(values) / len(values) for values in points.values()]

@@ -1,4 +1,4 @@
-"""Images in grids and rows."""
+"""Figures of images in grids and rows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from jaxgan.tiles import GAP, tile
 
 
 def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width channels"]], *, title: str) -> Figure:
-    """Draws rows of images, equally many in each, by label."""
+    """Draws labelled rows with the same number of images."""
     images = np.concatenate(list(rows.values()))
     columns = len(images) // len(rows)
     sheet = tile(images, columns=columns)
@@ -30,7 +30,7 @@ def sample_rows(rows: Mapping[str, UInt8[np.ndarray, "columns height width chann
 def progression(
     sections: Mapping[str, Mapping[str, UInt8[np.ndarray, "columns height width channels"]]], *, title: str
 ) -> Figure:
-    """Draws images of several methods: sections by heading, of rows by label, with equally many images in every row."""
+    """Draws images of several methods: sections with headings, of labelled rows with the same number of images."""
     sheets = {
         heading: tile(np.concatenate(list(rows.values())), columns=len(next(iter(rows.values()))))
         for heading, rows in sections.items()
@@ -49,7 +49,7 @@ def progression(
 def sample_grid(
     images: UInt8[np.ndarray, "count height width channels"], *, title: str, columns: int | None = None
 ) -> Figure:
-    """Draws images as a grid, square unless the columns are given."""
+    """Draws images as a grid, square by default."""
     with matplotlib.rc_context(STYLE):
         sheet = tile(images, columns=columns or math.isqrt(len(images)))
         figure = Figure(figsize=(WIDTH, WIDTH * sheet.shape[0] / sheet.shape[1] + 0.4))
@@ -61,12 +61,12 @@ def sample_grid(
 def class_samples(
     images: UInt8[np.ndarray, "classes columns height width channels"], *, class_names: Sequence[str], title: str
 ) -> Figure:
-    """Draws examples of a data set, with a row for each class."""
+    """Draws images of a data set, with one row per class."""
     return sample_rows(dict(zip(class_names, images, strict=True)), title=legend(title))
 
 
 def show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, labels: Sequence[str]) -> None:
-    """Shows a sheet of images, from :func:`tile`, with a label at each row."""
+    """Shows a sheet of images from :func:`tile`, with a label for each row."""
     show_image(axes, sheet)
     pitch = (len(sheet) + GAP) / len(labels)
     axes.set_yticks([(i + 0.5) * pitch - GAP / 2 for i in range(len(labels))], labels)
@@ -74,6 +74,6 @@ def show_rows(axes: Axes, sheet: UInt8[np.ndarray, "height width channels"], *, 
 
 
 def show_image(axes: Axes, image: UInt8[np.ndarray, "height width channels"]) -> None:
-    """Shows an image, grey or in colours, without ticks."""
+    """Shows a grey or color image, without ticks."""
     axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
     bare(axes)

@@ -1,4 +1,4 @@
-"""Numbers in the plane: maps with their values, heat maps, and points by class."""
+"""Maps of numbers with their values, heat maps, and scatter plots of latents by class."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from jaxgan.figures.style import STYLE, WIDTH, bare
 
 
 def number_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: str) -> Figure:
-    """Draws small maps of whole numbers side by side, with the value of each cell as text."""
+    """Draws small maps of integers side by side, with the value of each cell as text."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.9 + WIDTH / len(maps)))
         figure.suptitle(title)
@@ -20,7 +20,7 @@ def number_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title:
         grid = figure.subplots(1, len(maps), squeeze=False, width_ratios=widths)[0]
         for axes, (label, values) in zip(grid, maps.items(), strict=True):
             reach = np.abs(values).max()
-            axes.imshow(values, cmap="RdBu", vmin=-1.6 * reach, vmax=1.6 * reach)  # pale, so that the text is legible
+            axes.imshow(values, cmap="RdBu", vmin=-1.6 * reach, vmax=1.6 * reach)  # pale colors keep the text legible
             for (row, column), value in np.ndenumerate(values):
                 size = 34 / values.shape[0] ** 0.75
                 axes.text(column, row, f"{value:g}", ha="center", va="center", fontsize=min(size, 11))
@@ -42,7 +42,7 @@ def heat_maps(maps: Mapping[str, Float[np.ndarray, "height width"]], *, title: s
 
 
 def latent_plane(points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, " n"], *, title: str) -> Figure:
-    """Draws the codes of images in the plane of two latents, coloured by class."""
+    """Draws the codes of images in the plane of two latents, colored by class."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.85 * WIDTH))
         axes = figure.subplots()

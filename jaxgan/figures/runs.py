@@ -1,4 +1,4 @@
-"""A run, or two side by side, in one picture: curves and samples."""
+"""Figures with the curves and samples of one run or of several."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def comparison(
     title: str,
     caption: str,
 ) -> Figure:
-    """Draws the curves of runs, from :func:`compared_panels`, over samples of each; either may be none."""
+    """Draws the curves of runs, from :func:`compared_panels`, above their samples; either may be empty."""
     heights = [grid_height(panels)] * bool(panels) + [0.5 * WIDTH + 0.8] * bool(samples)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.3 + sum(heights)))

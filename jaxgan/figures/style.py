@@ -1,4 +1,4 @@
-"""The style of all figures, and how they are written."""
+"""The style of all figures, and their output to files."""
 
 import io
 import re
@@ -10,9 +10,9 @@ from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDTH = 8.0  # inches; a README shows 8 inches at 150 dots per inch without scaling
+WIDTH = 8.0  # inches; at 150 dots per inch a README shows it without scaling
 DPI = 150
-# With matplotlib's defaults, lest a user's matplotlibrc turn images upside down or ask for LaTeX.
+# Starts from matplotlib's defaults: a user's matplotlibrc may flip images or require LaTeX.
 STYLE: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"} | {
     "font.family": "serif",
     "font.serif": ["STIXGeneral", "DejaVu Serif"],
@@ -35,7 +35,7 @@ STYLE: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefau
 
 
 def save(figure: Figure, path: Path, **metadata: str) -> Path:
-    """Writes a figure whole or not at all, without the version of matplotlib: equal figures are equal files."""
+    """Writes a figure atomically, without the version of matplotlib, so that equal figures give equal files."""
     part = path.with_name(f".{path.name}")
     try:
         with matplotlib.rc_context(STYLE):  # fonts are looked up here
@@ -47,15 +47,15 @@ def save(figure: Figure, path: Path, **metadata: str) -> Path:
 
 
 def to_svg(figure: Figure, *, prefix: str) -> str:
-    """Draws a figure as SVG to stand in a page that is light or dark.
+    """Draws a figure as inline SVG for a page with a light or dark theme.
 
     Args:
       figure: any figure without images.
-      prefix: what begins its identifiers, lest those of another figure in the page be taken.
+      prefix: the prefix of its identifiers, which keeps them apart from other figures in the page.
 
     Returns:
-      An element ``svg`` on no background. It takes black from the page's text, and other colours from the page's
-      variables, such as ``--c1f4e79``, if there are any.
+      An ``svg`` element without background. Black becomes the text color of the page, and each other color the CSS
+      variable of that color, such as ``--c1f4e79``, if the page defines it.
     """
     content = io.StringIO()
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))

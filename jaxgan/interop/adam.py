@@ -12,21 +12,21 @@ from jaxgan.methods import NetworkState
 
 
 class Moments(NamedTuple):
-    """Adam's state under PyTorch's names: two arrays for each parameter, by the parameter's name."""
+    """Adam's state under PyTorch's names: two arrays for each parameter, by parameter name."""
 
     step: int
-    exp_avg: Arrays  # mean of the gradients
-    exp_avg_sq: Arrays  # mean of their squares
+    exp_avg: Arrays  # moving average of the gradients
+    exp_avg_sq: Arrays  # moving average of the squared gradients
 
 
 def adam_state(network: NetworkState) -> Moments:
-    """Reads Adam's moments from a network's state.
+    """Reads Adam's moments from the state of a network.
 
     Args:
-      network: trained with ``optax.adam``.
+      network: the state of a network that ``optax.adam`` trains.
 
     Returns:
-      Copies, by the names of ``module.named_parameters()``.
+      Copies of the moments, by the names of ``module.named_parameters()``.
 
     Raises:
       UserError: if another optimizer trains the network.
@@ -40,10 +40,10 @@ def adam_state(network: NetworkState) -> Moments:
 
 
 def _adam(opt_state: optax.OptState) -> optax.ScaleByAdamState:
-    """Finds Adam's state in that of an optimizer, which must have no other state."""
+    """Finds Adam's state in the state of an optimizer, which must have no other state."""
     match jax.tree.leaves(opt_state, is_leaf=lambda part: isinstance(part, optax.ScaleByAdamState)):
         case [optax.ScaleByAdamState() as adam]:
             return adam
     parts = jax.tree.leaves(opt_state, is_leaf=lambda part: type(part) is not tuple)
     kept = ", ".join(type(part).__name__ for part in parts) or "nothing"
-    raise UserError(f"opt_state: only that of optax.adam has a counterpart in PyTorch, this one keeps {kept}")
+    raise UserError(f"opt_state: only the state of optax.adam has a counterpart in PyTorch, this one has {kept}")

@@ -1,4 +1,4 @@
-"""Parameters and batch statistics as a ``state_dict``, of one network or of a method's state."""
+"""Converts the parameters and batch statistics of a network or a method's state to a ``state_dict``, and back."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -13,14 +13,14 @@ State = TypeVar("State", ModelState, GANState)
 
 
 def state_dict(params: PyTree, batch_stats: PyTree = None) -> Arrays:
-    """Writes parameters and batch statistics as the ``state_dict`` of a module with the same layer names.
+    """Converts parameters and batch statistics to the ``state_dict`` of a module with the same layer names.
 
     Args:
       params: parameters by layer; layers may be nested.
       batch_stats: batch statistics by layer; None for none.
 
     Returns:
-      Copies by PyTorch's names, in its layouts.
+      Copies, under PyTorch's names and in its layouts.
 
     Raises:
       UserError: if a leaf has no counterpart.
@@ -29,11 +29,11 @@ def state_dict(params: PyTree, batch_stats: PyTree = None) -> Arrays:
 
 
 def from_state_dict(arrays: Mapping[str, ArrayLike], *, like: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
-    """Reads parameters and batch statistics from the ``state_dict`` of a module with the same layer names.
+    """Converts the ``state_dict`` of a module with the same layer names to parameters and batch statistics.
 
     Args:
-      arrays: by PyTorch's names, one for each leaf of `like`.
-      like: (parameters, batch statistics) of the structure, shapes and types to return.
+      arrays: arrays under PyTorch's names, one for each leaf of `like`.
+      like: (parameters, batch statistics) with the structure, shapes and dtypes of the result.
 
     Returns:
       New (parameters, batch statistics), as NumPy arrays.
@@ -49,12 +49,12 @@ def from_state_dict(arrays: Mapping[str, ArrayLike], *, like: tuple[PyTree, PyTr
 
 
 def weights(state: ModelState | GANState, *, averaged: bool = False) -> Arrays:
-    """Writes all networks of a method's state, for one module that has them as attributes of the same names.
+    """Converts all networks of a method's state, for one module with attributes of the same names.
 
     Args:
-      state: a GAN's, whose names begin with ``generator.`` and ``discriminator.``, or an autoencoder's, with
+      state: the state of a GAN, with prefixes ``generator.`` and ``discriminator.``, or of an autoencoder, with
         ``encoder.`` and ``decoder.``.
-      averaged: whether to take the averaged parameters, if the state keeps any.
+      averaged: whether to take the averaged parameters, if the state has any.
 
     Returns:
       Copies of parameters and batch statistics.
@@ -63,11 +63,11 @@ def weights(state: ModelState | GANState, *, averaged: bool = False) -> Arrays:
 
 
 def with_weights(state: State, arrays: Mapping[str, ArrayLike]) -> State:
-    """Replaces the weights of a method's state. Step and optimizers stay; an average starts from the new weights.
+    """Replaces the weights in a method's state. Step and optimizers stay; an average restarts from the new weights.
 
     Args:
       state: the state.
-      arrays: as :func:`weights` returns them, or the ``state_dict`` of a module that loaded them.
+      arrays: the result of :func:`weights`, or the ``state_dict`` of a module that loaded it.
 
     Returns:
       The state with these weights, as NumPy arrays.

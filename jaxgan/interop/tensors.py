@@ -1,4 +1,4 @@
-"""The counterpart of each leaf in PyTorch: its name and its order of axes."""
+"""Maps each leaf to its PyTorch counterpart: a name and an order of axes."""
 
 import difflib
 import types
@@ -11,10 +11,10 @@ from jaxtyping import ArrayLike, PyTree
 
 from jaxgan.errors import UserError
 
-Arrays = dict[str, np.ndarray]  # by PyTorch's name, in its layout
+Arrays = dict[str, np.ndarray]  # under PyTorch's names, in its layouts
 Shape = tuple[int, ...]
 
-KERNEL_AXES: Mapping[int, Shape] = types.MappingProxyType({2: (1, 0), 4: (3, 2, 0, 1)})  # by rank; the last two first
+KERNEL_AXES: Mapping[int, Shape] = types.MappingProxyType({2: (1, 0), 4: (3, 2, 0, 1)})  # PyTorch's order, by rank
 NAMES: Mapping[str, str] = types.MappingProxyType(
     {
         "scale": "weight",
@@ -28,24 +28,24 @@ NAMES: Mapping[str, str] = types.MappingProxyType(
 
 
 class Tensor(NamedTuple):
-    """A leaf and its counterpart in PyTorch: another name, and another order of axes."""
+    """A leaf and its counterpart in PyTorch, with another name and another order of axes."""
 
-    name: str
-    leaf: Any  # an array, or an abstract one with shape and type
-    unflattened: Shape  # of the leaf
-    axes: Shape  # of the leaf, in PyTorch's order
+    name: str  # in PyTorch
+    leaf: Any  # an array, or an abstract array with shape and dtype
+    unflattened: Shape  # the shape of the leaf before the transposition
+    axes: Shape  # the axes of the leaf, in PyTorch's order
     shape: Shape  # in PyTorch
 
     def outward(self) -> np.ndarray:
-        """The leaf's numbers in PyTorch's layout, a copy."""
-        there = np.asarray(self.leaf).reshape(self.unflattened).transpose(self.axes)
-        return np.array(there, order="C").reshape(self.shape)
+        """Returns a copy of the leaf in PyTorch's layout."""
+        transposed = np.asarray(self.leaf).reshape(self.unflattened).transpose(self.axes)
+        return np.array(transposed, order="C").reshape(self.shape)
 
     def inward(self, array: ArrayLike) -> np.ndarray:
-        """PyTorch's numbers in the leaf's layout and type, a copy."""
-        there = np.asarray(array).reshape([self.unflattened[axis] for axis in self.axes])
-        here = there.transpose(np.argsort(self.axes))
-        return np.array(here, self.leaf.dtype, order="C").reshape(self.leaf.shape)
+        """Returns a copy of a PyTorch array in the layout and dtype of the leaf."""
+        unflattened = np.asarray(array).reshape([self.unflattened[axis] for axis in self.axes])
+        transposed = unflattened.transpose(np.argsort(self.axes))
+        return np.array(transposed, self.leaf.dtype, order="C").reshape(self.leaf.shape)
 
 
 def tensors(params: PyTree, batch_stats: PyTree = None) -> list[Tensor]:
@@ -53,10 +53,10 @@ def tensors(params: PyTree, batch_stats: PyTree = None) -> list[Tensor]:
 
     Args:
       params: parameters by layer; layers may be nested.
-      batch_stats: batch statistics by layer, which also show spectral normalization; None for none.
+      batch_stats: batch statistics by layer, including the vectors of spectral normalization; None for none.
 
     Returns:
-      The counterparts.
+      A counterpart for each leaf.
 
     Raises:
       UserError: if a leaf has no counterpart.
@@ -68,13 +68,13 @@ def tensors(params: PyTree, batch_stats: PyTree = None) -> list[Tensor]:
     def counterpart(layer: str, name: str, leaf: Any) -> Tensor:
         prefix, shape = f"{layer}." * bool(layer), tuple(leaf.shape)
         if name == "kernel" and (axes := KERNEL_AXES.get(len(shape))):
-            own = "parametrizations.weight.original" if layer in normalized else "weight"
-            return Tensor(prefix + own, leaf, shape, axes, tuple(shape[axis] for axis in axes))
+            weight = "parametrizations.weight.original" if layer in normalized else "weight"
+            return Tensor(prefix + weight, leaf, shape, axes, tuple(shape[axis] for axis in axes))
         if name not in NAMES:
             raise UserError(
-                f"{prefix}{name}: a leaf of shape {shape} and this name has no known counterpart in PyTorch"
+                f"{prefix}{name}: a leaf of this name and shape {shape} has no known counterpart in PyTorch"
             )
-        if name == "v":  # a number for each input of the kernel as a matrix
+        if name == "v":  # one entry for each row of the kernel as a matrix
             *inputs, _ = kernels[layer]
             return Tensor(prefix + NAMES[name], leaf, tuple(inputs), KERNEL_AXES[len(inputs) + 1][1:], shape)
         return Tensor(prefix + NAMES[name], leaf, shape, tuple(range(len(shape))), shape)
@@ -83,16 +83,16 @@ def tensors(params: PyTree, batch_stats: PyTree = None) -> list[Tensor]:
 
 
 def _named(tree: PyTree) -> list[tuple[str, str, Any]]:
-    """Lists the leaves of a tree as (name of the layer, own name, leaf)."""
+    """Lists the leaves of a tree as (layer, name in the layer, leaf)."""
     paths = [(jax.tree_util.keystr(path, simple=True, separator="."), x) for path, x in jax.tree.leaves_with_path(tree)]
     return [(layer, name, leaf) for path, leaf in paths for layer, _, name in [path.rpartition(".")]]
 
 
 def fitted(arrays: Mapping[str, ArrayLike], expected: Sequence[Tensor]) -> list[np.ndarray]:
-    """Copies arrays from PyTorch into the layouts and types of their leaves.
+    """Copies arrays from PyTorch into the layouts and dtypes of their leaves.
 
     Args:
-      arrays: by PyTorch's name.
+      arrays: arrays under PyTorch's names.
       expected: the counterparts of the leaves.
 
     Returns:

@@ -1,4 +1,4 @@
-"""All that a page shows of one run, read from its folder: what is missing there is named, and the rest shown."""
+"""Collects the content of a page about a run from its workdir; missing parts become notes on the page."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -27,49 +27,49 @@ from jaxgan.runs.tracking import Row, going_replicas, read_rows, read_samples
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime.numerics import fixed_numerics
 
-DRAWN_ANEW = ("training", "progress", "samples")  # figures of a run that a page shows in its own way
+REDRAWN = ("training", "progress", "samples")  # figures of a run that the page shows in interactive form
 
 
 class Plane(NamedTuple):
-    """Images of a plane of latents, for each class if there are any."""
+    """Images of a plane of latents, with a sheet for each class if the run is conditional."""
 
-    side: int
+    side: int  # images along each side
     sheets: list[Sheet]
 
 
 class Collected(NamedTuple):
-    """What a page shows of a run."""
+    """The content of a page about a run."""
 
-    name: str  # what the page calls it
+    name: str  # the name of the run on the page
     config: Config
-    step: int | None  # its newest checkpoint; None without any
-    rows: list[Row]  # its metrics
-    networks: dict[str, list[Layer]]  # the layers of each
+    step: int | None  # of the newest checkpoint; None if there is none
+    rows: list[Row]  # of metrics
+    networks: dict[str, list[Layer]]  # the layers of each network
     frames: list[Sheet]  # samples of the same latents through training
-    by_class: Sheet | None  # a row of samples for each class; None if unconditional
+    by_class: Sheet | None  # one row of samples per class; None if unconditional
     class_names: Sequence[str]  # of these rows
-    plane: Plane | None  # None if it draws nothing from latents
-    figures: dict[str, str]  # data URIs of the other figures that the run drew, by name
-    evaluations: dict[str, Table]  # tables of metrics beside their floor, by file
-    environments: list[Environment]  # what it was trained with, one after the other
-    versions: Environment  # of what the evaluation was made with
-    notes: list[str]  # what is not shown, and why
+    plane: Plane | None  # None for methods without a generator
+    figures: dict[str, str]  # data URIs of other figures in the workdir, by name
+    evaluations: dict[str, Table]  # tables of metrics with their floor, by file name
+    environments: list[Environment]  # of each part of the training, in order
+    versions: Environment  # of the evaluation
+    notes: list[str]  # what is missing on the page, and why
 
 
 @fixed_numerics()
 def collect(folder: Path, *, name: str, runs: int) -> Collected:
-    """Reads a run, and draws what a page shows of it.
+    """Reads a run, and draws its images for a page.
 
     Args:
-      folder: the run's, or the name of a trained generator of the package.
-      name: what the page calls it.
-      runs: how many runs share the page.
+      folder: the workdir of the run, or the name of a pretrained generator.
+      name: the name of the run on the page.
+      runs: number of runs on the page.
 
     Returns:
-      What there is.
+      The content of the page, as far as the run has it.
 
     Raises:
-      UserError: if there is no run, or its config, its metrics or its samples are damaged.
+      UserError: if there is no run, or its config, metrics or samples are damaged.
     """
     workdir, notes = Workdir(folder), []
     shipped = pretrained.manifest()[str(folder)] if is_pretrained(folder) else None
@@ -83,14 +83,14 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
         quality = ", ".join(f"{name} {value:.4g}" for name, value in shipped["quality"].items())
         notes.append(f"This generator comes with the package, trained by {shipped['command']}: {quality}.")
     run, method, training = None, None, None
-    with noted(notes, "Nothing was drawn anew"):
+    with noted(notes, "No images were drawn from the checkpoint"):
         method = methods.build(config.method, image_shape=image_shape, classes=len(class_names))
         run = load_run(folder, replica=replica)
     if replica is not None:
-        notes.append(f"The images are those of replica {replica}.")
+        notes.append(f"The images are from replica {replica}.")
     generator = run.method.generator(run.state) if run and run.method.generator else None
     if saved or generator:
-        with noted(notes, "Nearest training images are left out"):
+        with noted(notes, "Nearest training images are not shown"):
             training = _training_images(config, image_shape)
     unit = "epoch"
     if run and generator and not saved:
@@ -115,8 +115,8 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
         run.step if run else latest_step(workdir.checkpoints),
         rows,
         {
-            name: layers(each, batch_size=config.run.batch_size)
-            for name, each in (method.networks if method else {}).items()
+            name: layers(network, batch_size=config.run.batch_size)
+            for name, network in (method.networks if method else {}).items()
         },
         _frames(saved, method, class_names, training, runs=runs, unit=unit),
         by_class,
@@ -132,7 +132,7 @@ def collect(folder: Path, *, name: str, runs: int) -> Collected:
 
 @contextlib.contextmanager
 def noted(notes: list[str], what: str) -> Iterator[None]:
-    """Notes a mistake of the user inside instead of raising it."""
+    """Turns a UserError inside the context into a note."""
     try:
         yield
     except UserError as error:
@@ -144,7 +144,7 @@ def _training_images(config: Config, image_shape: tuple[int, int, int]) -> Datas
     if isinstance(dataset, Stream):
         raise UserError(f"{config.run.data} is a stream")
     if dataset.image_shape != image_shape:
-        raise UserError(f"{config.run.data} has changed since the run began")
+        raise UserError(f"{config.run.data} has changed since the run started")
     return dataset
 
 
@@ -167,14 +167,14 @@ def _frames(
     return sheets.sheets(named, columns=int(count**0.5), labels=labels, training=training)
 
 
-def _figures(workdir: Workdir, other: set[str], notes: list[str], *, runs: int) -> dict[str, str]:
+def _figures(workdir: Workdir, skipped: set[str], notes: list[str], *, runs: int) -> dict[str, str]:
     found, room = {}, sheets.BYTES // runs
     for path in sorted(workdir.figures.glob("*.png")):
-        if path.stem in {*DRAWN_ANEW, *other}:
+        if path.stem in {*REDRAWN, *skipped}:
             continue
         content = path.read_bytes()
         if len(content) > room:
-            notes.append(f"{path.name} is left out, the page has no room for it.")
+            notes.append(f"{path.name} is not shown: the page would be too large.")
             continue
         room -= len(content)
         found[path.stem] = sheets.data_uri(content)

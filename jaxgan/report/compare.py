@@ -1,4 +1,4 @@
-"""Two runs beside each other: the fields in which they differ, their last metrics, their curves and their samples."""
+"""Compares two runs: config fields that differ, last metrics, curves and samples."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,34 +21,34 @@ from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime.devices import enable_compilation_cache
 from jaxgan.runtime.numerics import fixed_numerics
 
-MARK = "jaxgan compare"  # the title of the picture, by which it is known
-OF_NO_RUN = {"workdir", "mirror"}  # fields that always differ
+MARK = "jaxgan compare"  # title in the metadata of the figure, which identifies it
+IGNORED = {"workdir", "mirror"}  # fields that always differ
 
 
 class Compared(NamedTuple):
-    """One of two runs."""
+    """One of the two runs."""
 
     config: Config
-    rows: list[Row]  # none of a trained generator
-    last: Mapping[str, float]  # metrics
-    loaded: LoadedRun | None
-    saved: Images | None  # its last samples
+    rows: list[Row]  # of metrics; empty for a pretrained generator
+    last: Mapping[str, float]  # last value of each metric
+    loaded: LoadedRun | None  # None without a checkpoint
+    saved: Images | None  # the last samples in the workdir
 
 
 @fixed_numerics()
 def compare(first: Path, second: Path, out: Path) -> list[Table]:
-    """Compares the runs in two folders, and draws both in one picture.
+    """Compares two runs, and draws both in one figure.
 
     Args:
-      first: a run's folder, or the name of a trained generator of the package.
-      second: another one.
-      out: the picture to write.
+      first: the workdir of a run, or the name of a pretrained generator.
+      second: the other run.
+      out: the figure to write.
 
     Returns:
-      Tables of the fields in which they differ, and of the last metrics that both have.
+      Tables of the config fields that differ, and of the last values of shared metrics.
 
     Raises:
-      UserError: if one of the folders holds no run, both are the same, or there is nothing to draw of both.
+      UserError: if a folder holds no run, both are the same, or they have nothing in common to draw.
     """
     names = names_of([first, second])
     enable_compilation_cache()
@@ -80,29 +80,29 @@ def _read(folder: Path) -> Compared:
         saved = read_samples(workdir, replica)
     try:
         loaded = load_run(folder, replica=replica)
-    except UserError:  # its samples may be there all the same
+    except UserError:  # without a checkpoint, saved samples may still exist
         loaded = None
     return Compared(config, rows, last_metrics(rows), loaded, saved[max(saved)] if saved else None)
 
 
 def _samples(runs: dict[str, Compared]) -> tuple[dict[str, Images], str]:
-    """Samples of both runs: of the same latents if their priors agree, else the last that each saved, or its own."""
+    """Returns samples and a caption: of the same latents if the priors agree, otherwise the last saved or new ones."""
     loaded = [run.loaded for run in runs.values() if run.loaded]
-    drawing = [run.method.generator(run.state) for run in loaded if run.method.generator]
-    priors = {(each.latent_size, each.prior.name, each.truncation) for each in drawing}
+    generators = [run.method.generator(run.state) for run in loaded if run.method.generator]
+    priors = {(made.latent_size, made.prior.name, made.truncation) for made in generators}
     alike, saved = len(priors) == 1, all(run.saved is not None for run in runs.values())
-    if len(drawing) == len(runs) and (alike or not saved):
+    if len(generators) == len(runs) and (alike or not saved):
         drawn = {name: draw(run, count=MOST_SAMPLES)[0] for name, run in zip(runs, loaded, strict=True)}
         return drawn, "Samples of the same latents" if alike else "Samples, not of the same latents"
     last = {name: run.saved[:MOST_SAMPLES] for name, run in runs.items() if run.saved is not None}
-    return last, "The last samples that each saved, not of the same latents"
+    return last, "The last saved samples, not of the same latents"
 
 
 def _differing(configs: Sequence[Config]) -> list[tuple[str, ...]]:
     return [
         (field.name, *("-" if value is None else value for value in field.values))
         for field in config_fields(configs)
-        if field.differs and field.name not in OF_NO_RUN
+        if field.differs and field.name not in IGNORED
     ]
 
 

@@ -1,4 +1,4 @@
-"""Images of the latents in a plane between four samples, drawn in advance."""
+"""Draws the images of a plane of latents between four samples, in advance."""
 
 import jax
 import jax.numpy as jnp
@@ -10,29 +10,28 @@ from jaxgan.nn import noise
 from jaxgan.runs.sampler import batch_key
 from jaxgan.runtime.program import to_bytes
 
-AT_ONCE = 100  # images drawn together
+BATCH = 100  # images drawn together
 
 
 def draw_plane(
     generator: Generator, *, side: int, labels: Int[np.ndarray, " sheets"], seed: int = 0
 ) -> UInt8[np.ndarray, "sheets count height width channels"]:
-    """Draws latents between those of the first four samples of a seed, which are the corners.
+    """Draws images of latents between the first four samples of a seed, which are the corners.
 
     Args:
-      generator: what draws.
+      generator: the function from latents to images.
       side: images along each side.
-      labels: the classes to draw each of them in; none if unconditional.
-      seed: of the samples.
+      labels: classes, one sheet each; empty if unconditional.
+      seed: the seed of the samples.
 
     Returns:
-      For each label the images, row by row: to the right from the first sample to the second, down from the first to
-      the third.
+      The images of each sheet, row by row: the first sample is top left, the second top right, the third bottom left.
     """
 
     def latents(places: Int[Array, " n"]) -> Float[Array, "n latent"]:
         key = batch_key(seed, jnp.int32(0))
         first, second, third, fourth = draw_latents(generator, key, jnp.arange(4))
-        down, right = (share[:, None] / (side - 1) for share in (places // side, places % side))
+        down, right = (index[:, None] / (side - 1) for index in (places // side, places % side))
         upper = noise.interpolate(first[None], second[None], right, generator.prior)
         lower = noise.interpolate(third[None], fourth[None], right, generator.prior)
         return noise.interpolate(upper, lower, down, generator.prior)
@@ -43,8 +42,8 @@ def draw_plane(
 
     places, classes = (x.ravel() for x in np.meshgrid(np.arange(side**2), labels if len(labels) else [0]))
     parts = []
-    for start in range(0, len(places), AT_ONCE):
-        chosen = np.minimum(np.arange(start, start + AT_ONCE), len(places) - 1)
+    for start in range(0, len(places), BATCH):
+        chosen = np.minimum(np.arange(start, start + BATCH), len(places) - 1)
         parts.append(batch(places[chosen], (classes[chosen].astype(np.int32),) if generator.classes else ()))
     images = np.concatenate(parts)[: len(places)]
     return images.reshape(-1, side**2, *images.shape[1:])

@@ -1,4 +1,4 @@
-"""A page about runs, in one file that asks no host for anything."""
+"""Writes an HTML page about runs, as one file that needs no network."""
 
 import math
 import re
@@ -23,15 +23,15 @@ from jaxgan.runs.workdir import write_atomically
 from jaxgan.runtime.devices import enable_compilation_cache
 
 MOST = 12  # runs on a page
-MOST_POINTS = 200  # of a curve whose values can be read
+MOST_POINTS = 200  # of a curve, for the slider that shows its values
 LARGEST = 10_000_000  # bytes of a page
 
 
 def write_report(folders: Sequence[Path], out: Path) -> list[str]:
-    """Writes a page about the runs in some folders; returns what it does not show, and why, a line for each.
+    """Writes a page about runs; returns notes on what is missing on the page, and why.
 
     Raises:
-      UserError: if one of the folders holds no run, the page would be too large, or the file cannot be written.
+      UserError: if a folder holds no run, the page would be too large, or the file cannot be written.
     """
     if len(folders) > MOST:
         raise UserError(f"WORKDIR: {len(folders)} runs are not allowed, a page has room for {MOST}")
@@ -40,14 +40,14 @@ def write_report(folders: Sequence[Path], out: Path) -> list[str]:
     runs = [collect(folder, name=name, runs=len(folders)) for folder, name in zip(folders, names, strict=True)]
     text = render(runs)
     if len(text.encode()) > LARGEST:
-        raise UserError(f"WORKDIR: a page of {len(folders)} runs with such large images is not allowed, give fewer")
+        raise UserError(f"WORKDIR: a page of {len(folders)} runs with such large images would be too large, give fewer")
     with writing("--out", out):
         write_atomically(out, text)
     return [f"{run.name}: {note}" for run in runs for note in run.notes]
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """Names runs after their folders, in full where two have the same name; refuses the same folder twice."""
+    """Names runs after their folders, by full path if two names are equal; raises UserError if a folder is repeated."""
     places = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
@@ -57,7 +57,7 @@ def names_of(folders: Sequence[Path]) -> list[str]:
 
 
 def render(runs: Sequence[Collected]) -> str:
-    """Makes the page of one run, or of several, which then stand side by side, in HTML."""
+    """Renders the HTML page of one run, or of several side by side."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("jaxgan.report", "template"),
         autoescape=True,
@@ -78,18 +78,18 @@ def render(runs: Sequence[Collected]) -> str:
 
 
 def _environments(runs: Sequence[Collected]) -> dict[str, environment.Environment]:
-    """What runs were trained and evaluated with, and what draws the page."""
+    """Returns the environments of training and evaluation of the runs, and of this page."""
     found = {}
     for run in runs:
-        for number, each in enumerate(run.environments, 1):
-            found[f"training of {run.name}" + f", part {number}" * (len(run.environments) > 1)] = each
+        for number, part in enumerate(run.environments, 1):
+            found[f"training of {run.name}" + f", part {number}" * (len(run.environments) > 1)] = part
         if run.versions:
             found[f"evaluation of {run.name}"] = run.versions
     return found | {"this page": environment.describe(jax.devices()[:1])}
 
 
 def _panels(runs: Sequence[Collected]) -> list[tuple[Panel, Sequence[Row]]]:
-    """A panel for each metric that several runs have, then one for each unit of the others."""
+    """Returns one panel per metric that several runs share, then one panel per unit of the other metrics."""
     times = Counter(name for run in runs for name in figures.metrics_of(run.rows))
     shared = [name for name, count in times.items() if count > 1]
     panels = figures.compared_panels({run.name: run.rows for run in runs}, names=shared)
@@ -102,15 +102,15 @@ def _panels(runs: Sequence[Collected]) -> list[tuple[Panel, Sequence[Row]]]:
 
 
 def _curve(number: int, panel: Panel, rows: Sequence[Row]) -> dict[str, Any]:
-    """A panel as SVG, in words, and its values at some epochs, each with its place on the page."""
+    """Returns a panel as SVG, its alternative text, and its values by epoch with their positions in percent."""
     series = {
         _plain(legend): {epoch: fmean(values) for epoch, values in found.items()}
         for name, legend in panel.series.items()
         if (found := figures.by_epoch(rows, name))
     }
     ends = []
-    for legend, own in series.items():
-        values = list(own.values())
+    for legend, curve in series.items():
+        values = list(curve.values())
         ends.append(f"{legend} from {values[0]:.4g} to {values[-1]:.4g}")
     figure = figures.single_panel(panel, rows)
     svg = figures.to_svg(figure, prefix=f"curve{number}-")
@@ -118,7 +118,7 @@ def _curve(number: int, panel: Panel, rows: Sequence[Row]) -> dict[str, Any]:
     epochs = sorted(set().union(*series.values()))
     points = []
     for epoch in dict.fromkeys([*epochs[:: math.ceil(len(epochs) / MOST_POINTS)], epochs[-1]]):
-        values = [f"{legend} {own[epoch]:.4g}" for legend, own in series.items() if epoch in own]
+        values = [f"{legend} {curve[epoch]:.4g}" for legend, curve in series.items() if epoch in curve]
         place = box.x0 + box.width * (epoch - low) / (high - low)
         points.append([round(100 * place, 2), f"Epoch {epoch:.4g}: {'; '.join(values)}"])
     words = f"{_plain(panel.title)} over the epochs: {'; '.join(ends)}"
@@ -126,5 +126,5 @@ def _curve(number: int, panel: Panel, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """What a figure writes, without its formulas' dollars."""
+    """Removes the formula syntax from the text of a figure."""
     return re.sub(r"[$\\]", "", text.strip()).replace("\n", ", ")

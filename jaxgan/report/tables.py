@@ -1,4 +1,4 @@
-"""Runs as rows: the fields of their configs, and their last metrics."""
+"""Tables of runs: config fields, and last metrics."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from jaxgan.runs.tracking import Row, going_replicas
 
 
 class Field(NamedTuple):
-    """One field of some configs, with a value for each."""
+    """One field of several configs, with a value for each."""
 
     name: str
     values: list[str | None]  # None where a method has no such field
-    changed: list[bool]  # whether each is other than its default
+    changed: list[bool]  # whether each value differs from its default
 
     @property
     def differs(self) -> bool:
-        """Whether the configs differ in it."""
+        """Whether the configs differ in this field."""
         return len(set(self.values)) > 1
 
 
 def config_fields(configs: Sequence[Config]) -> list[Field]:
-    """Lists the fields of configs, the method's and then those of the run, in the order of the first that has them."""
+    """Lists the fields of configs: of the methods, then of the runs, in the order in which they first occur."""
     found = [Field("method", [config.kind for config in configs], [False] * len(configs))]
     for trees in ([config.method for config in configs], [config.run for config in configs]):
         for name in dict.fromkeys(field.name for tree in trees for field in dataclasses.fields(tree)):
@@ -40,8 +40,8 @@ def _text(value: Any) -> str:
 
 
 def last_metrics(rows: Sequence[Row]) -> dict[str, float]:
-    """The newest value of each metric; of replicas the mean over those that have not diverged."""
+    """Returns the last value of each metric; for replicas, the mean over those that have not diverged."""
     going = going_replicas(rows)
-    each = [[row for row in rows if row.get("replica") == number] for number in going] or [rows]
-    newest = [{name: row[name] for row in own for name in metrics_of([row])} for own in each]
+    by_replica = [[row for row in rows if row.get("replica") == number] for number in going] or [rows]
+    newest = [{name: row[name] for row in part for name in metrics_of([row])} for part in by_replica]
     return {name: fmean(values[name] for values in newest if name in values) for name in metrics_of(newest)}

@@ -50,7 +50,7 @@ def test_the_orders_are_fixed_and_do_not_depend_on_the_images(stacked, toy_datas
 
 
 def test_stacked_images_are_no_stream():
-    with pytest.raises(UserError, match="--input: 'stream' is not for stacked_mnist"):
+    with pytest.raises(UserError, match="--input: 'stream' is not allowed for stacked_mnist"):
         data.stream("stacked_mnist")
 
 

@@ -42,7 +42,7 @@ def test_a_face_is_cropped_around_its_middle_resized_and_of_no_class(photographs
 
 
 def test_what_is_too_large_for_memory_names_the_flag_that_streams_it(photographs):
-    with pytest.raises(UserError, match=r"--data: 'celeb_a' is not to be held in memory; .* --input stream"):
+    with pytest.raises(UserError, match=r"--data: 'celeb_a' is too large for memory; .* --input stream"):
         data.load("celeb_a", data_dir=photographs)
 
 

@@ -122,7 +122,7 @@ def test_folders_with_the_usual_names_of_splits_are_splits(tmp_path, names):
     train, test = both(tmp_path / "set", tmp_path)
     assert (train.size, test.size, train.class_names) == (2, 2 * len(names) - 2, ("a", "b"))
     save(tmp_path / "set" / "extra" / "c" / "0.png")
-    with pytest.raises(UserError, match=r"has splits such as 'train', and 'extra' is none; move it"):
+    with pytest.raises(UserError, match=r"has splits such as 'train', but 'extra' is no split; move it"):
         load(tmp_path / "set", tmp_path)
 
 
@@ -156,7 +156,7 @@ def test_pictures_of_many_sizes_are_cropped_around_the_middle(tmp_path):
     save(tmp_path / "set" / "tiny.png", np.full((1, 1), 7, np.uint8))
     found = np.concatenate([split.images for split in both(tmp_path / "set", tmp_path, image_size=5)])
     assert sorted(np.unique(found).tolist()) == [7, 255]
-    with pytest.raises(UserError, match=r"'tiny.png' is of 1 x 1 pixels and 'wide.png' of 30 x 10; add --image-size 1"):
+    with pytest.raises(UserError, match=r"'tiny.png' has 1 x 1 pixels and 'wide.png' has 30 x 10; add --image-size 1"):
         load(tmp_path / "set", tmp_path)
 
 
@@ -206,7 +206,7 @@ def test_a_link_to_nowhere_is_named(folder, tmp_path):
 
 def test_a_picture_beside_folders_of_classes_is_named(folder, tmp_path):
     save(folder / "stray.png")
-    with pytest.raises(UserError, match=r"has classes such as 'cat', and 'stray.png' is in none"):
+    with pytest.raises(UserError, match=r"has classes such as 'cat', but 'stray.png' is in no class"):
         load(folder, tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_a_picture_beside_folders_of_classes_is_named(folder, tmp_path):
     ("make", "words"),
     [
         (lambda path: path.mkdir(), "holds no pictures"),
-        (lambda path: save(path / "one.png"), "holds one picture, it takes two"),
+        (lambda path: save(path / "one.png"), "holds one picture, it must hold two"),
         (lambda path: path.write_text("text"), "holds no images, it must be a folder or a zip"),
         (lambda path: None, r"cannot be read \(No such file or directory\); give a path of pictures, or one of mnist"),
     ],

@@ -152,7 +152,7 @@ def test_a_cache_that_cannot_be_finished_leaves_no_temporary_file(small, prepare
         ("mnist-train.array_record-00000-of-00001", None, "lacks mnist-train.array_record"),
         ("dataset_info.json", lambda b: b[: len(b) // 2], "not a prepared data set"),
         ("dataset_info.json", lambda b: b"[]", "not a prepared data set"),
-        ("dataset_info.json", lambda b: b.replace(b'"50"', b'"49"'), "has 49 train images where mnist has 50"),
+        ("dataset_info.json", lambda b: b.replace(b'"50"', b'"49"'), "has 49 train images, but mnist has 50"),
         ("dataset_info.json", None, "not a prepared data set"),
         ("features.json", None, "not a prepared data set"),
     ],

@@ -75,7 +75,7 @@ def test_a_print_s_four_inks_become_three_colors():
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_numbers_without_a_fixed_range_are_refused(kind):
-    with pytest.raises(UserError, match=r"floating point|beyond 16 bits"):
+    with pytest.raises(UserError, match=r"floating-point|beyond 16 bits"):
         to_bytes(Image.fromarray((RAMP.astype(kind) - 1) * 1000), channels=1)
 
 

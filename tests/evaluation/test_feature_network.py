@@ -66,7 +66,7 @@ def test_a_user_without_a_home_names_a_cache(monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
-    with pytest.raises(UserError, match=r"^XDG_CACHE_HOME: '~/.cache' begins with a home folder that does not exist"):
+    with pytest.raises(UserError, match=r"^XDG_CACHE_HOME: '~/.cache' starts with a home folder that does not exist"):
         feature_network.cached("kmnist")
 
 

@@ -62,7 +62,7 @@ def test_an_archive_has_one_array_or_one_of_a_usual_name(tmp_path, names):
         (np.uint8(3), "is of shape"),
         (BYTES.reshape(20, 30), "is of shape"),
         (BYTES[:0], "holds no image"),
-        *((BYTES.astype(kind), "is of type .*, it must be uint8, or floats") for kind in NO_SCALE),
+        *((BYTES.astype(kind), "has dtype .*, it must be uint8, or floats") for kind in NO_SCALE),
         ((BYTES > 100).astype(np.uint8), "bytes of at most 1"),
         (np.where(BYTES == 3, np.nan, UNIT), "not finite"),
         (np.where(BYTES == 3, np.inf, UNIT), "not finite"),
@@ -106,7 +106,7 @@ def test_pickled_objects_and_a_choice_of_arrays_are_refused(tmp_path):
     with pytest.raises(UserError, match="no file of NumPy arrays"):
         sample_files.read(tmp_path / "a.npy", image_shape=SHAPE)
     np.savez(tmp_path / "a.npz", real=BYTES, fake=BYTES)
-    with pytest.raises(UserError, match="must hold one array, or one called 'images'; it has 'real', 'fake'"):
+    with pytest.raises(UserError, match="must hold one array, or one named 'images'; it has 'real', 'fake'"):
         sample_files.read(tmp_path / "a.npz", image_shape=SHAPE)
 
 

@@ -108,7 +108,7 @@ def test_a_user_without_a_home_needs_a_data_dir_and_no_cache(monkeypatch, tmp_pa
     for name in ("HOME", "TFDS_DATA_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # as for a number that a container was started with
-    with pytest.raises(UserError, match="--data-dir: '~/tensorflow_datasets' begins with a home folder that does not"):
+    with pytest.raises(UserError, match="--data-dir: '~/tensorflow_datasets' starts with a home folder that does not"):
         data.describe("mnist")
     split = Dataset("mnist", np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.int32), MNIST.class_names)
     for directory in (tmp_path, Path("/proc/nowhere")):

@@ -89,7 +89,7 @@ def test_an_address_is_refused_before_anything_is_written(start, tmp_path, monke
             cli.main(command)
         ended.append(capsys.readouterr().err)
     for line in ended:
-        assert re.search(r"'\S+' cannot be reached|'\S+' is an address, it must be a folder; mount what", line)
+        assert re.search(r"'\S+' cannot be reached|'\S+' is an address, it must be a folder; mount the", line)
         assert line.endswith(way_out or "\n")
         assert line.count("\n") == 1
     with pytest.raises(UserError, match=r"--data-dir: .* is an address"):

@@ -56,7 +56,7 @@ def test_a_field_beyond_its_bounds_is_told_bounds_that_it_is_beyond(config, fiel
 
 
 def test_where_there_is_no_choice_none_is_offered():
-    assert str(unknown_choice("--split", "test", [])) == "--split: 'test' is not known, there is none to choose"
+    assert str(unknown_choice("--split", "test", [])) == "--split: 'test' is not known, no value is allowed"
 
 
 def test_a_class_without_images_is_no_number_of_columns():

@@ -114,7 +114,7 @@ def test_an_image_is_enlarged_beside_the_nearest_and_by_keys(page):
     cells.nth(2).click()
     dialog = page.get_by_role("dialog")
     assert dialog.get_by_role("heading").inner_text() == "Image 3, epoch 9"
-    assert "nearest, at a distance of 0.00" in dialog.inner_text()
+    assert "at distance 0.00" in dialog.inner_text()
     own, nearest = (drawn(page, f"dialog figure:nth-child({i}) canvas") for i in (1, 2))
     assert own == nearest  # the samples of the last epoch are training images
     page.keyboard.press("ArrowRight")

@@ -112,7 +112,7 @@ def test_the_command_writes_a_picture_here_in_the_place_of_its_last(runs, tmp_pa
             ["first", "second", "--out", "a.gif"],
             "--out: 'a.gif' has the suffix '.gif', choose from .eps, .pdf, .png, .ps",
         ),
-        (["first", "second"], "--out: 'compare.png' exists and is none of jaxgan's; name the file to write"),
+        (["first", "second"], "--out: 'compare.png' exists and was not written by jaxgan; name the file to write"),
         (["second", "bare", "--out", "a.png"], "'second' and 'bare': there is nothing to draw, they share no metric"),
     ],
 )

@@ -189,14 +189,14 @@ def test_the_nearest_training_image_of_a_copy_is_what_it_copies(page, training_s
     copied = pixels(sheet["src"])[: 5 * 28]
     np.testing.assert_array_equal(copied, tile(training_set.images[20:60], columns=8, gap=0)[..., 0])
     about = json.loads(next(its for its in page.of("img") if its.get("data-label") == "epoch 9")["data-about"])
-    assert about[3] == "a training image of class 3 is nearest, at a distance of 0.00"
+    assert about[3] == "the nearest training image is of class 3, at distance 0.00"
     assert "0.00" not in about[45]
 
 
 def test_runs_stand_side_by_side_and_what_one_lacks_is_said(pair):
     words = " ".join(pair.words.split())
     assert "second' this run of vanilla_gan has no checkpoint yet" in words.replace("':", "'")
-    assert "Nearest training images are left out: no such data." in words
+    assert "Nearest training images are not shown: no such data." in words
     assert "no checkpoint." in words
     differing = words[words.index("Configuration") :]
     assert "hidden_units 4 5" in differing
@@ -232,7 +232,7 @@ def test_runs_share_a_panel_for_each_metric_that_both_have(runs):
 
 def test_a_page_that_would_be_too_large_is_refused(runs, tmp_path, own_data, monkeypatch):
     monkeypatch.setattr("jaxgan.report.page.LARGEST", 1000)
-    with pytest.raises(UserError, match="WORKDIR: a page of 1 runs with such large images is not allowed"):
+    with pytest.raises(UserError, match="WORKDIR: a page of 1 runs with such large images would be too large"):
         write_report([runs / "second"], tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 
@@ -259,7 +259,7 @@ def test_every_method_s_run_has_a_page(kind, tmp_path, own_data):
         ([], "WORKDIR"),
         (["first", "--out", "page.txt"], "--out: 'page.txt' has the suffix '.txt', choose from .html, .htm"),
         (["first", "--out", "no/page.html"], "--out: 'no/page.html' cannot be written, 'no' is not a folder"),
-        (["first"], "--out: 'first/report.html' exists and is none of jaxgan's; name the file to write"),
+        (["first"], "--out: 'first/report.html' exists and was not written by jaxgan; name the file to write"),
         (["first"] * 13, "WORKDIR: 13 runs are not allowed, a page has room for 12"),
     ],
 )

@@ -109,8 +109,8 @@ def test_a_command_says_in_one_line_that_a_method_is_code(trained, command, refu
 def test_a_page_of_an_own_method_says_what_is_missing(trained, tmp_path):
     notes = write_report([trained], tmp_path / "page.html")
     assert len(notes) == 2
-    assert "Nothing was drawn anew: method=: this run's method is code" in notes[0]
-    assert "Nearest training images are left out: --data: the images of this run are arrays" in notes[1]
+    assert "No images were drawn from the checkpoint: method=: this run's method is code" in notes[0]
+    assert "Nearest training images are not shown: --data: the images of this run are arrays" in notes[1]
     assert "generator_loss" in (tmp_path / "page.html").read_text()
 
 
@@ -253,7 +253,7 @@ def test_a_constant_array_that_a_step_closes_over_counts():
     [
         ({"devices": 2}, own(), "--devices: more than 1 splits a batch, .* pass method= a function"),
         ({"accumulate": 2}, own(), "--accumulate: 2 splits a batch, .* pass method= a function"),
-        ({"sweep": ("rate=1,2",)}, own(), "--sweep: field: 'rate' is not known, there is none"),
+        ({"sweep": ("rate=1,2",)}, own(), "--sweep: field: 'rate' is not known, no value is allowed"),
         ({"input": "stream"}, own(), "--input: 'stream' is not allowed with dataset="),
         ({"data": "kmnist"}, own(), "dataset=: the config names other images, --data 'kmnist'"),
         ({"evaluate_every": 1}, own(), "--evaluate-every: pictures without labels and arrays of a program"),

@@ -1,6 +1,6 @@
 "use strict";
 
-// Shows in a canvas one image of a picture that has many.
+// Draws one image of a sheet on a canvas.
 function crop(canvas, picture, columns, rows, place) {
   const width = picture.naturalWidth / columns, height = picture.naturalHeight / rows;
   [canvas.width, canvas.height] = [width, height];
@@ -10,7 +10,7 @@ function crop(canvas, picture, columns, rows, place) {
 
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const dialog = document.querySelector("dialog");
-let enlarged = null; // the sheet and the place that the dialog shows
+let enlarged = null; // the sheet and the index of the image in the dialog
 
 function enlarge(sheet, place) {
   const { columns, rows } = sheet.dataset;
@@ -28,7 +28,7 @@ function enlarge(sheet, place) {
 }
 
 dialog.addEventListener("click", (event) => {
-  if (event.target === dialog) dialog.close(); // beside it
+  if (event.target === dialog) dialog.close(); // a click on the backdrop
   if (event.target.value) enlarge(enlarged[0], enlarged[1] + Number(event.target.value));
 });
 dialog.addEventListener("keydown", (event) => {
@@ -47,7 +47,7 @@ function setUpSheet(sheet) {
       const next = cells[place + right + columns * down];
       event.preventDefault();
       if (!next) return;
-      cell.tabIndex = -1; // the sheet is one stop of the tab key
+      cell.tabIndex = -1; // the sheet is a single tab stop
       next.tabIndex = 0;
       next.focus();
     });
@@ -139,7 +139,7 @@ function setUpCurve(curve) {
   show();
 }
 
-window.addEventListener("load", () => { // when the pictures are decoded
+window.addEventListener("load", () => { // after the pictures are decoded
   document.querySelectorAll(".sheet").forEach(setUpSheet);
   document.querySelectorAll(".growth").forEach(setUpGrowth);
   document.querySelectorAll(".plane").forEach(setUpPlane);
