@@ -50,30 +50,16 @@ SHOWN, GRID, ARROWS = 256, 48, 12  # samples, and points per side of the surface
 REACH = 1.0  # half the side of the pictures
 
 
-class Game(NamedTuple):
-    """A loss, its penalties and constraints, and the optimizer's momentum."""
+clip, lipschitz = partial(optax.tree.clip, min_value=-0.1, max_value=0.1), penalties.gradient_penalty(1.0)
 
-    options: dict[str, Any]  # fields of jaxgan.methods.gan.GAN
-    momentum: float = 0.5  # Adam's decay of the gradient's mean
-
-
-GANS = {
-    "non-saturating,\nmomentum 0.9": Game({"loss": losses.non_saturating()}, momentum=0.9),
-    "non-saturating": Game({"loss": losses.non_saturating()}),
-    "minimax": Game({"loss": losses.minimax()}),
-    "Wasserstein,\nclipped weights": Game(
-        {
-            "loss": losses.wasserstein(),
-            "constrain": partial(optax.tree.clip, min_value=-0.1, max_value=0.1),
-            "critic_steps": 3,
-        }
-    ),
-    "Wasserstein,\ngradient penalty": Game(
-        {"loss": losses.wasserstein(), "penalties": (penalties.gradient_penalty(1.0),), "critic_steps": 3}
-    ),
-    "relativistic,\nR1 and R2": Game(
-        {"loss": losses.relativistic(), "penalties": (penalties.r1(0.1), penalties.r2(0.1))}
-    ),
+# Fields of GAN, and Adam's decay of the gradient's mean, 0.5 unless given.
+GANS: dict[str, dict[str, Any]] = {
+    "non-saturating,\nmomentum 0.9": {"loss": losses.non_saturating(), "momentum": 0.9},
+    "non-saturating": {"loss": losses.non_saturating()},
+    "minimax": {"loss": losses.minimax()},
+    "Wasserstein,\nclipped weights": {"loss": losses.wasserstein(), "constrain": clip, "critic_steps": 3},
+    "Wasserstein,\ngradient penalty": {"loss": losses.wasserstein(), "penalties": (lipschitz,), "critic_steps": 3},
+    "relativistic,\nR1 and R2": {"loss": losses.relativistic(), "penalties": (penalties.r1(0.1), penalties.r2(0.1))},
 }
 
 
@@ -150,9 +136,9 @@ def train(name: str, options: Options) -> Look:
     Returns:
       The `Look` of each seed at each frame: arrays with leading axes [seeds, frames].
     """
-    game, real_points = GANS[name], DATA[options.data]
-    optimizer, prior = adam(2e-3, game.momentum, 0.99), PRIORS["normal"]
-    gan = GAN(Generator(), Discriminator(), SHAPE, LATENTS, optimizer, optimizer, prior, **game.options)
+    fields, real_points, prior = dict(GANS[name]), DATA[options.data], PRIORS["normal"]
+    optimizer = adam(2e-3, fields.pop("momentum", 0.5), 0.99)
+    gan = GAN(Generator(), Discriminator(), SHAPE, LATENTS, optimizer, optimizer, prior, **fields)
 
     def one_step(state: Any, key: Key[Array, ""]) -> tuple[Any, None]:
         data_key, step_key = jax.random.split(key)

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as parse
 from safetensors.numpy import save
 
-from jaxgan.data import key
+from jaxgan.data import ARRAYS, is_path, key
 from jaxgan.data.prepared import expand
 from jaxgan.errors import UserError, require_file
 from jaxgan.nn.classifier import CLASSIFIERS
@@ -45,6 +45,20 @@ class FeatureNetwork(NamedTuple):
     version: str  # name that every result reports
     # From images to non-negative features, and class probabilities or None if there are no classes.
     extract: Callable[[Images], tuple[Features, Probabilities | None]]
+
+
+def choose(data: str, *, classes: int, image_size: int | None = None, judge: Path | None = None) -> FeatureNetwork:
+    """Loads the given classifier, or else that of the data set; pixels if the data set cannot have one."""
+    if judge is not None:
+        return load_judge(judge, data, image_size=image_size)
+    if has_no_classifier(data, classes=classes):
+        return pixels()
+    return load(data, image_size=image_size)
+
+
+def has_no_classifier(data: str, *, classes: int) -> bool:
+    """Whether a data set cannot have a classifier: your own images without labels, or arrays of a program."""
+    return data == ARRAYS or (is_path(data) and classes == 1)
 
 
 def load(data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwork:

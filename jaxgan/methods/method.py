@@ -209,15 +209,8 @@ class Method(NamedTuple):
 class MethodState(Protocol):
     """What the program needs of a method's state, which is a pytree such as :class:`ModelState`."""
 
-    @property
-    def step(self) -> Int[Array, ""]:
-        """How many steps it has taken, int32."""
-        ...
-
-    @property
-    def averaged(self) -> PyTree | None:
-        """The moving average of the parameters that samples are drawn with; None if off."""
-        ...
+    step: Int[Array, ""]  # how many steps it has taken, int32
+    averaged: PyTree | None  # moving average of the parameters, which samples are drawn with; None if off
 
     def replace(self, **changes: Any) -> Any:
         """Returns the state with other values of some fields."""

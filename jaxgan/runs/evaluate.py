@@ -65,7 +65,7 @@ def during_training(
     Raises:
       UserError: if the data set has no classifier, or the method draws no images.
     """
-    if _has_no_classifier(config.run.data, classes=len(dataset.class_names)):
+    if feature_network.has_no_classifier(config.run.data, classes=len(dataset.class_names)):
         raise UserError(
             "--evaluate-every: pictures without labels and arrays of a program have no classifier; leave it out, and "
             "evaluate afterwards"
@@ -149,7 +149,7 @@ def evaluate_run(
     run = next(iter(runs.values()))
     config = load_config(Workdir(folder)) or run.config
     where, swept = run.config.run, swept_fields(config)
-    network = _network(where.data, image_size=where.image_size, classes=run.classes, judge=judge)
+    network = feature_network.choose(where.data, image_size=where.image_size, classes=run.classes, judge=judge)
     _require_samples(run.method, run.config)
     enable_compilation_cache()
     if dataset is not None and where.data != data.ARRAYS:
@@ -229,7 +229,7 @@ def evaluate_file(
       UserError: if the file holds no such images or too few, or there is no classifier for the data set.
     """
     about = data.load(data_name, data_dir=data_dir) if data.is_path(data_name) else find(data_name)
-    network = _network(data_name, image_size=None, classes=len(about.class_names), judge=judge)
+    network = feature_network.choose(data_name, image_size=None, classes=len(about.class_names), judge=judge)
     images = sample_files.read(path, image_shape=about.image_shape)
     protocol.check_count(len(images), most=len(images), flag=f"--samples: {str(path)!r}")
     count = protocol.check_count(
@@ -285,20 +285,6 @@ def _evaluation(
         | {name: version(name) for name in ("jax", "numpy")},
         [{**about, "metrics": mean} for about, mean in zip(replicas, means, strict=True)] if replicas else [],
     )
-
-
-def _network(name: str, *, image_size: int | None, classes: int, judge: Path | None) -> feature_network.FeatureNetwork:
-    """Loads the given classifier, or that of the data set; pixels if there can be none."""
-    if judge is not None:
-        return feature_network.load_judge(judge, name, image_size=image_size)
-    if _has_no_classifier(name, classes=classes):
-        return feature_network.pixels()
-    return feature_network.load(name, image_size=image_size)
-
-
-def _has_no_classifier(name: str, *, classes: int) -> bool:
-    """Whether a data set can have no classifier: pictures without labels, or arrays of a program."""
-    return name == data.ARRAYS or (data.is_path(name) and classes == 1)
 
 
 def _splits(name: str, data_dir: Path | None, *, image_size: int | None = None) -> tuple[Dataset, Dataset]:
