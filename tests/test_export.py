@@ -146,7 +146,7 @@ def test_a_run_without_a_checkpoint_or_with_a_damaged_one_is_refused(folder, not
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     line = not_exported(folder, folder)
     assert line.startswith(f"jaxgan: error: the checkpoint '{folder / 'checkpoints' / str(STEPS)}' is damaged")
-    assert f"from step {STEPS // 2}" in line
+    assert f"to use step {STEPS // 2}" in line
     shutil.rmtree(folder / "checkpoints")
     assert "this run of vanilla_gan has no checkpoint yet" in not_exported(folder, folder)
 

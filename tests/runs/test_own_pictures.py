@@ -91,7 +91,7 @@ def test_pictures_with_labels_ask_for_a_classifier(tmp_path, monkeypatch):
     save_run(config, method, states={2: fresh_state(method)}, image_shape=(4, 4, 1))
     remember(Workdir(tmp_path / "run"), training_images(config.run))
     with pytest.raises(
-        UserError, match=r"train one by `jaxgan train digit_classifier --data .*set.npz --image-size 4`"
+        UserError, match=r"train one with `jaxgan train digit_classifier --data .*set.npz --image-size 4`"
     ):
         evaluate_run(tmp_path / "run")
 
