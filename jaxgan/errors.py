@@ -8,6 +8,7 @@ import logging
 import os
 import stat
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -56,7 +57,9 @@ def require_target(flag: str, out: Path, *, usual: str, suffixes: Sequence[str] 
       suffixes: the allowed suffixes, where ``""`` stands for a new folder; empty for any suffix.
 
     Raises:
-      UserError: if the path is a folder, its parent is not, its suffix is not allowed, or the new folder exists.
+      UserError: if the path is a folder, its parent is not or takes no files, its suffix is not allowed, or the new
+        folder exists.
+      OSError: if the disk is full.
     """
     if os.path.isdir(out) and (out.suffix or "" not in suffixes):
         raise UserError(f"{flag}: {str(out)!r} is a folder, name a file in it, such as {str(out / usual)!r}")
@@ -68,6 +71,8 @@ def require_target(flag: str, out: Path, *, usual: str, suffixes: Sequence[str] 
         raise UserError(f"{flag}: {str(out)!r} has the suffix {out.suffix!r}, choose from {offered}, {such}")
     if "" in suffixes and not out.suffix and os.path.lexists(out):
         raise UserError(f"{flag}: {str(out)!r} exists already; give another name")
+    with writing(flag, out):
+        tempfile.TemporaryFile(dir=out.parent).close()
 
 
 def require_file(source: str, path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from jaxgan.errors import UserError, one_line_errors, parse, require_values, writing
+from jaxgan.errors import UserError, one_line_errors, parse, require_target, require_values, writing
+from tests.training import raising
 
 
 @dataclasses.dataclass
@@ -100,3 +101,9 @@ def test_only_a_full_or_broken_disk_is_a_fault_of_the_machine(number, kind):
     with pytest.raises(kind) as found, writing("--out", Path("new.png")):
         raise OSError(number, os.strerror(number))
     assert str(found.value) == f"--out: 'new.png' cannot be written ({os.strerror(number)})"
+
+
+def test_an_output_folder_that_takes_no_files_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.TemporaryFile", raising(errno.EACCES))
+    with pytest.raises(UserError, match=r"--out: '.*a.html' cannot be written .Permission denied"):
+        require_target("--out", tmp_path / "a.html", usual="report.html")

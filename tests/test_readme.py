@@ -191,22 +191,26 @@ def documented_runs(mnist_dir, tmp_path_factory):
             )
             launch.run(config.Config(method, run))
         keep_weights(config.Config(small["judge"], run), Path("runs/judge"))
+        cli.main(["sample", "runs/dcgan", "--count", "2000", "--out", "samples.npz"])
     return home
 
 
 # Not run here: what needs files or a bucket that are not there, and what other tests run.
 ELSEWHERE = ("data prepare", "report gs://", "data show fashion_mnist", "evaluate: ", "completion", "train")
+LONG = ("evaluate --samples", "evaluate vae", "report flow_matching", "sample flow_matching")  # a minute and more
 
 
 def tried():
     """The documented jaxgan commands that have all their arguments, at a small number of samples."""
-    found = [command.arguments for command in COMMANDS if command.program == "jaxgan" and command.arguments[1:]]
-    found = [["runs"], *filter(lambda words: not " ".join(words).startswith(ELSEWHERE), map(list, found))]
-    return [[{"10000": "2000"}.get(word, word) for word in words] for words in found]
+    written = [command.arguments for command in COMMANDS if command.program == "jaxgan" and command.arguments[1:]]
+    for words in [("runs",), *written]:
+        line = " ".join(words).replace("10000", "2000")
+        if not line.startswith(ELSEWHERE):
+            mark = pytest.mark.exhaustive if line.startswith(LONG) else pytest.mark.slow
+            yield pytest.param(line.split(), id=line, marks=mark)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("words", tried(), ids=" ".join)
+@pytest.mark.parametrize("words", list(tried()))
 def test_a_documented_jaxgan_command_succeeds(words, documented_runs, monkeypatch):
     if "onnx" in words:
         pytest.importorskip("jax2onnx")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from jaxgan.data.dataset import Collection, Records
 from jaxgan.data.order import held_out
-from jaxgan.data.pixels import decode
+from jaxgan.data.pixels import FORMATS, decode
 from jaxgan.errors import UserError
 
 KINDS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -141,7 +141,7 @@ def _common_shape(files: Files, names: Sequence[str], image_size: int | None) ->
         with _picture_named(name), warnings.catch_warnings(action="ignore"), files.open(name) as file:
             if files.sizes[name] > MOST_BYTES:
                 raise UserError(f"it has more than {MOST_BYTES:,} bytes")
-            image = Image.open(file)
+            image = Image.open(file, formats=FORMATS)
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a phone's JPEG with a second view
                 raise UserError("it is animated; give its frames as files")
             if image.width * image.height > (most := Image.MAX_IMAGE_PIXELS or 2**27):

@@ -110,6 +110,8 @@ def from_arrays(given: Any, *, image_size: int | None = None) -> tuple[Dataset, 
         found = {name: np.asarray(array) for name, array in given.items()}
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{ARRAYS}: it holds no arrays ({error}); give images, or a mapping of arrays") from error
+    if masked := [name for name, array in given.items() if np.ma.isMaskedArray(array)]:
+        raise UserError(f"{ARRAYS}: {masked[0]!r} has a mask, which would be ignored; fill it, as by array.filled(0)")
     collection, whole = _of_mapping(found, f"{ARRAYS}:", "", image_size)
     hashed = (whole, collection.labels, collection.in_test)
     content = [hashlib.sha256(np.ascontiguousarray(x).data).hexdigest() for x in hashed]
@@ -246,7 +248,8 @@ def _of_arrays(
             )
     height, width, channels = images.reshape(*images.shape[:3], -1).shape[1:]
     shape = (height, width, channels) if image_size is None else (image_size, image_size, channels)
-    values, numbers = np.unique(np.concatenate(labels) if labels else np.zeros(len(images), int), return_inverse=True)
+    integers = [classes.astype(object) if classes.dtype == np.uint64 else classes for classes in labels]  # no floats
+    values, numbers = np.unique(np.concatenate(integers) if labels else np.zeros(len(images), int), return_inverse=True)
 
     def read(rows: Records, shape: tuple[int, int, int]) -> Pixels:
         chosen = images[np.asarray(rows)]

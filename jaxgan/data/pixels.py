@@ -4,10 +4,12 @@ import io
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin, WebPImagePlugin
 
 from jaxgan.errors import UserError
 
+# What Pillow may open: for some others it runs Ghostscript.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 SIXTEEN_BITS = 257  # 65,535 / 257 = 255, white in 16 and 8 bits
 
 
@@ -61,7 +63,7 @@ def decode(
     Raises:
       UserError: as :func:`to_bytes`, or if its height or width differs from ``shape``.
     """
-    image = Image.open(io.BytesIO(content))
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
     height, width, channels = shape
     if resized:  # decodes a JPEG at a half or a quarter of its size, if that is large enough
         least = (max(height, width), max(height, width)) if upright else (width, height)

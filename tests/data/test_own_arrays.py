@@ -203,3 +203,16 @@ def test_colours_first_and_half_precision_are_read_as_they_look(tmp_path):
 def test_arrays_of_a_program_that_are_no_images_are_refused(given, words):
     with pytest.raises(UserError, match=f"^dataset=: {words}"):
         data.from_arrays(given)
+
+
+def test_a_mask_is_refused_rather_than_ignored():
+    with pytest.raises(UserError, match="'images' has a mask, which would be ignored; fill it"):
+        data.from_arrays(np.ma.masked_greater(STACK, 3))
+
+
+def test_labels_of_different_integers_keep_their_values(tmp_path):
+    large = np.arange(30, dtype=np.uint64) % 2 + np.uint64(2**53)  # floats would make one class of both
+    parts = {"images": STACK, "labels": large, "test_images": STACK, "test_labels": large.astype(np.int64)}
+    train, test = data.from_arrays(parts)
+    assert train.class_names == test.class_names == (str(2**53), str(2**53 + 1))
+    np.testing.assert_array_equal(test.labels, np.arange(30) % 2)

@@ -172,12 +172,13 @@ def encoded(kind, **how):
         (b"", r"'bad.webp' cannot be read as a picture \(cannot identify image file"),
         (b"GIF89a" + b"\0" * 40, "'bad.webp' cannot be read as a picture"),
         (encoded("png")[:-30], "'bad.webp' cannot be read as a picture"),
+        (encoded("eps"), r"'bad.webp' cannot be read as a picture \(cannot identify image file"),  # a program
         (
             encoded("webp", save_all=True, append_images=[Image.new("RGB", (6, 8), "red")]),
             r"'bad.webp' cannot be read as a picture \(it is animated",
         ),
     ],
-    ids=["empty", "garbage", "truncated", "animated"],
+    ids=["empty", "garbage", "truncated", "PostScript", "animated"],
 )
 def test_a_bad_picture_is_named(folder, tmp_path, content, words):
     (folder / "dog" / "bad.webp").write_bytes(content)
