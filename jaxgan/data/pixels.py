@@ -4,12 +4,16 @@ import io
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    Image,
+    ImageOps,
+    TiffImagePlugin,  # noqa: F401  # this and the next register their formats
+    WebPImagePlugin,  # noqa: F401
+)
 
 from jaxgan.errors import UserError
 
-# What Pillow may open: for some others it runs Ghostscript.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")  # for some others Pillow runs Ghostscript
 SIXTEEN_BITS = 257  # 65,535 / 257 = 255, white in 16 and 8 bits
 
 
