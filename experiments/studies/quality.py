@@ -103,10 +103,10 @@ def report(results: Results, *, samples: int = COUNT, data: str = "mnist") -> st
         "# Quality of samples",
         machine.describe("jax", "flax", "jaxgan"),
         f"{training.protocol_text(samples, data)} Means ± standard deviations are over training seeds. Seconds of "
-        "training are per seed and exclude evaluations. Parameters are those of the generator. Ratio to DCGAN: the "
-        "DCGAN's Fréchet distance above the floor, divided by that of the method, at the end of both runs and at equal "
-        "training time. R3GAN's labels and prior were selected on the last 10,000 training images "
-        "(`mnist_held_out`); its other settings are not independent of the test images. "
+        "training are per seed, exclude evaluations, and are longer where runs shared the machine. Parameters are "
+        "those of the generator. Ratio to DCGAN: the DCGAN's Fréchet distance above the floor, divided by that of the "
+        "method, at the end of both runs and at equal training time. R3GAN's labels and prior were selected on the "
+        "last 10,000 training images (`mnist_held_out`); its other settings are not independent of the test images. "
         "[Comparison with PyTorch's samples](twins.md).",
         markdown.table(["method", *cost, *training.labels(MAIN), *against], main),
         "![The Fréchet distance over seconds of training, a line for each method](quality.png)",
