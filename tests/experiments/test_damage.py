@@ -6,6 +6,7 @@ from studies import damage
 from jaxgan.runs import digests
 
 
+@pytest.mark.slow
 def test_damage_is_noticed_or_changes_no_value(tmp_path):
     text = damage.study(damage.Options(bits=2, out=tmp_path)).read_text()
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| one bit", "| file"))]
@@ -22,6 +23,7 @@ def test_a_flipped_bit_is_one_bit(tmp_path, bit):
     assert int.from_bytes((tmp_path / "file").read_bytes(), "little") == 1 << bit
 
 
+@pytest.mark.slow
 def test_without_digests_damage_would_be_counted_as_silent(tmp_path, monkeypatch):
     monkeypatch.setattr(digests, "_digest", lambda array: f"{digests._kind(array)} 0")
     text = damage.study(damage.Options(bits=30, out=tmp_path)).read_text()
