@@ -2,7 +2,7 @@
 
 Run:       python experiments/wgan.py               (--help lists every flag)
            python experiments/wgan.py --constraint clip --workdir runs/wgan_clip
-Time:      12 min on two CPU cores, 15 epochs at 19 critic steps per second, one generator step per five critic steps
+Time:      15 min on two CPU cores, 15 epochs at 15 critic steps per second, one generator step per five critic steps
 Expect:    digits after four epochs, all ten classes at the end. The estimate falls steadily, from 8.4 in the first
            epoch to 3.2, and the penalty from 1.2 to 0.45
 Quality:   experiments/gallery/quality/report.md
