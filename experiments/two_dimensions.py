@@ -50,7 +50,8 @@ SHOWN, GRID, ARROWS = 256, 48, 12  # samples, and points per side of the surface
 REACH = 1.0  # half the side of the pictures
 
 
-clip, lipschitz = partial(optax.tree.clip, min_value=-0.1, max_value=0.1), penalties.gradient_penalty(1.0)
+clip = partial(optax.tree.clip, min_value=-0.1, max_value=0.1)
+gradient_penalty = penalties.gradient_penalty(1.0)
 
 # Fields of GAN, and Adam's decay of the gradient's mean, 0.5 unless given.
 GANS: dict[str, dict[str, Any]] = {
@@ -58,7 +59,11 @@ GANS: dict[str, dict[str, Any]] = {
     "non-saturating": {"loss": losses.non_saturating()},
     "minimax": {"loss": losses.minimax()},
     "Wasserstein,\nclipped weights": {"loss": losses.wasserstein(), "constrain": clip, "critic_steps": 3},
-    "Wasserstein,\ngradient penalty": {"loss": losses.wasserstein(), "penalties": (lipschitz,), "critic_steps": 3},
+    "Wasserstein,\ngradient penalty": {
+        "loss": losses.wasserstein(),
+        "penalties": (gradient_penalty,),
+        "critic_steps": 3,
+    },
     "relativistic,\nR1 and R2": {"loss": losses.relativistic(), "penalties": (penalties.r1(0.1), penalties.r2(0.1))},
 }
 

@@ -71,12 +71,12 @@ def require_target(flag: str, out: Path, *, usual: str, suffixes: Sequence[str] 
         raise UserError(f"{flag}: {str(out)!r} has the suffix {out.suffix!r}, choose from {offered}, {such}")
     if "" in suffixes and not out.suffix and os.path.lexists(out):
         raise UserError(f"{flag}: {str(out)!r} exists already; give another name")
-    with writing(flag, out):
+    with writing(flag, out):  # permissions alone do not tell: a mount may be read-only
         tempfile.TemporaryFile(dir=out.parent).close()
 
 
 def require_file(source: str, path: Path) -> None:
-    """Refuses a pipe or a device in the place of a file: it would be read for ever.
+    """Refuses a pipe or a device instead of a file: reading it would never end.
 
     Args:
       source: the flag and the file, for the error.

@@ -48,7 +48,7 @@ class Damage(NamedTuple):
 
     kind: str  # row of the table
     file: Path  # below the folder of the checkpoints
-    apply: Callable[[Path], None]
+    apply: Callable[[Path], object]  # what it returns does not matter
 
 
 def damages(folder: Path, options: Options) -> Iterator[Damage]:
@@ -62,8 +62,10 @@ def damages(folder: Path, options: Options) -> Iterator[Damage]:
         bit = chance.randrange(8 * (folder / file).stat().st_size)
         yield Damage("one bit flipped", file, lambda path, bit=bit: flip(path, bit))
     for file in files:
-        yield Damage("file cut to half", file, lambda path: path.write_bytes(path.read_bytes()[: _half(path)]) and None)
-        yield Damage("file emptied", file, lambda path: path.write_bytes(b"") and None)
+        yield Damage(
+            "file cut to half", file, lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        )
+        yield Damage("file emptied", file, lambda path: path.write_bytes(b""))
         yield Damage("file removed", file, Path.unlink)
 
 
@@ -72,10 +74,6 @@ def flip(path: Path, bit: int) -> None:
     content = bytearray(path.read_bytes())
     content[bit // 8] ^= 1 << bit % 8
     path.write_bytes(content)
-
-
-def _half(path: Path) -> int:
-    return path.stat().st_size // 2
 
 
 def study(options: Options) -> Path:
@@ -116,7 +114,7 @@ def report(found: dict[str, Counter[str]]) -> str:
     return markdown.document(
         "# Damaged checkpoints",
         "The newest of two checkpoints is damaged, then restored. *Noticed*: it is set aside, and the one before is "
-        "restored as it was saved. *No value changed*: the damage is in bytes that nothing depends on.",
+        "restored with the values that it was saved with. *No value changed*: the damage is in bytes that nothing depends on.",
         markdown.table(("damage", "tried", *OUTCOMES), rows),
         machine.describe("jax", "orbax-checkpoint"),
     )

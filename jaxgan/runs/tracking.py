@@ -106,7 +106,7 @@ def read_rows(path: Path) -> list[Row]:
     try:
         lines = path.read_text().splitlines(keepends=True)
     except UnicodeDecodeError as error:
-        raise UserError(f"--workdir: {str(path)!r} is damaged ({error.reason}); move it away to go on") from error
+        raise UserError(f"--workdir: {str(path)!r} is damaged ({error.reason}); move it away to resume") from error
     rows = []
     for number, line in enumerate(lines, 1):
         if not line.endswith("\n"):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from studies.damage import flip
 
 import jaxgan
 from jaxgan import cli
@@ -59,12 +60,6 @@ def newest(folder):
 
 def files_of(folder):
     return sorted(p for p in folder.rglob("*") if p.is_file())
-
-
-def flip(path, bit):
-    content = bytearray(path.read_bytes())
-    content[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(content)
 
 
 def arrays_of(folder):

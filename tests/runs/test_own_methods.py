@@ -1,8 +1,7 @@
 """Runs of arrays and networks that a program holds: as those of files and configs, and refused with others."""
 
 import json
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -132,67 +131,6 @@ def test_a_run_goes_on_with_nothing_but_its_own(trained, method, images, words):
     with pytest.raises(UserError, match=f"^{words}"):
         launch.run(a_run(trained, epochs=2), dataset=images, method=method)
     assert files_below(trained) == before
-
-
-class Returns(nn.Module):
-    """A network whose outputs are made into something else."""
-
-    network: nn.Module
-    change: Callable[[jax.Array], Any]
-
-    @nn.compact
-    def __call__(self, inputs, *, train=False):
-        return self.change(self.network(inputs))
-
-
-NOT_FLOATS = [lambda x: x.astype(int), lambda x: x > 0, lambda x: x.astype(complex), lambda x: (x, x), lambda x: None]
-
-
-@pytest.mark.parametrize("change", NOT_FLOATS)
-def test_networks_that_return_no_array_of_floats_are_refused(change):
-    for networks, words in (
-        ((Returns(GENERATOR, change), DISCRIMINATOR), "generator: its images are"),
-        ((GENERATOR, Returns(DISCRIMINATOR, change)), "discriminator: its logits are"),
-    ):
-        with pytest.raises(UserError, match=f"{words} .*, they must be one array of floats"):
-            fingerprint.fingerprint(own(*networks), image_shape=SHAPE, batch_size=4)
-
-
-class Empty(nn.Module):
-    def __call__(self, latents, *, train=False):
-        return jnp.zeros((len(latents), *SHAPE))
-
-
-class Dropout(nn.Module):
-    @nn.compact
-    def __call__(self, latents, *, train=False):
-        return Generator()(nn.Dropout(0.5, deterministic=not train)(latents))
-
-
-class NoMode(nn.Module):
-    @nn.compact
-    def __call__(self, latents):
-        return Generator()(latents)
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda: own(NoMode()), r"generator: its __call__ must take \(inputs, \*, train\)"),
-        (lambda: own(classes=3), r"generator: its __call__ must take \(inputs, labels, \*, train\)"),
-        (lambda: own(5), "generator: 5 is not allowed, it must be an instance of a Linen module"),
-        (lambda: own(Generator), "generator: .* is not allowed, it must be an instance"),
-        (lambda: own(discriminator_optimizer=None), "discriminator_optimizer=: None is not allowed"),
-        (lambda: own(critic_steps=0), "critic_steps=: 0 is not allowed, it must be an integer of at least 1"),
-        (lambda: own(penalty_every=0.5), "penalty_every=: 0.5 is not allowed"),
-        (lambda: own(latent_size="3"), "latent_size=: '3' is not allowed"),
-        (lambda: own(Empty()), "a network of a GAN has no parameters"),
-        (lambda: own(Dropout()), "method=: a network asks for rngs, but a GAN passes none"),
-    ],
-)
-def test_a_gan_of_what_is_no_network_is_refused(make, words):
-    with pytest.raises(UserError, match=f"^{words}"):
-        fingerprint.fingerprint(make(), image_shape=SHAPE, batch_size=4)
 
 
 def test_under_another_version_a_changed_program_is_a_warning(trained, caplog):

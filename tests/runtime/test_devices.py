@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import jax
 import pytest
 
 from jaxgan.errors import UserError
-from jaxgan.runtime.devices import select_devices
+from jaxgan.runtime.devices import front_end, select_devices
 
 
 @pytest.mark.parametrize(("batch_size", "count"), [(20, 5), (64, 8), (7, 7), (11, 1)])
@@ -24,3 +26,10 @@ def test_choosing_devices_changes_no_default_of_jax():
 def test_a_platform_that_is_absent_is_named_with_what_there_is():
     with pytest.raises(UserError, match="--platform: 'gpu' is not available, JAX finds cpu"):
         select_devices(platform="gpu")
+
+
+@pytest.mark.parametrize(("platform", "chosen"), [("cpu", "shard_map"), ("gpu", "pmap"), ("tpu", "pmap")])
+def test_auto_is_shard_map_where_it_takes_compiler_options(platform, chosen):
+    devices = [SimpleNamespace(platform=platform)]
+    assert front_end("auto", devices) == chosen
+    assert {front_end(given, devices) for given in ("pmap", "shard_map")} == {"pmap", "shard_map"}
