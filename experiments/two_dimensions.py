@@ -51,7 +51,7 @@ REACH = 1.0  # half the side of the pictures
 
 
 clip = partial(optax.tree.clip, min_value=-0.1, max_value=0.1)
-gradient_penalty = penalties.gradient_penalty(1.0)
+slope = penalties.gradient_penalty(1.0)
 
 # Fields of GAN, and Adam's decay of the gradient's mean, 0.5 unless given.
 GANS: dict[str, dict[str, Any]] = {
@@ -61,7 +61,7 @@ GANS: dict[str, dict[str, Any]] = {
     "Wasserstein,\nclipped weights": {"loss": losses.wasserstein(), "constrain": clip, "critic_steps": 3},
     "Wasserstein,\ngradient penalty": {
         "loss": losses.wasserstein(),
-        "penalties": (gradient_penalty,),
+        "penalties": (slope,),
         "critic_steps": 3,
     },
     "relativistic,\nR1 and R2": {"loss": losses.relativistic(), "penalties": (penalties.r1(0.1), penalties.r2(0.1))},
