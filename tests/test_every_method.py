@@ -37,6 +37,7 @@ DEAR = ("residual_gan",)  # a deep network twice differentiated takes seconds to
 STEPPED = [pytest.param(kind, marks=[pytest.mark.slow] if kind in DEAR else []) for kind in METHODS]
 EVERY = pytest.mark.parametrize("kind", METHODS)
 EVERY_STEPPED = pytest.mark.parametrize("kind", STEPPED)
+CHOICES = pytest.mark.parametrize("choices", [False, pytest.param(True, marks=pytest.mark.slow)])
 # Dear or the same for all: in the fast tests QUICK ones stand for the others.
 EVERY_SLOWLY = pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in METHODS]
@@ -65,20 +66,19 @@ def trace(config):
 
 
 @functools.cache
-def every_trace(kind):
-    """Traces of the variants that may be built: some choices go with others alone."""
-    tiny_one, *others = variants(kind)
-    traces = [trace(tiny_one)]
-    for config in others:
-        with contextlib.suppress(UserError):
-            traces.append(trace(config))
-    return traces
+def traces(kind, choices):
+    """Traces of the tiny config and of the one with all that it leaves out, or of those that may be built."""
+    tiny_one, whole, *others = variants(kind)
+    found = [trace(tiny_one)]
+    for config in (whole, *others) if choices else (whole,):
+        with contextlib.suppress(UserError):  # some choices go with others alone
+            found.append(trace(config))
+    return found
 
 
 class Fold(NamedTuple):
     """What a plain fold of the method's step gives, compiled once for two seeds at a time."""
 
-    kind: str
     method: Method
     states: list[Any]  # of the first seed, before each step and after the last
     rows: list[dict[str, float]]  # the metrics of its steps
@@ -87,9 +87,9 @@ class Fold(NamedTuple):
     held_out: dict[str, jax.Array]  # metrics of both seeds
 
 
-@pytest.fixture(scope="module", params=STEPPED)
-def fold(request):
-    method = made(tiny(request.param), optimizer=SGD)
+@functools.cache
+def fold_of(kind):
+    method = made(tiny(kind), optimizer=SGD)
     pixels, labels, order = training_data(SHAPE, batch_size=BATCH, steps=STEPS)
     chosen = np.concatenate([order.reshape(STEPS, BATCH), [[0] * BATCH]])
     taken = pixels[chosen]
@@ -114,7 +114,7 @@ def fold(request):
     start, states, metrics, *rest = jax.device_get(run(np.array([SEED, SEED + 1], np.uint32)))
     first = lambda tree, *place: jax.tree.map(lambda x: x[(0, *place)], tree)
     rows = [{name: float(value[0, i]) for name, value in metrics.items()} for i in range(STEPS + 1)]
-    return Fold(request.param, method, [first(start), *(first(states, i) for i in range(STEPS))], rows, *rest)
+    return Fold(method, [first(start), *(first(states, i) for i in range(STEPS))], rows, *rest)
 
 
 def assert_close(found, expected, start):
@@ -127,9 +127,10 @@ def assert_close(found, expected, start):
     jax.tree.map(close, found, expected, start)
 
 
+@CHOICES
 @EVERY_STEPPED
-def test_a_step_keeps_structure_shapes_and_dtypes_of_the_state(kind):
-    for traced in every_trace(kind):
+def test_a_step_keeps_structure_shapes_and_dtypes_of_the_state(kind, choices):
+    for traced in traces(kind, choices):
         assert tree_of(traced.after) == tree_of(traced.before)
         assert isinstance(traced.before, MethodState)
         assert traced.before.step.dtype == np.int32
@@ -137,7 +138,7 @@ def test_a_step_keeps_structure_shapes_and_dtypes_of_the_state(kind):
         assert not any(jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in jax.tree.leaves(traced.before))
 
 
-@EVERY_STEPPED
+@EVERY_SLOWLY
 def test_a_step_keeps_dtypes_of_the_state_with_64_bit_numbers(kind):
     with jax.enable_x64(True):
         traced = trace(tiny(kind))
@@ -148,7 +149,9 @@ def tree_of(state):
     return jax.tree.map(lambda x: (x.shape, x.dtype), state)
 
 
-def test_init_step_sample_and_evaluate_run_under_jit_and_vmap(fold):
+@EVERY_STEPPED
+def test_init_step_sample_and_evaluate_run_under_jit_and_vmap(kind):
+    fold = fold_of(kind)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((fold.last, fold.held_out)))
     assert all(math.isfinite(value) for row in fold.rows for value in row.values())
     params = [jax.tree.leaves(state.variables(averaged=False)[0]) for state in (fold.states[0], fold.last)]
@@ -157,7 +160,9 @@ def test_init_step_sample_and_evaluate_run_under_jit_and_vmap(fold):
     assert {value.shape for value in fold.held_out.values()} <= {(2,)}
 
 
-def test_samples_are_images_in_the_range_of_tanh(fold):
+@EVERY_STEPPED
+def test_samples_are_images_in_the_range_of_tanh(kind):
+    fold = fold_of(kind)
     if fold.method.sample is None:
         pytest.skip("draws no images")
     assert fold.drawn.shape == (2, 3, *SHAPE)
@@ -181,9 +186,11 @@ def test_samples_begin_alike_for_any_count(kind):
         pytest.param(1, "auto", marks=pytest.mark.slow),
     ],
 )
-def test_the_compiled_program_takes_the_steps_of_a_plain_fold(fold, devices, parallel):
+@EVERY_SLOWLY
+def test_the_compiled_program_takes_the_steps_of_a_plain_fold(kind, devices, parallel):
+    fold = fold_of(kind)
     how = {"image_shape": SHAPE, "batch_size": BATCH, "steps": STEPS, "seed": SEED, "optimizer": SGD}
-    program = stepper(tiny(fold.kind), devices=devices, parallel=parallel, **how)
+    program = stepper(tiny(kind), devices=devices, parallel=parallel, **how)
     rows, carries = program.rows(program.start(fold.states[0]), steps=STEPS)
     for found, expected in zip(rows, fold.rows[:STEPS], strict=True):
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -192,7 +199,7 @@ def test_the_compiled_program_takes_the_steps_of_a_plain_fold(fold, devices, par
     assert int(carries[-1].state.step) == STEPS
 
 
-@EVERY_STEPPED
+@EVERY_SLOWLY
 def test_a_checkpoint_restores_every_bit(kind, tmp_path):
     method, sharding = made(tiny(kind)), replicated(jax.devices()[:1])
     abstract = jax.eval_shape(lambda: initial_carry(method, np.uint32(0), image_shape=SHAPE))
@@ -239,10 +246,11 @@ def test_weights_survive_pytorchs_names_and_layouts(kind):
     assert_same(with_weights(shifted, arrays).variables(averaged=False), state.variables(averaged=False))
 
 
+@CHOICES
 @EVERY_STEPPED
-def test_every_metric_is_a_line_of_the_training_curves(kind):
+def test_every_metric_is_a_line_of_the_training_curves(kind, choices):
     names, baseline = set(), made(tiny(kind)).baseline
-    for traced in every_trace(kind):
+    for traced in traces(kind, choices):
         names |= {*traced.metrics, *(f"test_{name}" for name in traced.held_out)}
     if baseline:
         names |= baseline(images(20), images(20)).keys()

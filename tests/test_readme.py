@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import io
 import re
@@ -60,6 +61,7 @@ class Command(NamedTuple):
         return path.is_file() and "\nCONFIG = " in path.read_text()
 
     @property
+    @functools.cache  # noqa: B019 - commands live as long as the tests
     def config(self):
         """The config that a recipe's flags describe."""
         return read_flags(self.module.CONFIG, list(self.arguments))

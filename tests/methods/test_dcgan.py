@@ -42,7 +42,7 @@ def networks(config, classes=CLASSES):
     [
         pytest.param({"loss": "minimax"}, marks=pytest.mark.exhaustive),
         pytest.param({"loss": "least_squares"}, marks=pytest.mark.exhaustive),
-        {"loss": "hinge", "spectral_norm": True},
+        pytest.param({"loss": "hinge", "spectral_norm": True}, marks=pytest.mark.slow),
         R3GAN,
         pytest.param({"dragan_weight": 10.0}, marks=pytest.mark.exhaustive),
         {"generator_norm": "none", "discriminator_norm": "instance", "bias": True, "initialization": "dcgan"},
