@@ -201,19 +201,25 @@ def run(
 def redraw(root: Path) -> list[Path]:
     """Draws the figures of a run again, from its metrics, its samples and its newest checkpoint; returns their paths.
 
+    Without a checkpoint the visualizations are left out, with a warning.
+
     Raises:
-      UserError: if there is no such run, or the folder cannot be written.
+      UserError: if there is no such run, it has neither metrics nor a checkpoint, or the folder cannot be written.
     """
+    folder = workdir.Workdir(root)
     with named_as_a_folder():
-        require_run(workdir.Workdir(root))
-    number = next(iter(tracking.going_replicas(tracking.read_rows(workdir.Workdir(root).metrics))), None)
-    run = load_run(root, replica=number)
-    shown = {}
-    if run.method.visualize is not None:  # other methods need no images
-        held_out = held_out_images(run.config.run, run.method)
-        shown = visualizations(run.method, run.state, held_out, seed=run.config.run.seed)
+        config = require_run(folder)
+    rows, shown = tracking.read_rows(folder.metrics), {}
+    if rows and checkpoints.latest_step(folder.checkpoints) is None:
+        _log.warning("%r has no checkpoint: its figures are drawn from metrics and samples alone", str(root))
+    else:
+        run = load_run(root, replica=next(iter(tracking.going_replicas(rows)), None))
+        if run.method.visualize is not None:  # other methods need no images
+            shown = visualizations(
+                run.method, run.state, held_out_images(run.config.run, run.method), seed=run.config.run.seed
+            )
     with writing("WORKDIR", root):
-        return tracking.draw(workdir.Workdir(root), title=run.config.method.title, visualizations=shown)
+        return tracking.draw(folder, title=config.method.title, visualizations=shown)
 
 
 def visualizations(method: Method, state: Any, held_out: data.Dataset, *, seed: int) -> dict[str, Visualization]:
