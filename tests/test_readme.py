@@ -199,7 +199,7 @@ def documented_runs(mnist_dir, tmp_path_factory):
 
 # Not run here: what needs files or a bucket that are not there, and what other tests run.
 ELSEWHERE = ("data prepare", "report gs://", "data show fashion_mnist", "evaluate: ", "completion", "train")
-LONG = ("evaluate --samples", "evaluate vae", "report flow_matching", "sample flow_matching")  # a minute and more
+LONG = ("evaluate --samples", "evaluate vae", "evaluate runs/five", "report flow_matching", "sample flow_matching")
 
 
 def tried():

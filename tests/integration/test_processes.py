@@ -23,6 +23,11 @@ from . import toy_process
 
 pytestmark = pytest.mark.slow
 
+
+def exhaustive(*case):
+    return pytest.param(*case, marks=pytest.mark.exhaustive)
+
+
 SCRIPT = Path(toy_process.__file__)
 FLAGS = ["--batch-size", "20", "--checkpoint-every", "1", "--sample-epochs", "1"]
 FOREVER = ["--epochs", "100000"]
@@ -115,7 +120,7 @@ def test_several_processes_have_the_losses_state_and_files_of_one(count, devices
         assert errors == ""
 
 
-@pytest.mark.parametrize(("devices", "parallel"), [(1, "auto"), (2, "pmap")])
+@pytest.mark.parametrize(("devices", "parallel"), [exhaustive(1, "auto"), (2, "pmap")])
 def test_processes_that_each_stream_their_part_have_the_losses_of_one(devices, parallel, alone, tmp_path):
     flags = ["--input", "stream", "--parallel", parallel]
     train(tmp_path / "run", 2, "--epochs", 1, *flags, devices=devices)
@@ -130,7 +135,7 @@ def test_a_run_moves_from_one_process_to_two(alone, tmp_path):
     assert_same_losses(folder.root, alone)
 
 
-@pytest.mark.parametrize(("signum", "told"), [(signal.SIGTERM, 1), (signal.SIGINT, 0)])
+@pytest.mark.parametrize(("signum", "told"), [(signal.SIGTERM, 1), exhaustive(signal.SIGINT, 0)])
 def test_a_signal_to_one_process_saves_all_and_one_goes_on(signum, told, alone, tmp_path):
     running = start(tmp_path / "run", 2, *FOREVER)
     wait_for_checkpoint(tmp_path / "run", running)
@@ -143,7 +148,7 @@ def test_a_signal_to_one_process_saves_all_and_one_goes_on(signum, told, alone, 
     assert_same_losses(tmp_path / "run", alone, strict=False)
 
 
-@pytest.mark.parametrize("dead", [1, 0])
+@pytest.mark.parametrize("dead", [1, exhaustive(0)])
 def test_a_dead_process_ends_the_other_soon(dead, tmp_path):
     running = start(tmp_path / "run", 2, *FOREVER)
     wait_for_checkpoint(tmp_path / "run", running)
