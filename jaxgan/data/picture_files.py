@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from jaxgan.data.arrays import UNREADABLE
 from jaxgan.data.dataset import Collection, Records
 from jaxgan.data.order import held_out
 from jaxgan.data.pixels import FORMATS, decode
@@ -56,8 +57,15 @@ def in_folder(path: Path) -> Files:
 
 
 def in_zip(path: Path) -> Files:
-    """Lists the pictures in a zip file, without the name of a single top-level folder."""
-    archive = zipfile.ZipFile(path)
+    """Lists the pictures in a zip file, without the name of a single top-level folder.
+
+    Raises:
+      BadZipFile: if the archive is damaged.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except UNREADABLE as error:  # a damaged directory of the archive may ask for anything
+        raise zipfile.BadZipFile(str(error)) from error
     entries = {info.filename.replace("\\", "/"): info for info in archive.infolist()}  # backslashes by Windows programs
     members = {name: info for name, info in entries.items() if _is_picture(name)}
     members = {name: info for name, info in members.items() if not any(map(_is_hidden, name.split("/")[:-1]))}

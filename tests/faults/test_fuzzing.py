@@ -125,7 +125,7 @@ def zipped_pictures(*pictures):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for number, content in enumerate(pictures):
-            archive.writestr(f"{number}.png", content)
+            archive.writestr(zipfile.ZipInfo(f"{number}.png"), content)  # without the time of now
     return file.getvalue()
 
 
