@@ -1,6 +1,7 @@
 """Pictures in a folder or a zip file: their classes, their common shape, their pixels."""
 
 import contextlib
+import logging
 import os
 import stat
 import warnings
@@ -11,7 +12,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from jaxgan.data.arrays import UNREADABLE
 from jaxgan.data.dataset import Collection, Records
@@ -23,6 +24,9 @@ KINDS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".ti
 TRAIN, TEST = {"train", "training"}, {"test", "testing", "val", "valid", "validation", "dev", "eval"}  # folder names
 MOST_BYTES = 2**28  # of one picture file
 ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 swap width and height
+
+# Pillow logs what it then raises. Without a handler, Python would print that too.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 Pixels = UInt8[np.ndarray, "n height width channels"]
 
@@ -177,6 +181,10 @@ def _picture_named(name: str):
         yield
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"--data: {name!r} cannot be read as a picture (it is damaged, or none of {', '.join(FORMATS)})"
+        ) from error
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"--data: {name!r} cannot be read as a picture ({reason})") from error

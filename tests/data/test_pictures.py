@@ -1,6 +1,7 @@
 """One's own pictures: folders, zips, arrays and IDX files are data sets, or refused in a line that names the file."""
 
 import io
+import logging
 import os
 import zipfile
 
@@ -169,10 +170,10 @@ def encoded(kind, **how):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", r"'bad.webp' cannot be read as a picture \(cannot identify image file"),
+        (b"", r"'bad.webp' cannot be read as a picture \(it is damaged, or none of PNG, JPEG"),
         (b"GIF89a" + b"\0" * 40, "'bad.webp' cannot be read as a picture"),
         (encoded("png")[:-30], "'bad.webp' cannot be read as a picture"),
-        (encoded("eps"), r"'bad.webp' cannot be read as a picture \(cannot identify image file"),  # a program
+        (encoded("eps"), r"'bad.webp' cannot be read as a picture \(it is damaged, or none of PNG, JPEG"),  # a program
         (
             encoded("webp", save_all=True, append_images=[Image.new("RGB", (6, 8), "red")]),
             r"'bad.webp' cannot be read as a picture \(it is animated",
@@ -185,6 +186,18 @@ def test_a_bad_picture_is_named(folder, tmp_path, content, words):
     with pytest.raises(UserError, match=words.replace("'bad", "'dog/bad")):
         load(folder, tmp_path)
     assert not (tmp_path / "cache").exists()
+
+
+def test_what_pillow_logs_of_a_picture_that_it_refuses_is_not_printed(folder, tmp_path, monkeypatch, capfd):
+    samples_per_pixel = b"\x15\x01\x03\x00\x01\x00\x00\x00"  # tag 277, a short integer
+    content = encoded("tiff")
+    damaged = content.replace(samples_per_pixel + b"\x03", samples_per_pixel + b"\xd0")
+    assert damaged != content
+    (folder / "dog" / "bad.tif").write_bytes(damaged)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's, which a command does not have
+    with pytest.raises(UserError, match=r"bad.tif' cannot be read"):
+        load(folder, tmp_path)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(folder, tmp_path, monkeypatch):
