@@ -15,7 +15,15 @@ import tyro
 from rich.console import Console
 
 from jaxgan.data_commands import DATA_COMMANDS, Folder
-from jaxgan.errors import UserError, one_line_errors, parse, require_target, require_values, writing
+from jaxgan.errors import (
+    UserError,
+    one_line_errors,
+    parse,
+    printed_warnings,
+    require_target,
+    require_values,
+    writing,
+)
 from jaxgan.train_command import train, train_recipe
 from jaxgan.view_commands import VIEW_COMMANDS
 
@@ -35,12 +43,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             return train_recipe(argv[1], argv[2:])
         app = _app()
         require_values(argv)
-        parse(
-            lambda: app.cli(
-                prog="jaxgan", description="Train, sample, evaluate and export generative models.", args=argv
-            ),
-            flags=_flags(),
-        )
+        with printed_warnings("jaxgan"):
+            parse(
+                lambda: app.cli(
+                    prog="jaxgan", description="Train, sample, evaluate and export generative models.", args=argv
+                ),
+                flags=_flags(),
+            )
 
 
 def _app() -> tyro.extras.SubcommandApp:

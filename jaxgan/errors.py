@@ -127,6 +127,21 @@ def fail(program: str, message: str, *, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+@contextlib.contextmanager
+def printed_warnings(program: str) -> Iterator[None]:
+    """Prints warnings that the package logs on standard error, a line each."""
+    logger, handler = logging.getLogger("jaxgan"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{program}: warning: %(message)s"))
+    handler.setLevel(logging.WARNING)
+    propagate, logger.propagate = logger.propagate, False  # Orbax and TFDS add handlers to the root logger
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
 def end_with_main_thread(code: int, *, seconds: float = 1.0) -> None:
     """Ends the process soon after its main thread: after a failed save, its threads block each other for minutes.
 
