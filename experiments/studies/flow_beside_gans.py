@@ -2,8 +2,9 @@
 
 Run:       python experiments/studies/flow_beside_gans.py       (--help lists every flag)
            python experiments/studies/flow_beside_gans.py --runs r3gan runs/small_flow --steps 2 15
-Time:      unknown; flow matching's samples take most of it
-Expect:    flow matching with fewer steps is faster and worse; GANs sample in one evaluation
+Time:      11 min on two CPU cores; flow matching's samples take most of it
+Expect:    flow matching with fewer steps is faster and worse; GANs sample in one evaluation; numbers:
+           experiments/gallery/quality/flow_beside_gans.md
 Writes:    runs/flow_beside_gans/flow_beside_gans.md (or in --out); runs/samples/
 """
 
