@@ -80,7 +80,7 @@ cli.main()
 """
     source, data_dir = small.write(tmp_path / "idx"), tmp_path / "data"
     flags = ["data", "prepare", "mnist", "--from", str(source), "--data-dir", str(data_dir)]
-    for told in "", f"mnist is already prepared, --from {source} was not read\n":
+    for told in "", f"jaxgan: warning: mnist is already prepared, --from {source} was not read\n":
         done = subprocess.run([sys.executable, "-c", program, *flags], capture_output=True, text=True, check=True)
         assert (done.stdout, done.stderr) == (f"{data_dir / 'mnist' / '3.0.1'}\n", told)
 

@@ -103,7 +103,7 @@ def alone(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("count", "devices", "parallel"), [(4, 1, "auto"), (2, 2, "pmap")])
+@pytest.mark.parametrize(("count", "devices", "parallel"), [(4, 1, "auto"), exhaustive(2, 2, "pmap")])
 def test_several_processes_have_the_losses_state_and_files_of_one(count, devices, parallel, alone, tmp_path):
     (_, output, _), *others = train(tmp_path / "run", count, "--epochs", 3, "--parallel", parallel, devices=devices)
     assert_same_losses(tmp_path / "run", alone)
