@@ -53,9 +53,10 @@ for name, usual in {"SIGHUP": signal.SIG_DFL, "SIGINT": signal.default_int_handl
 # Tracing makes many small objects that live. Python's collector would walk them all again and again.
 gc.set_threshold(50_000, 20, 100)
 
-# The same examples in every run: what fails here fails everywhere, and what passes passes.
-hypothesis.settings.register_profile("repeatable", derandomize=True)
-hypothesis.settings.register_profile("thorough", derandomize=True, max_examples=700)
+# The same examples in every run, whatever the speed of the machine: what fails here fails everywhere.
+ALIKE = {"derandomize": True, "deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("repeatable", **ALIKE)
+hypothesis.settings.register_profile("thorough", **ALIKE, max_examples=700)
 hypothesis.settings.load_profile("repeatable")
 
 

@@ -60,7 +60,7 @@ def test_float32_losses_stay_within_a_thousandth(kind):
     assert all(curve.dtype == np.float32 for curve in b.metrics.values())
 
 
-@KINDS
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[slow] if k == "dcgan" else []) for k in record.CONFIGS])
 def test_functional_methods_match_the_recorded_twins(kind):
     assert_as_recorded(ours(kind, "float64"), record.read(kind)[1])
 
