@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from jaxgan.terminal import forgiving_output, wide_enough
+from jaxgan.terminal import forgiving_output, package_log, wide_enough
 
 T = TypeVar("T")
 
@@ -127,19 +127,12 @@ def fail(program: str, message: str, *, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-@contextlib.contextmanager
-def printed_warnings(program: str) -> Iterator[None]:
+def printed_warnings(program: str) -> contextlib.AbstractContextManager[None]:
     """Prints warnings that the package logs on standard error, a line each."""
-    logger, handler = logging.getLogger("jaxgan"), logging.StreamHandler()
+    handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(f"{program}: warning: %(message)s"))
     handler.setLevel(logging.WARNING)
-    propagate, logger.propagate = logger.propagate, False  # Orbax and TFDS add handlers to the root logger
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
+    return package_log(handler)
 
 
 def end_with_main_thread(code: int, *, seconds: float = 1.0) -> None:

@@ -1,6 +1,7 @@
-"""Standard output and error that never fail, even if characters cannot be encoded or the terminal is closed."""
+"""Standard output and error that never fail, whatever the encoding or a closed terminal, and the package's log."""
 
 import contextlib
+import logging
 import os
 import shutil
 import sys
@@ -103,3 +104,19 @@ def wide_enough() -> Iterator[None]:
 def _forgiving(stream: Any) -> Any:
     """Wraps a stream, unless it is None or wrapped already."""
     return stream if stream is None or isinstance(stream, Forgiving) else Forgiving(stream)
+
+
+@contextlib.contextmanager
+def package_log(handler: logging.Handler) -> Iterator[None]:
+    """Sends what the package logs to a handler, and to no other: Orbax and TFDS add some to the root logger."""
+    logger = logging.getLogger("jaxgan")
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]

@@ -67,7 +67,7 @@ def trace(config):
 
 @functools.cache
 def traces(kind, choices):
-    """Traces of the tiny config and of the one with all that it leaves out, or of those that may be built."""
+    """Traces of the first two variants of the config, or with ``choices`` of all that can be built."""
     tiny_one, whole, *others = variants(kind)
     found = [trace(tiny_one)]
     for config in (whole, *others) if choices else (whole,):

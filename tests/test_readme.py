@@ -61,10 +61,14 @@ class Command(NamedTuple):
         return path.is_file() and "\nCONFIG = " in path.read_text()
 
     @property
-    @functools.cache  # noqa: B019 - commands live as long as the tests
     def config(self):
-        """The config that a recipe's flags describe."""
-        return read_flags(self.module.CONFIG, list(self.arguments))
+        return config_of(self)
+
+
+@functools.cache  # parsing takes time, and several tests need the same config
+def config_of(command):
+    """The config that a recipe's flags describe."""
+    return read_flags(command.module.CONFIG, list(command.arguments))
 
 
 def blocks(page, *languages):
@@ -197,7 +201,7 @@ def documented_runs(mnist_dir, tmp_path_factory):
     return home
 
 
-# Not run here: what needs files or a bucket that are not there, and what other tests run.
+# Not run here: what needs files or a bucket that are not there, and what other tests run. LONG ones are exhaustive.
 ELSEWHERE = ("data prepare", "report gs://", "data show fashion_mnist", "evaluate: ", "completion", "train")
 LONG = ("evaluate --samples", "evaluate vae", "evaluate runs/five", "report flow_matching", "sample flow_matching")
 

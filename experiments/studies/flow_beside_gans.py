@@ -1,6 +1,8 @@
 """The cost of samples from flow matching and GANs: network evaluations, sampling speed, training, parameters.
 
 Run:       python experiments/studies/flow_beside_gans.py       (--help lists every flag)
+           python experiments/studies/flow_beside_gans.py --runs r3gan dcgan flow_matching
+                                                                (the rows of the report in the gallery)
            python experiments/studies/flow_beside_gans.py --runs r3gan runs/small_flow --steps 2 15
 Time:      11 min on two CPU cores; flow matching's samples take most of it
 Expect:    flow matching with fewer steps is faster and worse; GANs sample in one evaluation; numbers:

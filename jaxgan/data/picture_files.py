@@ -68,7 +68,7 @@ def in_zip(path: Path) -> Files:
     """
     try:
         archive = zipfile.ZipFile(path)
-    except UNREADABLE as error:  # a damaged directory of the archive may ask for anything
+    except UNREADABLE as error:  # zipfile raises many kinds for a damaged directory
         raise zipfile.BadZipFile(str(error)) from error
     entries = {info.filename.replace("\\", "/"): info for info in archive.infolist()}  # backslashes by Windows programs
     members = {name: info for name, info in entries.items() if _is_picture(name)}
@@ -181,10 +181,8 @@ def _picture_named(name: str):
         yield
     except MemoryError:
         raise
-    except UnidentifiedImageError as error:
-        raise UserError(
-            f"--data: {name!r} cannot be read as a picture (it is damaged, or none of {', '.join(FORMATS)})"
-        ) from error
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, UnidentifiedImageError):  # whose message is an object's address
+            reason = f"it is damaged, or none of {', '.join(FORMATS)}"
         raise UserError(f"--data: {name!r} cannot be read as a picture ({reason})") from error

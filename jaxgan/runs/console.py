@@ -1,7 +1,6 @@
 """What a run prints: its networks and their cost, a progress bar, and the files it wrote."""
 
 import contextlib
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from jaxgan.runs.train import Progress as TrainProgress
 from jaxgan.runtime.devices import Device, front_end
 from jaxgan.runtime.replicas import Replicas
 from jaxgan.runtime.targets import Estimate
+from jaxgan.terminal import package_log
 
 # The metrics that fit into the progress bar on a terminal of 80 columns: the losses of both networks first. A method
 # with none of them shows its first two metrics.
@@ -91,21 +91,9 @@ def step_cost(method: Method, *, image_shape: tuple[int, int, int], batch_size: 
     return Cost(analysis["flops"], memory.argument_size_in_bytes, memory.temp_size_in_bytes)
 
 
-@contextlib.contextmanager
-def show_log(console: Console) -> Iterator[None]:
+def show_log(console: Console) -> contextlib.AbstractContextManager[None]:
     """Prints the log messages of the package, for example that it prepares a data set."""
-    logger = logging.getLogger("jaxgan")
-    handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
-    before = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False  # Orbax and TFDS add handlers to the root logger
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
+    return package_log(RichHandler(console=console, show_time=False, show_level=False, show_path=False))
 
 
 def show_network(console: Console, name: str, layers: Sequence[Layer]) -> None:

@@ -215,9 +215,8 @@ def redraw(root: Path) -> list[Path]:
     else:
         run = load_run(root, replica=next(iter(tracking.going_replicas(rows)), None))
         if run.method.visualize is not None:  # other methods need no images
-            shown = visualizations(
-                run.method, run.state, held_out_images(run.config.run, run.method), seed=run.config.run.seed
-            )
+            held_out = held_out_images(run.config.run, run.method)
+            shown = visualizations(run.method, run.state, held_out, seed=run.config.run.seed)
     with writing("WORKDIR", root):
         return tracking.draw(folder, title=config.method.title, visualizations=shown)
 

@@ -88,6 +88,17 @@ def test_a_zip_of_a_folder_is_that_folder(folder, tmp_path):
         assert zipped.class_names == plain.class_names
 
 
+def test_a_zip_that_asks_for_another_version_is_refused(folder, tmp_path):
+    path = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(folder / "cat" / "0.png", "0.png")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 64  # the version that is needed to read it, times ten
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"pictures.zip' cannot be read \(zip file version 6.4\)"):
+        load(path, tmp_path)
+
+
 def test_every_zip_of_a_folder_has_its_classes_and_no_hidden_folders(folder, tmp_path):
     save(folder / ".ipynb_checkpoints" / "0-checkpoint.png")
     save(folder / "cat" / "__MACOSX" / "0.png")

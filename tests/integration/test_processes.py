@@ -23,15 +23,14 @@ from . import toy_process
 
 pytestmark = pytest.mark.slow
 
-
-def exhaustive(*case):
-    return pytest.param(*case, marks=pytest.mark.exhaustive)
-
-
 SCRIPT = Path(toy_process.__file__)
 FLAGS = ["--batch-size", "20", "--checkpoint-every", "1", "--sample-epochs", "1"]
 FOREVER = ["--epochs", "100000"]
 SECONDS = 100  # of patience with a process
+
+
+def exhaustive(*case):
+    return pytest.param(*case, marks=pytest.mark.exhaustive)
 
 
 def free_address():

@@ -18,7 +18,6 @@ from jaxgan.evaluation import protocol, sample_files
 from jaxgan.methods import METHODS, build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import noise
-from jaxgan.runs import launch
 from jaxgan.runs.load import draw, load_run
 from jaxgan.runs.sample import sample_run, write
 from jaxgan.runs.sampler import batch_key, make_sampler
@@ -272,24 +271,6 @@ def test_a_picture_of_ways_has_a_row_for_each_sample(folder, tmp_path):
     sample_run(folder, out=tmp_path / "ways.png", count=3, way=10, step=5)
     with Image.open(tmp_path / "ways.png") as image:
         assert image.width > 3 * image.height
-
-
-def test_figures_are_drawn_again_and_a_folder_without_a_run_is_told(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "held_out_images", None)  # gone, and none of them is drawn
-    shutil.copytree(folder, tmp_path / "run")
-    rows = "".join(f'{{"step": {i}, "epoch": {i}, "generator_loss": 1.0}}\n' for i in (1, 2))
-    (tmp_path / "run" / "metrics.jsonl").write_text(rows)
-    drawn = tmp_path / "run" / "figures" / "training.png"
-    without = "has no checkpoint: its figures are drawn from metrics and samples alone"
-    for said in ("", f"jaxgan: warning: '{tmp_path / 'run'}' {without}\n"):
-        cli.main(["figures", str(tmp_path / "run")])
-        assert capsys.readouterr() == (f"{drawn}\n", said)
-        assert frames_of(drawn)[0] == 1
-        drawn.unlink()
-        shutil.rmtree(tmp_path / "run" / "checkpoints", ignore_errors=True)
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(["figures", str(tmp_path / "absent")])
-    assert "absent': no such folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow

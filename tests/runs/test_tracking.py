@@ -2,16 +2,22 @@
 
 import gzip
 import json
+import shutil
 
 import matplotlib.image
 import numpy as np
 import pytest
 
+from jaxgan import cli
+from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
+from jaxgan.methods import build
 from jaxgan.methods.method import Plane, Rows, Sheet
-from jaxgan.runs import tracking
+from jaxgan.methods.vanilla_gan import VanillaGAN
+from jaxgan.runs import launch, tracking
 from jaxgan.runs.workdir import Workdir
-from tests.training import train_config, with_run
+from tests.random_states import fresh_state
+from tests.training import save_run, train_config, with_run
 
 
 def test_seconds_of_evaluation_are_no_seconds_of_training(tmp_path):
@@ -98,3 +104,26 @@ def test_samples_of_another_shape_or_type_are_named(tmp_path, array):
     np.save(folder.samples / "epoch_0002.npy", array)
     with pytest.raises(UserError, match=r"^--workdir: .*epoch_0002.npy' is"):
         tracking.read_samples(folder)
+
+
+def test_figures_are_drawn_again_and_a_folder_without_a_run_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(launch, "held_out_images", None)  # gone, and none of them is drawn
+    config = Config(VanillaGAN(hidden_units=2), Run(workdir=tmp_path / "run"))
+    method, folder = build(config.method, image_shape=(28, 28, 1)), Workdir(config.run.workdir)
+    save_run(config, method, states={2: fresh_state(method)})
+    folder.metrics.write_text('{"step": 1, "epoch": 1, "loss": 2.0}\n{"step": 2, "epoch": 2, "loss": 1.0}\n')
+    drawn = folder.figures / "training.png"
+    without = (
+        f"jaxgan: warning: '{folder.root}' has no checkpoint: its figures are drawn from metrics and samples alone"
+    )
+    for said in ("", f"{without}\n"):
+        cli.main(["figures", str(folder.root)])
+        assert capsys.readouterr() == (f"{drawn}\n", said)
+        assert np.ptp(matplotlib.image.imread(drawn)) > 0.5
+        drawn.unlink()
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    folder.metrics.unlink()
+    for root, words in ((folder.root, "has no checkpoint yet"), (tmp_path / "absent", "no such folder")):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(["figures", str(root)])
+        assert words in capsys.readouterr().err
