@@ -33,19 +33,23 @@ from tests.tiny import KEY, QUICK, SHAPE, a_batch, a_run, images, made, tiny, va
 
 BATCH, STEPS, SEED = 4, 3, 3
 SGD = optax.sgd(1e-3)  # Adam would hide a wrong scale of the gradient
-DEAR = ("residual_gan",)  # a deep network twice differentiated takes seconds to trace and to compile
-STEPPED = [pytest.param(kind, marks=[pytest.mark.slow] if kind in DEAR else []) for kind in METHODS]
-EVERY = pytest.mark.parametrize("kind", METHODS)
-EVERY_STEPPED = pytest.mark.parametrize("kind", STEPPED)
-CHOICES = pytest.mark.parametrize("choices", [False, pytest.param(True, marks=pytest.mark.slow)])
-# Dear or the same for all: in the fast tests QUICK ones stand for the others.
-EVERY_SLOWLY = pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in METHODS]
-)
+TRACED_SLOWLY = ("residual_gan",)  # a deep network twice differentiated
+COMPILED_SLOWLY = (*TRACED_SLOWLY, "flow_matching")
 
-ONE_QUICKLY = pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind == QUICK[0] else pytest.mark.slow) for kind in METHODS]
-)
+
+def every(*, slowly):
+    """Parametrizes a test with every method, some of them only among the slow tests."""
+    kinds = [pytest.param(kind, marks=[pytest.mark.slow] if kind in slowly else []) for kind in METHODS]
+    return pytest.mark.parametrize("kind", kinds)
+
+
+EVERY = every(slowly=())
+EVERY_TRACED = every(slowly=TRACED_SLOWLY)
+EVERY_COMPILED = every(slowly=COMPILED_SLOWLY)
+# Dear or the same for all: in the fast tests QUICK ones stand for the others.
+EVERY_SLOWLY = every(slowly=set(METHODS) - set(QUICK))
+ONE_QUICKLY = every(slowly=set(METHODS) - {QUICK[0]})
+CHOICES = pytest.mark.parametrize("choices", [False, pytest.param(True, marks=pytest.mark.slow)])
 
 
 class Trace(NamedTuple):
@@ -67,12 +71,14 @@ def trace(config):
 
 @functools.cache
 def traces(kind, choices):
-    """Traces of the first two variants of the config, or with ``choices`` of all that can be built."""
-    tiny_one, whole, *others = variants(kind)
-    found = [trace(tiny_one)]
-    for config in (whole, *others) if choices else (whole,):
+    """Traces of the variants that can be built, or without ``choices`` of the first, which has all options."""
+    first, whole, *others = variants(kind)
+    found = []
+    for config in (whole, first, *others):
         with contextlib.suppress(UserError):  # some choices go with others alone
             found.append(trace(config))
+        if found and not choices:
+            break
     return found
 
 
@@ -128,7 +134,7 @@ def assert_close(found, expected, start):
 
 
 @CHOICES
-@EVERY_STEPPED
+@EVERY_TRACED
 def test_a_step_keeps_structure_shapes_and_dtypes_of_the_state(kind, choices):
     for traced in traces(kind, choices):
         assert tree_of(traced.after) == tree_of(traced.before)
@@ -149,7 +155,7 @@ def tree_of(state):
     return jax.tree.map(lambda x: (x.shape, x.dtype), state)
 
 
-@EVERY_STEPPED
+@EVERY_COMPILED
 def test_init_step_sample_and_evaluate_run_under_jit_and_vmap(kind):
     fold = fold_of(kind)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((fold.last, fold.held_out)))
@@ -160,7 +166,7 @@ def test_init_step_sample_and_evaluate_run_under_jit_and_vmap(kind):
     assert {value.shape for value in fold.held_out.values()} <= {(2,)}
 
 
-@EVERY_STEPPED
+@EVERY_COMPILED
 def test_samples_are_images_in_the_range_of_tanh(kind):
     fold = fold_of(kind)
     if fold.method.sample is None:
@@ -212,9 +218,7 @@ def test_a_checkpoint_restores_every_bit(kind, tmp_path):
     assert_same(restored, carry)
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=pytest.mark.slow) if k in ("flow_matching", *DEAR) else k for k in METHODS]
-)
+@EVERY_COMPILED
 @pytest.mark.parametrize("name", FORMATS)
 def test_generators_are_exported_in_every_format(kind, name):
     run = a_run(tiny(kind))
@@ -247,7 +251,7 @@ def test_weights_survive_pytorchs_names_and_layouts(kind):
 
 
 @CHOICES
-@EVERY_STEPPED
+@EVERY_TRACED
 def test_every_metric_is_a_line_of_the_training_curves(kind, choices):
     names, baseline = set(), made(tiny(kind)).baseline
     for traced in traces(kind, choices):

@@ -19,6 +19,7 @@ def found():
     return two_dimensions.train("non-saturating", TINY)
 
 
+@pytest.mark.slow
 def test_every_seed_and_moment_has_its_own_look(found):
     assert [array.shape[:2] for array in found] == [(2, two_dimensions.FRAMES)] * 3
     for array in found:
@@ -27,6 +28,7 @@ def test_every_seed_and_moment_has_its_own_look(found):
         assert np.any(array[:, 0] != array[:, -1])
 
 
+@pytest.mark.slow
 def test_arrows_point_to_where_the_discriminator_says_real(found):
     rows, columns = np.gradient(found.surface[0, -1])
     at = np.linspace(0, two_dimensions.GRID - 1, two_dimensions.ARROWS).round().astype(int)
@@ -64,6 +66,7 @@ def test_every_picture_and_every_moment_is_written(found, tmp_path, monkeypatch,
         assert animation.n_frames == two_dimensions.FRAMES
 
 
+@pytest.mark.slow
 def test_a_look_is_drawn_with_samples_in_black_where_they_are(found):
     at = two_dimensions.Look(*(array[0, -1] for array in found))
     at = at._replace(samples=np.full((3, 2), [0.1, 0.4]), field=np.zeros_like(at.field))

@@ -99,6 +99,7 @@ def test_an_interruption_says_by_what_and_where():
     ("signum", "ending"),
     [(signal.SIGTERM, SystemExit), pytest.param(signal.SIGINT, KeyboardInterrupt, marks=pytest.mark.exhaustive)],
 )
+@pytest.mark.slow
 def test_a_signal_that_comes_during_garbage_collection_ends_a_command(signum, ending, capsys):
     def collected(phase, info):  # Python drops what is raised here; JAX has such a callback
         gc.callbacks.remove(collected)
