@@ -5,10 +5,10 @@ Run:       python experiments/studies/quality.py        (--help lists every flag
                                                          (updates these rows of the report)
            python experiments/studies/quality.py --seeds 1 --data fashion_mnist --runs runs/fashion --out runs/fashion
 Time:      the time of all unfinished recipes, per seed: hours for all. Half a minute per evaluation
-Expect:    a table of cost and quality with real images as the last row, and the Fréchet distance over training time;
-           numbers: experiments/gallery/quality/report.md
-Writes:    runs/quality/ (or --out) with report.md, results.json and quality.png, updated after each method;
-           runs/quality/ (or --runs) with a working directory per recipe
+Expect:    a table of cost and quality with real images as the last row, the Fréchet distance over training time, and
+           samples of each method; numbers: experiments/gallery/quality/report.md
+Writes:    runs/quality/ (or --out) with report.md, results.json, quality.png and samples.png, updated after each
+           method; runs/quality/ (or --runs) with a working directory per recipe
 """
 
 import dataclasses
@@ -27,16 +27,19 @@ from studies import machine, markdown, training
 from studies.figures import quality as draw
 from studies.training import MAIN, MORE, Points, Result, Results
 
-from jaxgan import figures
+from jaxgan import data, figures
 from jaxgan.config import Config, validate
+from jaxgan.data.catalog import find
 from jaxgan.evaluation.protocol import COUNT
-from jaxgan.runs.workdir import write_atomically
+from jaxgan.runs import tracking
+from jaxgan.runs.workdir import Workdir, write_atomically
 
 RECIPES: Mapping[str, Config] = {module.__name__: module.CONFIG for module in (*chapter.RECIPES, r3gan, flow_matching)}
 SEEDS = {"autoencoder": 5, "vae": 5, "vanilla_gan": 5}  # number of training seeds of fully connected networks
 OTHERS = 3  # of all other networks
 REFERENCE = "dcgan"
 EVALUATIONS = 4  # approximate number during training
+COLUMNS = 16  # samples of each method
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,18 @@ def relative(curve: Points, reference: Points, *, floor: float) -> tuple[str, st
     return ratio(curve[-1][1], reference[-1][1]), f"{equal} ({seconds:,.0f} s)"
 
 
-def report(results: Results, *, samples: int = COUNT, data: str = "mnist") -> str:
+def sample_rows(names: Sequence[str], options: Options) -> dict[str, tracking.Images]:
+    """Reads real images, and below them the last samples of the runs that are in the folder of runs."""
+    real = data.load(options.data, split="test", data_dir=options.data_dir)
+    rows = {"real images": real.images[:COLUMNS]}
+    for name in names:
+        run = config(name, options).run
+        if found := tracking.read_samples(Workdir(run.workdir), 0 if run.replicas > 1 else None):
+            rows[title(name)] = found[max(found)][:COLUMNS]
+    return rows
+
+
+def report(results: Results, *, samples: int = COUNT, data_set: str = "mnist") -> str:
     """Formats the results by name as a Markdown report."""
     main, more, reference = [], [], results.get(REFERENCE)
     for name, result in results.items():
@@ -99,17 +113,21 @@ def report(results: Results, *, samples: int = COUNT, data: str = "mnist") -> st
     main.append(["floor: training images", *[""] * 4, *training.floor_cells(results, MAIN), *[""] * 2])
     more.append(["floor: training images", *training.floor_cells(results, MORE), ""])
     cost, against = ["seeds", "epochs", "seconds", "parameters"], ["ratio to DCGAN", "at equal seconds"]
+    provenance = (
+        "R3GAN's labels and prior were selected on the last 10,000 training images (`mnist_held_out`); its other "
+        "settings are not independent of the test images. [Comparison with PyTorch's samples](twins.md)."
+    )
     return markdown.document(
-        "# Quality of samples",
+        "# Quality of samples" + (f": {find(data_set).title}" if data_set != "mnist" else ""),
         machine.describe("jax", "flax", "jaxgan"),
-        f"{training.protocol_text(samples, data)} Means ± standard deviations are over training seeds. Seconds of "
+        f"{training.protocol_text(samples, data_set)} Means ± standard deviations are over training seeds. Seconds of "
         "training are per seed, exclude evaluations, and are longer where runs shared the machine. Parameters are "
         "those of the generator. Ratio to DCGAN: the DCGAN's Fréchet distance above the floor, divided by that of the "
-        "method, at the end of both runs and at equal training time. R3GAN's labels and prior were selected on the "
-        "last 10,000 training images (`mnist_held_out`); its other settings are not independent of the test images. "
-        "[Comparison with PyTorch's samples](twins.md).",
+        "method, at the end of both runs and at equal training time. "
+        + (provenance if data_set == "mnist" else "All settings are those that were chosen on MNIST."),
         markdown.table(["method", *cost, *training.labels(MAIN), *against], main),
         "![The Fréchet distance over seconds of training, a line for each method](quality.png)",
+        "![Real images above samples of each method, not selected](samples.png)",
         markdown.details("More metrics", markdown.table(["method", *training.labels(MORE), "measured"], more)),
     )
 
@@ -121,13 +139,15 @@ def study(options: Options) -> Path:
     configs = {name: config(name, options) for name in RECIPES}
     how = {"path": options.out / "results.json", "program": "quality", "samples": options.samples}
     for results in training.results(configs, options.methods, **how):
-        write_atomically(options.out / "report.md", report(results, samples=options.samples, data=options.data))
+        write_atomically(options.out / "report.md", report(results, samples=options.samples, data_set=options.data))
         done = {title(name): result for name, result in results.items() if isinstance(result, Result)}
         if done:
             floor = next(iter(done.values())).metrics["frechet_distance"]["floor"]
             curves = {title: result.curve for title, result in done.items()}
             picture = draw(curves, floor=floor, title="Quality of samples over training")
             figures.save(picture, options.out / "quality.png")
+            rows = sample_rows(list(results), options)
+            figures.save(figures.sample_rows(rows, title="Samples, not selected"), options.out / "samples.png")
     return options.out / "report.md"
 
 

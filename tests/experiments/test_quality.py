@@ -16,6 +16,7 @@ from jaxgan.evaluation import feature_network
 from jaxgan.evaluation.feature_network import FeatureNetwork
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import tracking
+from jaxgan.runs.workdir import Workdir
 
 SAMPLES = 120
 
@@ -37,9 +38,12 @@ RECIPES = {"vanilla_gan": recipe("vanilla_gan"), "dcgan": recipe("dcgan"), "vae"
 def shrink(patch):
     """Puts small data, networks and recipes in place of the real ones."""
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (SAMPLES, 28, 28, 1), dtype=np.uint8)
-    digits = Dataset("mnist", images, np.arange(SAMPLES, dtype=np.int32) % 10, tuple("0123456789"))
-    patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: digits)
+    labels, names = np.arange(SAMPLES, dtype=np.int32) % 10, tuple("0123456789")
+    digits = {
+        split: Dataset("mnist", rng.integers(0, 256, (SAMPLES, 28, 28, 1), dtype=np.uint8), labels, names)
+        for split in ("train", "test")
+    }
+    patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: digits[split])
     patch.setattr(feature_network, "load", lambda name, image_size=None: FeatureNetwork("test-1", extract))
     patch.setattr(tracking, "draw", lambda *args, **how: [])  # takes longer than training
     patch.setattr(quality, "RECIPES", RECIPES)
@@ -90,6 +94,7 @@ def test_the_report_has_each_finished_run_above_real_images(studied):
     assert main[1][-2:] == ["", ""]  # the DCGAN is not compared with itself
     assert len(rows) == 2 * 5
     assert (studied / "out" / "quality.png").stat().st_size > 10_000
+    assert (studied / "out" / "samples.png").stat().st_size > 10_000
     tree = json.loads((studied / "out" / "results.json").read_text())
     assert list(tree["results"]) == ["vanilla_gan", "dcgan"]
     for each in tree["results"].values():
@@ -170,6 +175,24 @@ def test_recipes_are_trained_as_they_are_and_evaluated_on_the_way(tmp_path):
         assert (made.method, made.run.epochs) == (module.method, module.run.epochs)
         assert made.run.workdir == tmp_path / name
         assert 1 <= made.run.epochs // made.run.evaluate_every <= 9
+
+
+def test_samples_of_a_run_stand_below_real_images(finished_toy_run, small, monkeypatch):
+    made = quality.config("vanilla_gan", quality.Options(seeds=1))
+    made = dataclasses.replace(made, run=dataclasses.replace(made.run, workdir=finished_toy_run))
+    monkeypatch.setattr(quality, "config", lambda name, options: made)
+    rows = quality.sample_rows(["vanilla_gan"], quality.Options())
+    assert list(rows) == ["real images", "Vanilla GAN"]
+    assert np.array_equal(rows["real images"], data.load("mnist", split="test").images[: quality.COLUMNS])
+    drawn = tracking.read_samples(Workdir(finished_toy_run))
+    assert np.array_equal(rows["Vanilla GAN"], drawn[max(drawn)][: quality.COLUMNS])
+
+
+def test_the_report_of_another_data_set_says_where_settings_are_from(small):
+    ours, other = (quality.report({}, data_set=name) for name in ("mnist", "fashion_mnist"))
+    assert ours.startswith("# Quality of samples\n")
+    assert other.startswith("# Quality of samples: Fashion-MNIST articles of clothing\n")
+    assert [("twins.md" in text, "chosen on MNIST" in text) for text in (ours, other)] == [(True, False), (False, True)]
 
 
 def test_each_row_of_the_ablation_changes_what_it_says_and_no_more(tmp_path):
