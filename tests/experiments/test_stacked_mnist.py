@@ -47,20 +47,23 @@ def grey(monkeypatch):
 def test_the_modes_of_a_run_stand_beside_real_and_published_ones(grey, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     before = {"found": 99, "divergence": 3.4, "steps": 5, "minutes": 1.0, "protocol": "as ours", "measured": "earlier"}
-    (tmp_path / "out" / "stacked_mnist.json").write_text(json.dumps({"dcgan": before}))
-    flags = ["--methods", "wgan", "--epochs", "1", "--samples", "100", "--devices", "1"]
+    (tmp_path / "out" / "stacked_mnist.json").write_text(json.dumps({"dcgan": [before]}))
+    flags = ["--methods", "wgan", "--seeds", "2", "--epochs", "1", "--samples", "100", "--devices", "1"]
     stacked_mnist.main([*flags, "--runs", str(tmp_path), "--out", str(tmp_path / "out")])
-    row = json.loads((tmp_path / "out" / "stacked_mnist.json").read_text())["wgan"]
-    assert row["steps"] == 2
-    assert 1 <= row["found"] <= 100
+    runs = json.loads((tmp_path / "out" / "stacked_mnist.json").read_text())["wgan"]
+    assert [run["steps"] for run in runs] == [2, 2]
+    assert all(1 <= run["found"] <= 100 for run in runs)
+    modes, divergences = ([run[name] for run in runs] for name in ("found", "divergence"))
+    assert divergences[0] != divergences[1]
     text = (tmp_path / "out" / "stacked_mnist.md").read_text()
     assert text in capsys.readouterr().out
-    assert f"| Vanilla GAN | {row['found']} | {row['divergence']:.3f} | 2 | {row['minutes']:.1f} |" in text
-    assert "| Vanilla GAN | 99 | 3.400 | 5 | 1.0 |" in text  # of an earlier command
+    assert f"| Vanilla GAN | 2 | {np.mean(modes):.0f} ± {np.std(modes, ddof=1):.2g} |" in text
+    assert f" | {np.mean(divergences):.3f} ± {np.std(divergences, ddof=1):.2g} | 2 | " in text
+    assert "| Vanilla GAN | 1 | 99 | 3.400 | 5 | 1.0 |" in text  # of an earlier command
     real = stacked_mnist.count_modes(grey.labels[:100, None] // [100, 10, 1] % 10)
-    assert f"| real images | {real.found} | {real.divergence:.3f} |  |  |" in text
-    assert "| PacGAN, published | 992 | 0.28 |  |  |" in text
-    assert "100 samples, seed 0, feature network brightness-1" in text
+    assert f"| real images |  | {real.found} | {real.divergence:.3f} |  |  |" in text
+    assert "| PacGAN, published |  | 992 | 0.28 |  |  |" in text
+    assert all(f"100 samples, seed {seed}, feature network brightness-1" in text for seed in (0, 1))
 
 
 def test_modes_are_combinations_of_the_classes_of_the_channels():
