@@ -145,8 +145,10 @@ def report(results: Mapping[str, Sequence[Mapping[str, Any]]], real: Modes) -> s
         ]
         for name, runs in results.items()
     ]
-    rows.append(["real images", None, real.found, f"{real.divergence:.3f}", None, None])
-    rows += [[f"{name}, published", None, modes, f"{kl:g}", None, None] for name, (modes, kl) in PUBLISHED.items()]
+    rows.append(["real images", None, f"{real.found:,}", f"{real.divergence:.3f}", None, None])
+    rows += [
+        [f"{name}, published", None, f"{modes:,}", f"{kl:g}", None, None] for name, (modes, kl) in PUBLISHED.items()
+    ]
     notes = [
         f"{RECIPES[name].method.title}: {run['protocol']}; {run['measured']}"
         for name, runs in results.items()
