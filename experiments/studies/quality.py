@@ -87,7 +87,7 @@ def relative(curve: Points, reference: Points, *, floor: float) -> tuple[str, st
 
 
 def sample_rows(names: Sequence[str], options: Options) -> dict[str, tracking.Images]:
-    """Reads real images, and below them the last samples of the runs that are in the folder of runs."""
+    """Reads real images and the last samples of each run, by label; a run whose folder is gone has no row."""
     real = data.load(options.data, split="test", data_dir=options.data_dir)
     rows = {"real images": real.images[:COLUMNS]}
     for name in names:
@@ -113,18 +113,21 @@ def report(results: Results, *, samples: int = COUNT, data_set: str = "mnist") -
     main.append(["floor: training images", *[""] * 4, *training.floor_cells(results, MAIN), *[""] * 2])
     more.append(["floor: training images", *training.floor_cells(results, MORE), ""])
     cost, against = ["seeds", "epochs", "seconds", "parameters"], ["ratio to DCGAN", "at equal seconds"]
+    heading = "# Quality of samples"
     provenance = (
         "R3GAN's labels and prior were selected on the last 10,000 training images (`mnist_held_out`); its other "
         "settings are not independent of the test images. [Comparison with PyTorch's samples](twins.md)."
     )
+    if data_set != "mnist":
+        heading = f"{heading}: {find(data_set).title}"
+        provenance = "All settings are those that were chosen on MNIST."
     return markdown.document(
-        "# Quality of samples" + (f": {find(data_set).title}" if data_set != "mnist" else ""),
+        heading,
         machine.describe("jax", "flax", "jaxgan"),
         f"{training.protocol_text(samples, data_set)} Means ± standard deviations are over training seeds. Seconds of "
         "training are per seed, exclude evaluations, and are longer where runs shared the machine. Parameters are "
         "those of the generator. Ratio to DCGAN: the DCGAN's Fréchet distance above the floor, divided by that of the "
-        "method, at the end of both runs and at equal training time. "
-        + (provenance if data_set == "mnist" else "All settings are those that were chosen on MNIST."),
+        f"method, at the end of both runs and at equal training time. {provenance}",
         markdown.table(["method", *cost, *training.labels(MAIN), *against], main),
         "![The Fréchet distance over seconds of training, a line for each method](quality.png)",
         "![Real images above samples of each method, not selected](samples.png)",
