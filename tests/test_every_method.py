@@ -34,7 +34,7 @@ from tests.tiny import KEY, QUICK, SHAPE, a_batch, a_run, images, made, tiny, va
 BATCH, STEPS, SEED = 4, 3, 3
 SGD = optax.sgd(1e-3)  # Adam would hide a wrong scale of the gradient
 TRACED_SLOWLY = ("residual_gan",)  # a deep network twice differentiated
-COMPILED_SLOWLY = (*TRACED_SLOWLY, "flow_matching")
+COMPILED_SLOWLY = (*TRACED_SLOWLY, "flow_matching", "digit_classifier")
 
 
 def every(*, slowly):

@@ -1,4 +1,4 @@
-"""README.md and experiments/README.md: their commands and Python run, and their links lead somewhere."""
+"""The commands and the Python of README.md and experiments/README.md run."""
 
 import contextlib
 import dataclasses
@@ -26,9 +26,8 @@ from jaxgan.runs import launch
 from jaxgan.runs.flags import read_flags
 from jaxgan.runs.workdir import Workdir
 from jaxgan.tiles import to_png
+from tests.pages import PAGES, ROOT, blocks, prose
 
-ROOT = Path(__file__).parents[1]
-PAGES = {"README": ROOT / "README.md", "tour": ROOT / "experiments" / "README.md"}
 SMALL_METHOD = {"width": 2, "max_width": 2, "blocks": 1, "hidden_units": 6}
 SMALL_RUN = {"epochs": 1, "batch_size": 16, "checkpoint_every": 1, "sample_epochs": (1,), "data": "mnist"}
 SMALL_RUN |= {"input": "memory", "image_size": None, "profile": None, "evaluate_every": None, "keep_best": "none"}
@@ -69,17 +68,6 @@ class Command(NamedTuple):
 def config_of(command):
     """The config that a recipe's flags describe."""
     return read_flags(command.module.CONFIG, list(command.arguments))
-
-
-def blocks(page, *languages):
-    """The fenced blocks of a page in some languages."""
-    fences = rf"^```(?:{'|'.join(languages)})\n(.*?)^```$"
-    return re.findall(fences, PAGES[page].read_text(), re.MULTILINE | re.DOTALL)
-
-
-def prose(page):
-    """A page without its fenced blocks."""
-    return re.sub(r"^```.*?^```$", "", PAGES[page].read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def documented():
@@ -262,50 +250,3 @@ def test_documented_extras_exist():
     named = {name for page in PAGES.values() for name in re.findall(r"-e '\.\[([^\]]*)\]'", page.read_text())}
     assert named <= set(declared)
     assert "test" in named
-
-
-def links(page):
-    """Text and target of every link and image."""
-    return re.findall(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)", prose(page))
-
-
-def anchors(path):
-    """The anchors that GitHub gives the headings of a page."""
-    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def leads_somewhere(page, target):
-    """Whether the file of a link, and the heading it names, exist; pages of others are not looked at."""
-    path, _, anchor = target.partition("#")
-    linked = PAGES[page].parent / path if path else PAGES[page]
-    return target.startswith("http") or (linked.exists() and (not anchor or anchor in anchors(linked)))
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_to_files_and_headings_that_exist(page):
-    assert len(links(page)) > 10
-    assert [target for _, target in links(page) if not leads_somewhere(page, target)] == []
-
-
-def defines(path, module, name):
-    """Whether a Python file has a module's name and defines a name at its top."""
-    found = path.is_file() and re.search(rf"^(?:def |class )?{name}\b", path.read_text(), re.MULTILINE)
-    return path.stem == module and bool(found)
-
-
-def test_a_linked_function_is_defined_in_the_linked_file():
-    named = [(re.fullmatch(r"`(\w+)\.(\w+)`", text), target) for text, target in links("tour")]
-    named = [(*name.groups(), ROOT / "experiments" / target) for name, target in named if name and name[2] != "py"]
-    assert len(named) > 20
-    assert [f"{module}.{name}" for module, name, path in named if not defines(path, module, name)] == []
-
-
-def test_results_in_the_readme_stand_in_the_linked_reports():
-    section = PAGES["README"].read_text().partition("## Results")[2].partition("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("| ") and "](" in line]
-    assert rows
-    for row in rows:
-        reports = "".join((ROOT / target).read_text() for target in re.findall(r"\]\((\S+\.md)\)", row))
-        for number in re.findall(r"(?<!\w)\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", row.split("|")[2]):
-            assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", reports), f"{number} of {row}"

@@ -82,6 +82,7 @@ def test_a_compiled_closure_keeps_the_weights_of_its_first_call(found):
     assert np.ptp(kept) == 0 < np.ptp(lived)
 
 
+@pytest.mark.slow
 def test_a_file_run_alone_prints_both_outcomes(capsys):
     runpy.run_path(recorded_loss.__file__, run_name="__main__")
     printed = capsys.readouterr().out

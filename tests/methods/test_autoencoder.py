@@ -153,6 +153,7 @@ def test_match_moments_gives_normal_latents_the_moments_of_codes():
     assert match_moments(jnp.ones((4, 1)), codes[:, :1]).shape == (4, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latent_size", [pytest.param(1, marks=pytest.mark.exhaustive), 2])
 def test_visualizations_are_reconstructions_noise_and_the_plane(latent_size):
     config = Autoencoder(latent_size=latent_size, hidden_units=16)

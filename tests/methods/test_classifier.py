@@ -76,6 +76,7 @@ def test_the_figure_begins_with_the_least_probable_label(trained):
     np.testing.assert_array_equal(images[0], batch.images[30])
 
 
+@pytest.mark.slow
 def test_the_learning_rate_peaks_at_that_of_the_config_and_ends_near_zero():
     config = Classifier(width=2, learning_rate=0.125, augment=False)
     _, state, step, _ = train(config, steps=0)

@@ -163,6 +163,7 @@ def test_a_unet_predicts_velocities_of_the_images_shape(size):
     assert len(level_geometries(size[:2], 3)) >= 1
 
 
+@pytest.mark.slow
 def test_an_unknown_class_is_the_label_beyond_the_last():
     net = UNet(SHAPE, width=2, classes=3)
     x, t = jax.random.normal(KEY, (2, *SHAPE)), jnp.array([0.2, 0.7])

@@ -137,6 +137,7 @@ class Own(nn.Module):
         return nn.Dense(1, name="output")(nn.leaky_relu(h, 0.01))[:, 0]
 
 
+@pytest.mark.slow
 def test_a_discriminator_without_logits_of_pair_takes_the_same_step():
     own, ours = (
         gan(

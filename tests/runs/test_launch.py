@@ -154,6 +154,7 @@ def of_classes(dataset, *names):
     return lambda name, split="train", data_dir=None, image_size=None: dataset
 
 
+@pytest.mark.slow
 def test_networks_embed_the_classes_of_the_data_and_show_them(conditional, toy_dataset, monkeypatch):
     monkeypatch.setattr(data, "load", of_classes(toy_dataset, "circle", "square", "line"))
     task = prepare(conditional)

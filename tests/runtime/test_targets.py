@@ -14,6 +14,7 @@ from jaxgan.runtime.devices import mapped_axis
 IMAGES = (40, 6, 5, 1)
 
 
+@pytest.mark.slow
 def test_an_estimate_has_the_memory_and_the_roofline_of_a_device():
     on, target = jax.devices()[:2], targets.Target("v5e:1x2", "v5e", 2)
     method = build(VanillaGAN(latent_size=3, hidden_units=8), image_shape=IMAGES[1:], axis_name=mapped_axis(on))
