@@ -49,8 +49,8 @@ class DCGAN:
 
     @property
     def title(self) -> str:
-        """The name in figures; the relativistic loss with R1 and R2 is the objective of Huang et al. 2024."""
-        return "R3GAN" if self.loss == "relativistic" and self.r1_weight and self.r2_weight else "DCGAN"
+        """The name in figures; the R3GAN objective is that of Huang et al. 2024, whose networks are others."""
+        return "R3GAN objective" if self.loss == "relativistic" and self.r1_weight and self.r2_weight else "DCGAN"
 
 
 def build(

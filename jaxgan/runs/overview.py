@@ -21,7 +21,7 @@ class Overview(NamedTuple):
     """One run, described by its files without loading a checkpoint."""
 
     folder: Path
-    method: str  # title, such as R3GAN; empty if the config cannot be read
+    method: str  # title, such as DCGAN; empty if the config cannot be read
     data: str  # name of the data set
     epoch: float  # epoch of the last row of metrics
     epochs: int  # epochs to train
