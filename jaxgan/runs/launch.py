@@ -49,7 +49,7 @@ def main(
     Args:
       default: the default config of the experiment; flags override its fields.
       argv: the flags; None for those of the process.
-      program: the name of the command; None for that of the method.
+      program: the name of the command; None for that of the script, or of the method if ``argv`` is given.
       finish: a callback for the finished run, which takes its config and its working directory.
 
     Raises:
@@ -57,7 +57,8 @@ def main(
         SIGTERM or SIGHUP. A distributed run, saved at one step, ends with 0 then, which satisfies a scheduler that
         preempts it.
     """
-    name = program or default.kind
+    script = Path(sys.argv[0]).name if argv is None else ""
+    name = program or (script if script.endswith(".py") else default.kind)
     with one_line_errors(name), exit_on_signals(name):
         config = read_flags(default, argv, program=name)
         with stopped_in_words(name, config):

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import autoencoder
@@ -84,6 +85,11 @@ def test_a_recipe_by_name_answers_as_its_script_does(flags, capsys):
     script = outcome(capsys, launch.main, dcgan.CONFIG, flags)
     assert (code, shown.replace("jaxgan train dcgan", "dcgan"), told.replace("jaxgan train dcgan", "dcgan")) == script
     assert f"{shown}{told}".count("jaxgan train dcgan") == 1
+
+
+def test_an_error_names_the_script_that_was_started(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["experiments/r3gan.py", "--epochs", "0"])
+    assert outcome(capsys, launch.main, r3gan.CONFIG)[2].startswith("r3gan.py: error: --epochs: 0 is not allowed")
 
 
 def test_recipes_are_listed_and_an_unknown_one_is_told_the_nearest(capsys):
