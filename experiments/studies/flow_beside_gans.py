@@ -113,7 +113,7 @@ def study(options: Options) -> Path:
         protocol.measure(generators.samples(row.run, count=options.samples, cache=options.cache), against, seed=0)
         for row in listed
     ]
-    floor = protocol.floor(train.images, against, count=options.samples)
+    floor = protocol.floor(train, against, count=options.samples)
     how = {"repeats": options.repeats, "seconds": options.seconds}
     drawn = interleaved({row.title: drawing(row.run) for row in listed}, **how)
     stepped = interleaved({t.title: programs.jaxgan(t.run.config, train, devices) for t in trained}, **how)

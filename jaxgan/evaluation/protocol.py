@@ -25,6 +25,7 @@ class Reference(NamedTuple):
 
     network: FeatureNetwork
     features: Float[np.ndarray, "n features"]
+    labels: Int[np.ndarray, " n"]
     moments: metrics.Moments | None  # None if the features are pixels
     radii: Float[np.ndarray, "n 2"]
     shares: Float[np.ndarray, " classes"]
@@ -49,7 +50,7 @@ def reference(network: FeatureNetwork, real: Dataset) -> Reference:
     shares = metrics.class_shares(real.labels, classes=len(real.class_names))
     radii = prdc.squared_radii(features, NEIGHBOURS)
     moments = None if probabilities is None else metrics.moments(features)
-    return Reference(network, features, moments, radii, shares, real.class_names)
+    return Reference(network, features, real.labels, moments, radii, shares, real.class_names)
 
 
 def require_enough(real: Dataset) -> None:
@@ -70,7 +71,9 @@ def measure(
       requested: class that each image should show; None if unconditional.
 
     Returns:
-      The metrics by name. ``share_<class name>`` is the share of images predicted as that class;
+      The metrics by name. ``share_<class name>`` is the share of images predicted as that class, and
+      ``frechet_distance_<class name>`` the distance between the images requested of a class and its test images;
+      ``class_frechet_distance`` is their mean (Miyato and Koyama, cGANs with Projection Discriminator, 2018);
       ``largest_share_error`` is the largest relative difference of a share from that of the data. It and
       ``class_balance`` need test images of each class. Pixels give only precision, recall, density and coverage.
     """
@@ -96,11 +99,24 @@ def measure(
         values["largest_share_error"] = float(np.max(np.abs(shares / against.shares - 1)))
     if requested is not None:
         values["requested_class_accuracy"] = float(np.mean(labels == requested))
+        values |= within_classes(features, requested, against)
     return values | {f"share_{name}": float(share) for name, share in zip(against.class_names, shares, strict=True)}
 
 
-def floor(training: Images, against: Reference, *, count: int) -> dict[str, float]:
-    """Scores training images as if they were samples: the floor, a lower bound for what a generator can reach.
+def within_classes(
+    features: Float[np.ndarray, "n features"], requested: Int[np.ndarray, " n"], against: Reference
+) -> dict[str, float]:
+    """Computes the Frechet distance within each class that has at least two images of both kinds, and the mean."""
+    distances = {}
+    for label, name in enumerate(against.class_names):
+        pair = against.features[against.labels == label], features[requested == label]
+        if min(map(len, pair)) > 1:
+            distances[f"frechet_distance_{name}"] = metrics.frechet_distance(*map(metrics.moments, pair))
+    return {"class_frechet_distance": float(np.mean(list(distances.values()))), **distances} if distances else {}
+
+
+def floor(training: Dataset, against: Reference, *, count: int) -> dict[str, float]:
+    """Scores training images as if they were samples of their classes: the floor, what a generator can reach.
 
     Args:
       training: all training images.
@@ -110,7 +126,8 @@ def floor(training: Images, against: Reference, *, count: int) -> dict[str, floa
     Returns:
       The metrics, as :func:`measure` returns them.
     """
-    return measure(training[floor_choice(len(training), count=count)], against, seed=FLOOR_SEED)
+    chosen = floor_choice(len(training.images), count=count)
+    return measure(training.images[chosen], against, seed=FLOOR_SEED, requested=training.labels[chosen])
 
 
 def floor_choice(images: int, *, count: int) -> Int[np.ndarray, " count"]:

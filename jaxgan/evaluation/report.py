@@ -23,6 +23,7 @@ LABELS = {
     "classifier_score": "classifier score ↑",
     "confident_fraction": "share of confident predictions ↑",
     "requested_class_accuracy": "share of the requested class ↑",
+    "class_frechet_distance": "mean Fréchet distance within classes ↓",
     "class_balance": "KL of predicted classes from the data's ↓, nats",
     "largest_share_error": "largest relative error of a class's share ↓",
     "nearest_training_distance": "distance to the nearest training image",
@@ -145,8 +146,11 @@ def _position(name: str) -> int:
 
 
 def _label(name: str) -> str:
-    """The label of a metric that is not in :data:`LABELS`: the share of a class, or a metric of the method."""
-    return f"  share of {name.removeprefix('share_')}" if name.startswith("share_") else name.replace("_", " ")
+    """The label of a metric that is not in :data:`LABELS`: one of a class, or a metric of the method."""
+    for start, label in {"share_": "  share of ", "frechet_distance_": "  within class "}.items():
+        if name.startswith(start):
+            return label + name.removeprefix(start)
+    return name.replace("_", " ")
 
 
 def _title(subject: Mapping[str, Any]) -> str:

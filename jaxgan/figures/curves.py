@@ -27,7 +27,11 @@ PANELS = (
     Panel(
         "Fréchet distance to the test images",
         "between features",
-        {"frechet_distance": "samples", "floor_frechet_distance": "training images"},
+        {
+            "frechet_distance": "samples",
+            "class_frechet_distance": "samples, within classes",
+            "floor_frechet_distance": "training images",
+        },
         logarithmic=True,
     ),
     Panel(

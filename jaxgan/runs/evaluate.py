@@ -33,7 +33,8 @@ from jaxgan.runtime.numerics import fixed_numerics
 
 IN_ROWS = (
     *("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"),
-    *("classifier_score", "class_balance", "largest_share_error", "requested_class_accuracy"),
+    *("classifier_score", "class_balance", "largest_share_error"),
+    *("requested_class_accuracy", "class_frechet_distance"),
 )
 
 Drawn = tuple[Images, Labels | None, dict[str, float]]  # samples, their labels, and metrics of the state
@@ -256,7 +257,7 @@ def _evaluation(
 ) -> Evaluation:
     """Measures the samples of each seed, of a run or of each of its replicas, and the floor."""
     against = protocol.reference(network, test)
-    floors = protocol.floor(train.images, against, count=count)
+    floors = protocol.floor(train, against, count=count)
     floors["nearest_training_distance"] = protocol.memorisation(test.images[:count], train.images)
     measured = [
         [

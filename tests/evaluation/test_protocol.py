@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxgan.errors import UserError
-from jaxgan.evaluation import protocol
+from jaxgan.evaluation import metrics, protocol
 
 
 @pytest.fixture
@@ -30,12 +30,13 @@ def test_the_test_images_themselves_are_perfect(against, bright):
 
 
 def test_the_floor_is_a_fixed_choice_of_training_images(against, bright):
-    training = bright(300, seed=2).images
+    training = bright(300, seed=2)
     chosen = protocol.floor_choice(300, count=120)
     assert len(set(chosen)) == 120
     assert max(chosen) > 120
     found = protocol.floor(training, against, count=120)
-    assert found == protocol.measure(training[chosen], against, seed=protocol.FLOOR_SEED)
+    images, labels = training.images[chosen], training.labels[chosen]
+    assert found == protocol.measure(images, against, seed=protocol.FLOOR_SEED, requested=labels)
     assert found == protocol.floor(training, against, count=120)
 
 
@@ -57,6 +58,31 @@ def test_accuracy_is_measured_where_classes_were_requested(against, bright):
     requested = np.where(np.arange(200) < 50, (predicted + 1) % 10, predicted)
     found = protocol.measure(data.images, against, seed=0, requested=requested)
     assert found["requested_class_accuracy"] == 0.75
+
+
+def test_distances_within_classes_see_labels_that_are_mixed_up(against, bright):
+    data = bright(200, seed=1)
+    right = protocol.measure(data.images, against, seed=0, requested=data.labels)
+    swapped = np.choose(data.labels, [1, 0, *range(2, 10)])
+    wrong = protocol.measure(data.images, against, seed=0, requested=swapped)
+    of_classes = [f"frechet_distance_{digit}" for digit in range(10)]
+    assert wrong["frechet_distance"] == right["frechet_distance"]
+    assert [name for name in of_classes if wrong[name] != right[name]] == of_classes[:2]
+    assert min(wrong[name] / right[name] for name in of_classes[:2]) > 3
+    assert right["class_frechet_distance"] == pytest.approx(np.mean([right[name] for name in of_classes]))
+    one, test = data.images[data.labels == 4], bright(200, seed=0)
+    alone = metrics.frechet_distance(
+        *(metrics.moments(against.network.extract(x)[0]) for x in (test.images[test.labels == 4], one))
+    )
+    assert right["frechet_distance_4"] == pytest.approx(alone)
+
+
+def test_a_class_with_a_single_image_has_no_distance(against, bright):
+    data = bright(120, seed=1)
+    requested = np.where(np.arange(120) == 5, 3, 4)
+    found = protocol.measure(data.images, against, seed=0, requested=requested)
+    assert found["class_frechet_distance"] == found["frechet_distance_4"]
+    assert "frechet_distance_3" not in found
 
 
 def test_too_few_test_images_are_refused_and_six_are_enough(network, bright):
