@@ -1,4 +1,4 @@
-"""Ablation of the R3GAN recipe: one part removed or changed at a time, each by fields of its config.
+"""Ablation of the recipe with the R3GAN objective: one part removed or changed at a time, each by fields of its config.
 
 Run:       python experiments/studies/ablation.py       (--help lists every flag)
            python experiments/studies/ablation.py --rows full no_ema --epochs 2
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
 
 import r3gan
 from studies import machine, markdown, training
-from studies.training import MAIN, Result, Results
+from studies.training import MAIN, SHORT, Result, Results
 
 from jaxgan.config import Config, validate
 from jaxgan.evaluation.protocol import COUNT
@@ -71,10 +71,10 @@ class Options:
 
 
 def config(row: str, options: Options) -> Config:
-    """Makes the config of a row: the recipe with the requested number of epochs and the change."""
+    """Makes the config of a row: the recipe at the rates of short runs, with the number of epochs and the change."""
     run = {"workdir": options.runs / row, "data": options.data, "data_dir": options.data_dir, **ROWS[row].run}
     recipe = training.with_epochs(r3gan.CONFIG, options.epochs, **run)
-    made = dataclasses.replace(recipe, method=dataclasses.replace(recipe.method, **ROWS[row].method))
+    made = dataclasses.replace(recipe, method=dataclasses.replace(recipe.method, **{**SHORT, **ROWS[row].method}))
     validate(made)
     return made
 
@@ -93,19 +93,19 @@ def report(results: Results, *, epochs: int, samples: int = COUNT, data: str = "
         rows.append([ROWS[name].title, flags(ROWS[name]), *training.cells(result, MAIN), seconds])
     rows.append(["floor: training images", "", *training.floor_cells(results, MAIN), ""])
     return markdown.document(
-        "# Ablation of the R3GAN recipe",
+        "# Ablation of the recipe with the R3GAN objective",
         machine.describe("jax", "flax", "jaxgan"),
-        "Each row is the recipe of `experiments/r3gan.py` with one change, trained once for "
-        f"{'1 epoch' if epochs == 1 else f'{epochs} epochs'}. Small differences may be chance. "
+        "Each row is the recipe of `experiments/r3gan.py` at twice its learning rates, with one change, trained once "
+        f"for {'1 epoch' if epochs == 1 else f'{epochs} epochs'}. Small differences may be chance. "
         f"Learning rates decay to 0 within these epochs unless constant. {training.protocol_text(samples, data)}",
-        markdown.table(["R3GAN", "change", *training.labels(MAIN), "seconds of training"], rows, align="ll" + 5 * "r"),
+        markdown.table(["row", "change", *training.labels(MAIN), "seconds of training"], rows, align="ll" + 5 * "r"),
     )
 
 
 def study(options: Options) -> Path:
     """Trains and evaluates the rows, and updates the table after each."""
     training.check("--rows", options.rows, ROWS, options.samples, epochs=options.epochs)
-    made, path = {row: config(row, options) for row in ROWS}, options.out / "ablation.md"
+    made, path = {row: [config(row, options)] for row in ROWS}, options.out / "ablation.md"
     how = {
         "path": options.out / f"results_{options.epochs}_epochs.json",
         "program": "ablation",

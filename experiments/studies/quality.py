@@ -3,6 +3,9 @@
 Run:       python experiments/studies/quality.py        (--help lists every flag)
            python experiments/studies/quality.py --methods dcgan wgan --out experiments/gallery/quality
                                                          (updates these rows of the report)
+           python experiments/r3gan.py --seed 1 --evaluate-every 6 --workdir runs/quality/r3gan_1
+           python experiments/studies/quality.py --methods r3gan --apart
+                                                         (uses runs trained one by one, or several at a time)
            python experiments/studies/quality.py --seeds 1 --data fashion_mnist --runs runs/fashion --out runs/fashion
 Time:      the time of all unfinished recipes, per seed: hours for all. Half a minute per evaluation
 Expect:    a table of cost and quality with real images as the last row, the Fréchet distance over training time, and
@@ -47,9 +50,8 @@ class Options:
     """Trains the recipes or reuses finished runs, evaluates all in the same way, and writes tables and a figure."""
 
     methods: tuple[str, ...] = field(default=tuple(RECIPES))  # rows to make; other rows of the report are kept
-    seeds: int | None = (
-        None  # training seeds, as replicas of one run; None: 5 for fully connected networks, 3 for others
-    )
+    seeds: int | None = None  # number of training seeds; None: 5 for fully connected networks, 3 for others
+    apart: bool = False  # train each seed as a separate run, RECIPE_SEED, instead of replicas in one run
     data: str = "mnist"  # data set with a classifier
     samples: int = COUNT  # images drawn from each run
     runs: Path = Path("runs/quality")  # folder with one working directory per recipe
@@ -57,14 +59,16 @@ class Options:
     data_dir: Path | None = None  # folder of prepared TFDS data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets
 
 
-def config(name: str, options: Options) -> Config:
-    """Makes the config of a recipe with evaluations during training."""
-    recipe = RECIPES[name]
-    run = {"workdir": options.runs / name, "data": options.data, "data_dir": options.data_dir}
+def configs(name: str, options: Options) -> list[Config]:
+    """Makes the configs of a recipe's runs, with evaluations during training."""
+    recipe, count = RECIPES[name], options.seeds or SEEDS.get(name, OTHERS)
+    run = {"data": options.data, "data_dir": options.data_dir}
     run |= {"evaluate_every": math.ceil(recipe.run.epochs / EVALUATIONS)}
-    run |= {"replicas": options.seeds or SEEDS.get(name, OTHERS)}
-    made = dataclasses.replace(recipe, run=dataclasses.replace(recipe.run, **run))
-    validate(made)
+    seeds = [{"seed": seed, "workdir": options.runs / f"{name}_{seed}"} for seed in range(count)]
+    runs = seeds if options.apart else [{"workdir": options.runs / name, "replicas": count}]
+    made = [dataclasses.replace(recipe, run=dataclasses.replace(recipe.run, **run, **each)) for each in runs]
+    for each in made:
+        validate(each)
     return made
 
 
@@ -91,9 +95,10 @@ def sample_rows(names: Sequence[str], options: Options) -> dict[str, tracking.Im
     real = data.load(options.data, split="test", data_dir=options.data_dir)
     rows = {"real images": real.images[:COLUMNS]}
     for name in names:
-        run = config(name, options).run
-        if found := tracking.read_samples(Workdir(run.workdir), 0 if run.replicas > 1 else None):
-            rows[title(name)] = found[max(found)][:COLUMNS]
+        for apart in (options.apart, not options.apart):
+            run = configs(name, dataclasses.replace(options, apart=apart))[0].run
+            if found := tracking.read_samples(Workdir(run.workdir), 0 if run.replicas > 1 else None):
+                rows.setdefault(title(name), found[max(found)][:COLUMNS])
     return rows
 
 
@@ -115,8 +120,9 @@ def report(results: Results, *, samples: int = COUNT, data_set: str = "mnist") -
     cost, against = ["seeds", "epochs", "seconds", "parameters"], ["ratio to DCGAN", "at equal seconds"]
     heading = "# Quality of samples"
     provenance = (
-        "R3GAN's labels and prior were selected on the last 10,000 training images (`mnist_held_out`); its other "
-        "settings are not independent of the test images. [Comparison with PyTorch's samples](twins.md)."
+        "The labels and prior of the R3GAN objective were selected on the last 10,000 training images "
+        "(`mnist_held_out`); its other settings are not independent of the test images. "
+        "[Comparison with PyTorch's samples](twins.md)."
     )
     if data_set != "mnist":
         heading = f"{heading}: {find(data_set).title}"
@@ -139,9 +145,9 @@ def study(options: Options) -> Path:
     """Trains and evaluates the methods, and updates the report after each."""
     least_one = {} if options.seeds is None else {"seeds": options.seeds}
     training.check("--methods", options.methods, RECIPES, options.samples, **least_one)
-    configs = {name: config(name, options) for name in RECIPES}
+    runs = {name: configs(name, options) for name in RECIPES}
     how = {"path": options.out / "results.json", "program": "quality", "samples": options.samples}
-    for results in training.results(configs, options.methods, **how):
+    for results in training.results(runs, options.methods, **how):
         write_atomically(options.out / "report.md", report(results, samples=options.samples, data_set=options.data))
         done = {title(name): result for name, result in results.items() if isinstance(result, Result)}
         if done:

@@ -42,7 +42,7 @@ from jaxgan.runs.sampler import make_sampler
 from jaxgan.runs.workdir import write_atomically
 
 # Three digits take three times as many latents. Labels would reveal the modes to count.
-CHANGES = {"latent_size": 3 * r3gan.CONFIG.method.latent_size, "conditional": False}
+CHANGES = {"latent_size": 3 * r3gan.CONFIG.method.latent_size, "conditional": False, **training.SHORT}
 RECIPES: Mapping[str, Config] = {
     "dcgan": dcgan.CONFIG,
     "wgan": wgan.CONFIG,

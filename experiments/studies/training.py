@@ -5,7 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import jax
@@ -39,12 +39,16 @@ METRICS = {  # columns of a table, with their labels
     "classifier_score": "classifier score ↑",
     "largest_share_error": "largest share error ↓",
     "confident_fraction": "confident ↑",
+    "requested_class_accuracy": "requested class ↑",  # this and the next: of class-conditional methods
+    "class_frechet_distance": "distance within classes ↓",
 }
 MAIN, MORE = tuple(METRICS)[:4], tuple(METRICS)[4:]
+# Twice the learning rates of r3gan.py: they get further in a few epochs, but its discriminator does not survive many.
+SHORT = {"generator_learning_rate": 2e-3, "discriminator_learning_rate": 2e-3}
 
 
 class Result(NamedTuple):
-    """The numbers of a finished run; with replicas, means over training seeds."""
+    """The numbers of a finished run; with several training seeds, their means."""
 
     epochs: float
     seconds: float  # training time per seed, without evaluations
@@ -117,7 +121,7 @@ def result(config: Config, *, samples: int = COUNT) -> Result:
     """Evaluates a finished run and collects its numbers."""
     folder, spec, seeds = Workdir(config.run.workdir), find(config.run.data), len(replica_configs(config))
     evaluation = evaluate_run(folder.root, count=samples, data_dir=config.run.data_dir)
-    metrics = {name: evaluation.metrics[name]._asdict() for name in METRICS}
+    metrics = {name: evaluation.metrics[name]._asdict() for name in METRICS if name in evaluation.metrics}
     end = training_seconds(folder.root) / seeds
     seconds = {row["step"]: row["seconds"] / seeds for row in tracking.read_rows(folder.timings)}
     measured = defaultdict(list)
@@ -138,33 +142,56 @@ def result(config: Config, *, samples: int = COUNT) -> Result:
     )
 
 
+def over_seeds(found: Sequence[Result]) -> Result:
+    """Averages the results of runs that differ only in their seeds."""
+    if len(found) == 1:
+        return found[0]
+    metrics = {}
+    for name in found[0].metrics:
+        values = [each.metrics[name]["mean"] for each in found]
+        metrics[name] = {**found[0].metrics[name], "mean": fmean(values), "deviation": stdev(values)}
+    moments = zip(*(each.curve for each in found), strict=True)
+    curve = [(fmean(at), fmean(values)) for at, values in (zip(*points, strict=True) for points in moments)]
+    seconds = fmean(each.seconds for each in found)
+    return found[0]._replace(seconds=seconds, metrics=metrics, curve=curve, seeds=len(found))
+
+
+def measure(configs: Sequence[Config], *, program: str, samples: int = COUNT) -> Result | str:
+    """Trains and evaluates the runs of a row, one per training seed; a string says how one diverged."""
+    found = []
+    for config in configs:
+        with stopped_in_words(program, config):
+            try:
+                train(config)
+                found.append(result(config, samples=samples))
+            except Diverged as failure:
+                return f"diverged, {failure}"
+    return over_seeds(found)
+
+
 def results(
-    configs: Mapping[str, Config], chosen: Sequence[str], *, path: Path, program: str, samples: int = COUNT
+    configs: Mapping[str, Sequence[Config]], chosen: Sequence[str], *, path: Path, program: str, samples: int = COUNT
 ) -> Iterator[Results]:
     """Trains and evaluates the chosen runs, and keeps the other results of the study.
 
     Args:
-      configs: every run of the study, by name.
-      chosen: names of the runs to train.
+      configs: the runs of every row of the study, one per training seed, by name.
+      chosen: names of the rows to train.
       path: JSON file of all results; results of another feature network or number of samples are dropped.
       program: name of the command, for error messages.
       samples: number of images drawn from each run.
 
     Yields:
-      After each run, all results in the order of the study.
+      After each row, all results in the order of the study.
     """
-    networks = {each.run.data: feature_network.load(each.run.data).version for each in configs.values()}
-    protocol, found = {"samples": samples, "features": ", ".join(networks.values())}, {}
+    data = dict.fromkeys(each.run.data for runs in configs.values() for each in runs)
+    networks = [feature_network.load(name).version for name in data]
+    protocol, found = {"samples": samples, "features": ", ".join(networks)}, {}
     saved = json.loads(path.read_text()) if path.exists() else {}
     if {name: saved.get(name) for name in protocol} == protocol:
         found = {name: row if isinstance(row, str) else Result(**row) for name, row in saved["results"].items()}
     for name in (name for name in configs if name in chosen):
-        with stopped_in_words(program, configs[name]):
-            try:
-                train(configs[name])
-                found[name] = result(configs[name], samples=samples)
-            except Diverged as failure:
-                found[name] = f"diverged, {failure}"
+        found[name] = measure(configs[name], program=program, samples=samples)
         found = {name: found[name] for name in configs if name in found}
         rows = {name: row if isinstance(row, str) else row._asdict() for name, row in found.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,17 +208,18 @@ def cells(result: Result | str, metrics: Sequence[str], *, kind: str = "mean") -
     """Formats the metrics of a result with their deviations, or their floors; a string goes into the first cell."""
     if isinstance(result, str):
         return [result, *[""] * (len(metrics) - 1)]
-    deviations = {name: result.metrics[name].get("deviation") if kind == "mean" else None for name in metrics}
-    return [
-        number(result.metrics[name][kind]) + ("" if deviation is None else f" ± {deviation:.2g}")
-        for name, deviation in deviations.items()
-    ]
+    found = []
+    for name in metrics:
+        values = result.metrics.get(name, {})
+        deviation = values.get("deviation") if kind == "mean" else None
+        found.append(number(values[kind]) + ("" if deviation is None else f" ± {deviation:.2g}") if values else "")
+    return found
 
 
 def floor_cells(results: Results, metrics: Sequence[str]) -> list[str]:
     """Formats the metrics of real images, which are the same in all results."""
-    first = next((result for result in results.values() if isinstance(result, Result)), "")
-    return cells(first, metrics, kind="floor")
+    rows = [cells(result, metrics, kind="floor") for result in results.values() if isinstance(result, Result)]
+    return [next(filter(None, column), "") for column in zip(*rows, strict=True)] or [""] * len(metrics)
 
 
 def protocol_text(samples: int, data: str = "mnist") -> str:

@@ -16,6 +16,7 @@ from jaxgan.evaluation import feature_network
 from jaxgan.evaluation.feature_network import FeatureNetwork
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import tracking
+from jaxgan.runs.evaluate import evaluate_run
 from jaxgan.runs.workdir import Workdir
 
 SAMPLES = 120
@@ -123,7 +124,7 @@ def test_rows_of_another_number_of_samples_are_dropped(studied, tmp_path):
 
 @pytest.mark.exhaustive
 def test_a_run_is_finished_only_with_the_same_numbers_at_the_last_epoch(studied, tmp_path):
-    made = quality.config("dcgan", quality.Options(runs=studied / "runs", seeds=1))
+    (made,) = quality.configs("dcgan", quality.Options(runs=studied / "runs", seeds=1))
     assert training.is_finished(made)
     longer = training.with_epochs(made, 3)
     other = dataclasses.replace(made, method=dataclasses.replace(made.method, hidden_units=5))
@@ -143,21 +144,21 @@ def test_a_run_that_diverges_has_a_row_that_says_so(small, tmp_path, monkeypatch
 
 @pytest.mark.exhaustive
 def test_several_training_seeds_are_a_mean_and_its_deviation(small, tmp_path):
-    quality.main([*flags(tmp_path, "--methods", "vanilla_gan"), "--seeds", "2"])
-    found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]["vanilla_gan"]
-    alone = []
-    for seed in (0, 1):
-        config = quality.config("vanilla_gan", quality.Options(runs=tmp_path / str(seed), seeds=1))
-        config = dataclasses.replace(config, run=dataclasses.replace(config.run, seed=seed))
-        training.train(config)
-        alone.append(training.result(config, samples=SAMPLES))
-    distances = [each.metrics["frechet_distance"]["mean"] for each in alone]
-    assert found["seeds"] == 2
-    assert found["metrics"]["frechet_distance"]["mean"] == pytest.approx(np.mean(distances), rel=1e-3)
-    assert found["metrics"]["frechet_distance"]["deviation"] == pytest.approx(np.std(distances, ddof=1), rel=0.1)
-    curves = np.mean([[value for _, value in each.curve] for each in alone], axis=0)
-    np.testing.assert_allclose([value for _, value in found["curve"]], curves, rtol=1e-3)
-    assert " ± " in table(tmp_path / "out" / "report.md")[2][5]
+    found = []
+    for how in ([], ["--apart"]):
+        quality.main([*flags(tmp_path, "--methods", "vanilla_gan"), "--seeds", "2", *how])
+        found.append(json.loads((tmp_path / "out" / "results.json").read_text())["results"]["vanilla_gan"])
+        assert " ± " in table(tmp_path / "out" / "report.md")[2][5]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"vanilla_gan", "vanilla_gan_0", "vanilla_gan_1"}
+    distances = [evaluate_run(tmp_path / "runs" / f"vanilla_gan_{seed}", count=SAMPLES) for seed in (0, 1)]
+    distances = [each.metrics["frechet_distance"].mean for each in distances]
+    for each in found:
+        assert each["seeds"] == 2
+        assert each["metrics"]["frechet_distance"]["mean"] == pytest.approx(np.mean(distances), rel=1e-3)
+        deviation = each["metrics"]["frechet_distance"]["deviation"]
+        assert deviation == pytest.approx(np.std(distances, ddof=1), rel=0.1)
+    together, apart = (np.array(each["curve"])[:, 1] for each in found)
+    np.testing.assert_allclose(together, apart, rtol=1e-3)
 
 
 def test_runs_are_compared_at_their_ends_and_after_equal_seconds():
@@ -170,7 +171,7 @@ def test_runs_are_compared_at_their_ends_and_after_equal_seconds():
 
 def test_recipes_are_trained_as_they_are_and_evaluated_on_the_way(tmp_path):
     for name, module in quality.RECIPES.items():
-        made = quality.config(name, quality.Options(runs=tmp_path, data="fashion_mnist"))
+        (made,) = quality.configs(name, quality.Options(runs=tmp_path, data="fashion_mnist"))
         assert (made.run.data, made.run.replicas) == ("fashion_mnist", 5 if name in quality.SEEDS else 3)
         assert (made.method, made.run.epochs) == (module.method, module.run.epochs)
         assert made.run.workdir == tmp_path / name
@@ -178,9 +179,9 @@ def test_recipes_are_trained_as_they_are_and_evaluated_on_the_way(tmp_path):
 
 
 def test_samples_of_a_run_stand_below_real_images(finished_toy_run, small, monkeypatch):
-    made = quality.config("vanilla_gan", quality.Options(seeds=1))
+    (made,) = quality.configs("vanilla_gan", quality.Options(seeds=1))
     made = dataclasses.replace(made, run=dataclasses.replace(made.run, workdir=finished_toy_run))
-    monkeypatch.setattr(quality, "config", lambda name, options: made)
+    monkeypatch.setattr(quality, "configs", lambda name, options: [made])
     rows = quality.sample_rows(["vanilla_gan"], quality.Options())
     assert list(rows) == ["real images", "Vanilla GAN"]
     assert np.array_equal(rows["real images"], data.load("mnist", split="test").images[: quality.COLUMNS])
@@ -198,7 +199,8 @@ def test_the_report_of_another_data_set_says_where_settings_are_from(small):
 def test_each_row_of_the_ablation_changes_what_it_says_and_no_more(tmp_path):
     options = ablation.Options(runs=tmp_path)
     full = ablation.config("full", options)
-    assert full.method == dataclasses.replace(ablation.r3gan.CONFIG.method, decay_steps=2 * (50_000 // 32))
+    of_two_epochs = {"decay_steps": 2 * (50_000 // 32), **training.SHORT}
+    assert full.method == dataclasses.replace(ablation.r3gan.CONFIG.method, **of_two_epochs)
     assert full.run.data == "mnist_held_out"  # test images are for the final table
     for name, row in ablation.ROWS.items():
         made = ablation.config(name, options)
