@@ -211,4 +211,4 @@ def draw_panel(axes: Axes, panel: Panel, rows: Rows) -> None:
     elif all(row[name] >= 0 for row in rows for name in panel.series.keys() & row.keys()):
         axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=3.5, ncols=2)
