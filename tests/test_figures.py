@@ -3,8 +3,10 @@
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from jaxgan import figures
+from jaxgan.figures.curves import draw_panel
 from jaxgan.tiles import tile
 
 
@@ -35,6 +37,15 @@ def test_a_tile_holds_each_image_in_its_place_on_white():
         top, left = i // 3 * 8, i % 3 * 7
         np.testing.assert_array_equal(sheet[top : top + 6, left : left + 5], image)
     assert np.all(sheet[6:8] == 255)
+
+
+@pytest.mark.parametrize("height", [1.5, 4.0])
+def test_a_legend_stands_below_the_label_of_the_epochs(height):
+    figure = Figure(figsize=(4, height), layout="constrained")
+    axes = figure.subplots()
+    draw_panel(axes, figures.PANELS[0], [{"epoch": 1, "frechet_distance": 2.0}, {"epoch": 2, "frechet_distance": 1.0}])
+    figure.draw_without_rendering()
+    assert axes.get_legend().get_window_extent().y1 <= axes.xaxis.label.get_window_extent().y0
 
 
 def test_names_of_classes_and_titles_are_no_formulas(tmp_path):

@@ -43,7 +43,7 @@ METRICS = {  # columns of a table, with their labels
     "class_frechet_distance": "distance within classes ↓",
 }
 MAIN, MORE = tuple(METRICS)[:4], tuple(METRICS)[4:]
-# Twice the learning rates of r3gan.py: they get further in a few epochs, but its discriminator does not survive many.
+# Twice the learning rates of r3gan.py, for a few epochs. In more, its discriminator may lose its gradients.
 SHORT = {"generator_learning_rate": 2e-3, "discriminator_learning_rate": 2e-3}
 
 

@@ -116,7 +116,7 @@ def within_classes(
 
 
 def floor(training: Dataset, against: Reference, *, count: int) -> dict[str, float]:
-    """Scores training images as if they were samples of their classes: the floor, what a generator can reach.
+    """Scores training images as samples of their own classes: the floor, a lower bound for what a generator reaches.
 
     Args:
       training: all training images.
