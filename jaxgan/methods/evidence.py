@@ -8,6 +8,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxgan.methods.losses import cross_entropy
@@ -56,30 +57,81 @@ def sampled_terms(
     params: PyTree,
     pixels: Images,
     moments: tuple[Latents, Latents],
-    epsilon: Float[Array, "batch samples latent"],
+    z: Float[Array, "batch samples latent"],
     *labels: Int[Array, " batch"],
 ) -> tuple[Float[Array, "batch samples"], Float[Array, "batch samples"]]:
     """The terms of the log importance weight log p(x|z) + log p(z) - log q(z|x) for sampled latents of each image.
 
     Args:
       decoder: as in :func:`jaxgan.methods.vae.vae`.
-      params: parameters by network.
+      params: its parameters.
       pixels: values in [0, 1].
-      moments: mean and log-variance of the posterior of each image.
-      epsilon: standard normal numbers for :func:`reparameterize`.
+      moments: mean and log-variance of the posterior q of each image.
+      z: latents of each image.
       *labels: class of each image, if conditional.
 
     Returns:
       -log p(x|z), and log p(z) - log q(z|x).
     """
     mean, log_variance = (moment[:, None] for moment in moments)
-    z = reparameterize(mean, log_variance, epsilon)
     samples = z.shape[1]
     repeated = [jnp.repeat(x, samples, axis=0) for x in (pixels, *labels)]
-    logits = decoder.apply({"params": params["decoder"]}, z.reshape(-1, z.shape[2]), *repeated[1:])
+    logits = decoder.apply({"params": params}, z.reshape(-1, z.shape[2]), *repeated[1:])
     # Both densities have the factor (2 pi)^(-d/2), which cancels.
-    log_ratio = jnp.sum(jnp.square(epsilon) + log_variance - jnp.square(z), axis=2) / 2
+    log_ratio = jnp.sum(jnp.square(z - mean) * jnp.exp(-log_variance) + log_variance - jnp.square(z), axis=2) / 2
     return cross_entropy(logits, repeated[0]).reshape(-1, samples), log_ratio
+
+
+def importance_weighted_bound(
+    decoder: Module,
+    params: PyTree,
+    pixels: Images,
+    moments: tuple[Latents, Latents],
+    z: Float[Array, "batch samples latent"],
+    *labels: Int[Array, " batch"],
+) -> tuple[Float[Array, " batch"], Float[Array, "batch samples"]]:
+    """The bound log mean exp of the log importance weights, with doubly reparameterized gradients.
+
+    The plain gradient with respect to the encoder includes the gradient of log q(z|x) at fixed z, whose noise grows
+    with the number of samples relative to the gradient. Reparameterized again, that term gives a gradient of the same
+    expectation that flows through z alone, with squared normalized weights.
+
+    Args:
+      decoder: as in :func:`jaxgan.methods.vae.vae`.
+      params: its parameters.
+      pixels: values in [0, 1].
+      moments: mean and log-variance of the posterior of each image.
+      z: latents of each image, reparameterized samples of its posterior.
+      *labels: class of each image, if conditional.
+
+    Returns:
+      The bound of each image in nats, and -log p(x|z), which has no gradients.
+
+    References:
+      Burda et al., equation 8; Tucker et al., Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives,
+      2019.
+    """
+
+    def log_weights(params: PyTree, z: Array, mean: Latents, log_variance: Latents) -> tuple[Array, Array]:
+        errors, log_ratios = sampled_terms(decoder, params, pixels, (mean, log_variance), z, *labels)
+        return log_ratios - errors, errors
+
+    @jax.custom_vjp
+    def bound(*inputs: PyTree) -> tuple[Array, Array]:
+        return forward(*inputs)[0]
+
+    def forward(*inputs: PyTree) -> tuple[tuple[Array, Array], tuple]:
+        weights, transposed, errors = jax.vjp(log_weights, *inputs, has_aux=True)
+        return (logsumexp(weights, axis=1) - math.log(z.shape[1]), errors), (weights, transposed)
+
+    def backward(kept: tuple, cotangents: tuple[Array, Array]) -> tuple[PyTree, ...]:
+        weights, transposed = kept
+        normalized = jax.nn.softmax(weights, axis=1)
+        of_params, of_z, *of_moments = transposed(cotangents[0][:, None] * normalized)
+        return of_params, normalized[..., None] * of_z, *map(jnp.zeros_like, of_moments)
+
+    bound.defvjp(forward, backward)
+    return bound(params, z, *moments)
 
 
 def importance_weighted_log_likelihood(
@@ -118,7 +170,8 @@ def importance_weighted_log_likelihood(
 
     def add(k: Int[Array, ""], total: Float[Array, " batch"]) -> Float[Array, " batch"]:
         epsilon = noise.normal(noise.random_bits(jax.random.fold_in(key, k), index, count=size))
-        error, log_ratio = sampled_terms(decoder, params, pixels, moments, epsilon[:, None], *labels)
+        z = reparameterize(*moments, epsilon)[:, None]
+        error, log_ratio = sampled_terms(decoder, params["decoder"], pixels, moments, z, *labels)
         return jnp.logaddexp(total, (log_ratio - error)[:, 0])
 
     zero_likelihood = jnp.full(len(pixels), -jnp.inf, moments[0].dtype)

@@ -10,16 +10,18 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jax.scipy.special import logsumexp, ndtri
+from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxgan.errors import UserError
 from jaxgan.fields import non_negative, number, probability, schedule_steps
 from jaxgan.methods.autoencoder import encoder_and_decoder
 from jaxgan.methods.evidence import (
+    importance_weighted_bound,
     importance_weighted_log_likelihood,
     kl_divergence,
     posterior,
+    reparameterize,
     sampled_terms,
 )
 from jaxgan.methods.losses import binarize, to_images, to_pixels
@@ -142,7 +144,8 @@ def vae(
       classes: number of classes to condition on; 0 if unconditional.
       beta: weight of the KL divergence in the loss.
       importance_samples: latents K per image. With one, the loss is the negative ELBO, with the KL divergence in closed
-        form; with more, it is the negative importance-weighted bound, which ignores beta.
+        form; with more, it is the negative importance-weighted bound, which ignores beta, with the gradients of
+        :func:`jaxgan.methods.evidence.importance_weighted_bound`.
       binarized: whether encoder and loss use pixels of 0 and 1, drawn in each step with the pixel's value as the
         probability; otherwise they use the values.
       ema_decay: decay of the parameters' moving average, to evaluate and sample; 0 for none.
@@ -168,12 +171,15 @@ def vae(
         pixels = binarize(batch.images, bits[:, latent_words:]) if binarized else to_pixels(batch.images)
         moments = posterior(encoder, params, pixels, *labels_of(batch))
         epsilon = noise.normal(bits[:, :latent_words]).reshape(-1, importance_samples, latent_size)
-        errors, log_ratios = sampled_terms(decoder, params, pixels, moments, epsilon, *labels_of(batch))
-        reconstruction, divergence = jnp.mean(errors), jnp.mean(kl_divergence(*moments))
+        z = reparameterize(moments[0][:, None], moments[1][:, None], epsilon)
+        evidence = decoder, params["decoder"], pixels, moments, z, *labels_of(batch)
+        divergence = jnp.mean(kl_divergence(*moments))
         if importance_samples == 1:
+            reconstruction = jnp.mean(sampled_terms(*evidence)[0])
             loss = reconstruction + beta * divergence
         else:
-            loss = -jnp.mean(logsumexp(log_ratios - errors, axis=1)) + math.log(importance_samples)
+            bounds, errors = importance_weighted_bound(*evidence)
+            reconstruction, loss = jnp.mean(errors), -jnp.mean(bounds)
         return loss, {
             "loss": loss,
             "negative_elbo": reconstruction + divergence,

@@ -2,19 +2,23 @@
 
 import itertools
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.scipy.special import logsumexp
 
 from jaxgan.data import Dataset
 from jaxgan.methods import Batch
 from jaxgan.methods.evidence import (
+    importance_weighted_bound,
     importance_weighted_log_likelihood,
     kl_divergence,
     posterior,
+    reparameterize,
     sampled_terms,
 )
 from jaxgan.methods.losses import cross_entropy
@@ -73,11 +77,16 @@ def test_importance_weighting_estimates_the_exact_log_likelihood():
     assert np.sum(np.exp(estimate)) == pytest.approx(1, abs=0.01)
 
 
-def densities(params, pixels, epsilon):
-    """The log importance weights of images in NumPy, by the densities written out."""
-    encoder, decoder = (params[name]["output"] for name in ("encoder", "decoder"))
+def latents(params, pixels, epsilon):
+    """Latents, mean and log-variance in NumPy."""
+    encoder = params["encoder"]["output"]
     mean, log_variance = np.split(pixels @ encoder["kernel"] + encoder["bias"], 2, axis=1)
-    z = mean + np.exp(log_variance / 2) * epsilon
+    return mean + np.exp(log_variance / 2) * epsilon, mean, log_variance
+
+
+def log_weights(params, pixels, z, mean, log_variance):
+    """The log importance weights of images in NumPy, by the densities written out."""
+    decoder = params["decoder"]["output"]
     p = 1 / (1 + np.exp(-(z[..., None] @ decoder["kernel"] + decoder["bias"])))
     x = pixels[:, None]
     log_likelihood = np.sum(x * np.log(p) + (1 - x) * np.log(1 - p), axis=2)
@@ -86,12 +95,22 @@ def densities(params, pixels, epsilon):
     return log_likelihood + log_prior - log_posterior
 
 
-def bound(params, pixels, epsilon):
-    """The negative bound of Burda et al., equation 8, of a batch."""
-    return -np.mean(np.log(np.mean(np.exp(densities(params, pixels, epsilon)), axis=1)))
+def numerical_gradient(function, params):
+    """Central differences of a function of a dictionary of arrays, one number at a time."""
+    leaves, structure = jax.tree.flatten(params)
+    gradients = [np.zeros_like(leaf) for leaf in leaves]
+    for leaf, gradient in zip(leaves, gradients, strict=True):
+        for place in np.ndindex(leaf.shape):
+            value, found = leaf[place], []
+            for step in (1e-5, -1e-5):
+                leaf[place] = value + step
+                found.append(function(jax.tree.unflatten(structure, leaves)))
+            leaf[place] = value
+            gradient[place] = (found[0] - found[1]) / 2e-5
+    return jax.tree.unflatten(structure, gradients)
 
 
-def test_loss_and_gradient_are_those_of_the_iwae_bound_in_numpy():
+def test_loss_and_gradients_are_those_of_the_iwae_bound_in_numpy():
     samples, size = 3, 6
     encoder, decoder, params = a_tiny_vae()
     how = {"image_shape": SHAPE, "latent_size": 1, "optimizer": optax.sgd(1.0), "binarized": True}
@@ -107,19 +126,49 @@ def test_loss_and_gradient_are_those_of_the_iwae_bound_in_numpy():
     pixels = (np.asarray(noise.uniform(bits[:, samples:])) < images.reshape(size, 4)).astype(np.float64)
     assert 0 < pixels.mean() < 1
     exact = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
-    assert metrics["loss"] == pytest.approx(bound(exact, pixels, epsilon), rel=1e-5)
-    assert metrics["loss"] < metrics["negative_elbo"]
+    z, *moments = latents(exact, pixels, epsilon)
+    weights = np.exp(log_weights(exact, pixels, z, *moments))
 
-    leaves, structure = jax.tree.flatten(exact)
-    moved = jax.tree.leaves(jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), params, after.network.params))
-    for leaf, gradient in zip(leaves, moved, strict=True):
-        for place in np.ndindex(leaf.shape):
-            value, found = leaf[place], []
-            for step in (1e-5, -1e-5):
-                leaf[place] = value + step
-                found.append(bound(jax.tree.unflatten(structure, leaves), pixels, epsilon))
-            leaf[place] = value
-            assert gradient[place] == pytest.approx((found[0] - found[1]) / 2e-5, rel=1e-3, abs=1e-5)
+    def bound(decoder):
+        return -np.mean(np.log(np.mean(np.exp(log_weights({"decoder": decoder}, pixels, z, *moments)), axis=1)))
+
+    def through_the_latents(encoder):  # Tucker et al. 2019, whose squared weights are constants
+        moved, *_ = latents({"encoder": encoder}, pixels, epsilon)
+        squares = np.square(weights / weights.sum(axis=1, keepdims=True))
+        return -np.mean(np.sum(squares * log_weights(exact, pixels, moved, *moments), axis=1))
+
+    assert metrics["loss"] == pytest.approx(bound(exact["decoder"]), rel=1e-5)
+    assert metrics["loss"] < metrics["negative_elbo"]
+    found = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), params, after.network.params)
+    for name, function in {"decoder": bound, "encoder": through_the_latents}.items():
+        gradients = numerical_gradient(function, exact[name])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found[name], gradients)
+
+
+def test_gradients_of_the_bound_have_the_expectation_of_plain_gradients():
+    encoder, decoder, params = a_tiny_vae()
+    pixels = every_binary_image()[5:6]
+
+    def gradient(bound, key):
+        def of(params):
+            moments = posterior(encoder, params, pixels)
+            z = reparameterize(*(moment[:, None] for moment in moments), jax.random.normal(key, (1, 4, 1)))
+            return bound(decoder, params["decoder"], pixels, moments, z)[0]
+
+        return jax.grad(of)(params)["encoder"]["output"]["bias"]
+
+    def plain(*evidence):
+        errors, log_ratios = sampled_terms(*evidence)
+        return logsumexp(log_ratios - errors, axis=1)
+
+    keys = jax.random.split(KEY, 5_000)
+    ours, theirs = (
+        jax.jit(jax.vmap(partial(gradient, bound)))(keys)
+        for bound in (lambda *evidence: importance_weighted_bound(*evidence)[0], plain)
+    )
+    error = np.sqrt((np.var(ours, axis=0) + np.var(theirs, axis=0)) / len(keys))
+    assert np.all(np.abs(np.mean(ours, axis=0) - np.mean(theirs, axis=0)) < 4 * error)
+    assert np.all(np.abs(np.mean(theirs, axis=0)) > 10 * error)
 
 
 def test_the_bound_is_the_elbo_with_one_sample_and_rises_with_more():
@@ -130,7 +179,8 @@ def test_the_bound_is_the_elbo_with_one_sample_and_rises_with_more():
     @jax.jit
     def terms(epsilon):
         moments = posterior(encoder, params, pixels)
-        return *sampled_terms(decoder, params, pixels, moments, epsilon), kl_divergence(*moments)[0]
+        z = reparameterize(*(moment[:, None] for moment in moments), epsilon)
+        return *sampled_terms(decoder, params["decoder"], pixels, moments, z), kl_divergence(*moments)[0]
 
     errors, log_ratios, divergence = terms(jax.random.normal(KEY, (count, most, 1)))
     weights = np.asarray(log_ratios - errors, np.float64).ravel()
