@@ -62,6 +62,16 @@ def test_a_user_s_classifier_is_found_in_the_cache_and_named_by_content(monkeypa
         feature_network.load("kmnist")
 
 
+def test_a_classifier_of_other_classes_is_refused_and_images_without_classes_have_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    keep(feature_network.cached("kmnist"), data="kmnist")
+    assert feature_network.choose("kmnist", classes=10).version.startswith("jaxgan-kmnist-")
+    with pytest.raises(UserError, match="has 10 classes, but 'kmnist' has 12; train digit_classifier again"):
+        feature_network.choose("kmnist", classes=12)
+    with pytest.raises(UserError, match="--data: the images have no classes, which a classifier needs"):
+        build(Classifier(), image_shape=(28, 28, 1), classes=1)
+
+
 def test_a_user_without_a_home_names_a_cache(monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
