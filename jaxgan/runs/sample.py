@@ -80,6 +80,8 @@ def sample_run(
         measured = out is not None and out.suffix.lower() != ".png" and run.config.run.data != ARRAYS
         if measured and run.method.classes and options.get("labels") is None:
             options["labels"] = "data"  # other tools compare these files with the data
+        if run.method.classes and isinstance(options.get("labels"), list):
+            options["labels"] = _by_name(options["labels"], run.class_names)
         drawn = draw(run, **options)
     if animate is not None:
         frames = drawn[0] if way and drawn else _through_training(folder, replica)
@@ -90,6 +92,18 @@ def sample_run(
         with writing("--animate", animate):
             write_atomically(animate, _animation(frames, animate.suffix.lower(), seconds=WALK if way else TRAINING))
     return [path for path in (out, animate) if path is not None]
+
+
+def _by_name(labels: list[int], names: tuple[str, ...]) -> list[int]:
+    """Returns the positions of classes whose names are numbers, such as 1 to 10; other classes go by position."""
+    if not all(name.lstrip("-").isdecimal() for name in names):
+        return labels
+    numbers = {int(name): position for position, name in enumerate(names)}
+    if len(numbers) < len(names) or all(name == position for name, position in numbers.items()):
+        return labels
+    if wrong := [label for label in labels if label not in numbers]:
+        raise UserError(f"--labels: {wrong[0]} is not allowed, the classes are {', '.join(map(str, sorted(numbers)))}")
+    return [numbers[label] for label in labels]
 
 
 def _through_training(folder: Path, replica: int | None) -> Images:
