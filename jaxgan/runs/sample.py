@@ -80,9 +80,14 @@ def sample_run(
         measured = out is not None and out.suffix.lower() != ".png" and run.config.run.data != ARRAYS
         if measured and run.method.classes and options.get("labels") is None:
             options["labels"] = "data"  # other tools compare these files with the data
-        if run.method.classes and isinstance(options.get("labels"), list):
-            options["labels"] = _by_name(options["labels"], run.class_names)
+        numbers, labels = _numbers(run.class_names) if run.method.classes else [], options.get("labels")
+        if numbers and isinstance(labels, list):
+            if wrong := [label for label in labels if label not in numbers]:
+                raise UserError(f"--labels: {wrong[0]} is not allowed, the classes are {', '.join(run.class_names)}")
+            options["labels"] = [numbers.index(label) for label in labels]
         drawn = draw(run, **options)
+        if numbers and drawn[1] is not None:
+            drawn = drawn[0], np.array(numbers)[drawn[1]]
     if animate is not None:
         frames = drawn[0] if way and drawn else _through_training(folder, replica)
     if out is not None and drawn is not None:
@@ -94,16 +99,10 @@ def sample_run(
     return [path for path in (out, animate) if path is not None]
 
 
-def _by_name(labels: list[int], names: tuple[str, ...]) -> list[int]:
-    """Returns the positions of classes whose names are numbers, such as 1 to 10; other classes go by position."""
-    if not all(name.lstrip("-").isdecimal() for name in names):
-        return labels
-    numbers = {int(name): position for position, name in enumerate(names)}
-    if len(numbers) < len(names) or all(name == position for name, position in numbers.items()):
-        return labels
-    if wrong := [label for label in labels if label not in numbers]:
-        raise UserError(f"--labels: {wrong[0]} is not allowed, the classes are {', '.join(map(str, sorted(numbers)))}")
-    return [numbers[label] for label in labels]
+def _numbers(names: tuple[str, ...]) -> list[int]:
+    """Returns the names of classes as numbers, such as 1 to 10; empty if they are not, or are 0 to n - 1 anyway."""
+    numbers = [int(name) for name in names if name.lstrip("-").isdecimal()]
+    return numbers if len({*numbers}) == len(names) and numbers != [*range(len(names))] else []
 
 
 def _through_training(folder: Path, replica: int | None) -> Images:
