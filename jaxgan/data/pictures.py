@@ -229,8 +229,10 @@ def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Colle
         for path, read in zip(pair, (images, labels), strict=True):
             if (file := _gzipped_or_not(path)) is not None:
                 arrays.require_room(file.stat().st_size, source=f"--data: {str(file)!r}")
-                content = idx.gunzip(file) if file.suffix == ".gz" else file.read_bytes()
-                read.append(idx.decode(content, file=f"--data: {str(file)!r}"))
+                source = f"--data: {str(file)!r}"
+                content = idx.gunzip(file, file=source) if file.suffix == ".gz" else file.read_bytes()
+                decoded = idx.decode(content, file=source)
+                read.append(arrays.to_bytes(decoded, file=source) if read is images else decoded)
                 facts += picture_files.fact(file)
     if len(images) != len(pairs) or len(labels) not in (0, len(pairs)):
         raise UserError(f"--data: {name!r} lacks some of {', '.join(path.name for pair in pairs for path in pair)}")
