@@ -24,6 +24,7 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save
 
 from jaxgan.data import ARRAYS, key
+from jaxgan.data.arrays import require_room
 from jaxgan.data.prepared import expand
 from jaxgan.errors import UserError, require_file
 from jaxgan.nn.classifier import CLASSIFIERS
@@ -138,7 +139,12 @@ def _parse(path: Path, content: bytes, data: str, *, image_size: int | None, cla
 
 def pixels() -> FeatureNetwork:
     """Makes the network for images without labels, for lack of a classifier: its features are pixels in [0, 1]."""
-    return FeatureNetwork("pixels", lambda images: (images.reshape(len(images), -1).astype(np.float32) / 255, None))
+
+    def extract(images: Images) -> tuple[Features, None]:
+        require_room(8 * images.size, source=f"--count: the comparison of {len(images):,} images by pixels")
+        return images.reshape(len(images), -1).astype(np.float32) / 255, None
+
+    return FeatureNetwork("pixels", extract)
 
 
 def keep(path: Path, variables: PyTree, *, data: str, network: str, width: int, classes: int) -> Path:
