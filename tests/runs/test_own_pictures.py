@@ -1,15 +1,17 @@
 """Runs on one's own pictures: they go on, draw, and are evaluated as far as the pictures allow."""
 
+import io
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
 from jaxgan.evaluation import protocol
-from jaxgan.evaluation.report import Evaluation, Protocol, replica_table
+from jaxgan.evaluation.report import Evaluation, Protocol, replica_table, table
 from jaxgan.methods import build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import launch
@@ -125,3 +127,10 @@ def test_replicas_measured_by_pixels_have_a_table_of_what_there_is():
     made = replica_table(Evaluation({}, about, numbers, {}, replicas))
     assert [str(column.header) for column in made.columns][:2] == ["replica", "seed"]
     assert [list(column.cells) for column in made.columns] == [["0"], ["0"], ["0.25"]]
+
+
+def test_a_class_in_brackets_is_named_in_the_table():
+    about = Protocol("own", "own-1", 20, 100, (0,), "floor")
+    made = table(Evaluation({"samples": "a.npz"}, about, {"share_[red]": protocol.Number(0.5, None, 0.4)}, {}))
+    Console(file=(text := io.StringIO()), width=200).print(made)
+    assert "share of [red]" in text.getvalue()
