@@ -197,8 +197,9 @@ def sample(
             samples of the same latents through training.
         count: Number of samples; if omitted: 64, or 8 with --interpolate or --walk.
         seed: Seed of the samples; `jaxgan evaluate` measures the samples of the same seed.
-        labels: Classes to draw in turn, for a conditional run; all: every class in turn; data: in the proportions of
-            the training images, as `jaxgan evaluate` does; if omitted: data for arrays and folders, all for pictures.
+        labels: Classes to draw in turn, for a conditional run: their numbers in order, or their names if all names
+            are numbers; all: every class in turn; data: in the proportions of the training images, as `jaxgan evaluate`
+            does; if omitted: data for arrays and folders, all for pictures.
         truncation: Factor on the latents in [0, 1]; less gives fewer bad samples and less variety; if omitted: that of
             the run.
         interpolate: Draw a row of ten images from each sample to the next, and from the last to the first.

@@ -42,7 +42,7 @@ def show_data(
     name: Name,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     split: Literal["train", "test"] = "train",
-    columns: int = 12,
+    columns: int | None = None,
     image_size: int | None = None,
     data_dir: Folder = None,
 ) -> None:
@@ -52,7 +52,7 @@ def show_data(
         name: Data set, see `jaxgan data list`; or the path of your own pictures.
         out: Figure to write, .png, .pdf, .eps or .ps; if omitted: NAME-SPLIT.png.
         split: Split to draw from.
-        columns: Images per class.
+        columns: Images per class; if omitted: 12, or fewer if a class has fewer images.
         image_size: Height and width to crop and resize your own pictures to.
         data_dir: Root folder of prepared data sets; if omitted: TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
@@ -97,7 +97,7 @@ def prepare_data(
     print(data.prepare(name, data_dir=data_dir, source=source))
 
 
-def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndarray, "classes columns h w c"]:
+def first_of_each_class(samples: data.Dataset, *, columns: int | None) -> UInt8[np.ndarray, "classes columns h w c"]:
     """Picks the first images of every class, for a figure with a row per class.
 
     Raises:
@@ -106,6 +106,7 @@ def first_of_each_class(samples: data.Dataset, *, columns: int) -> UInt8[np.ndar
     smallest = int(np.bincount(samples.labels, minlength=len(samples.class_names)).min())
     if not smallest:
         raise UserError(f"NAME: {samples.name!r} has a class without images, which has no row to draw")
+    columns = min(12, smallest) if columns is None else columns
     if not 1 <= columns <= smallest:
         raise UserError(f"--columns: {columns} is not allowed, classes of {samples.name} allow 1 to {smallest}")
     return np.stack(

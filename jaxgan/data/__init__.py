@@ -53,7 +53,8 @@ def load(
     if is_path(name):
         return pictures.load(name, split, data_dir=_root(data_dir), image_size=image_size)
     if image_size is not None:
-        raise UserError(f"--image-size: {image_size} is not allowed with images in memory, add --input stream")
+        way_out = "leave it out, or train with --input stream"
+        raise UserError(f"--image-size: {image_size} is not allowed with {name!r} in memory; {way_out}")
     spec = find(name)
     pipeline.require_split(spec, split)
     data = pipeline.load(_on_disk(spec), "train" if spec.held_out else split, data_dir=_root(data_dir))

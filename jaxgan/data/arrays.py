@@ -22,6 +22,7 @@ UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 MOST_BYTES = 2**33  # of an array
+DARK = 64  # bytes that are all below look black: they are labels, or have fewer bits
 SLACK = 1e-3  # allowed rounding error beyond the range: a quarter of a grey level
 
 
@@ -52,7 +53,7 @@ def read(path: Path, *, flag: str, usual: Sequence[str], also: Sequence[str] = (
                 others = [name for name in also if name in members]
                 names = [name for name in usual if name in members] or [name for name in members if name not in others]
                 if len(names) != 1 and not set(names) & set(usual):
-                    held = ", ".join(map(repr, members)) or "none"
+                    held = ", ".join(map(repr, [*members][:6])) + ", ..." * (len(members) > 6) or "none"
                     raise UserError(f"{source} must hold one array, or one named {usual[0]!r}; it has {held}")
                 unknown = sorted(members.keys() - {names[0], *also})
                 if also and also[0] not in members and unknown:  # such as labels under another name
@@ -63,7 +64,7 @@ def read(path: Path, *, flag: str, usual: Sequence[str], also: Sequence[str] = (
                         found[wanted] = _array(member, members[name].file_size, source=source)
                 return found
     except OSError as error:
-        raise UserError(f"{source} cannot be read ({error.strerror or error})") from error
+        raise UserError(f"{source} cannot be read ({error.strerror or error}); give an .npy or .npz file") from error
     except UNREADABLE as error:
         raise UserError(f"{source} is no file of NumPy arrays ({error})") from error
 
@@ -117,8 +118,8 @@ def to_bytes(array: np.ndarray, *, file: str) -> UInt8[np.ndarray, "*shape"]:
     if array.dtype.name == "bfloat16":
         array = array.astype(np.float32)
     if array.dtype == np.uint8:
-        if array.max() <= 1:
-            raise UserError(f"{file} has bytes of at most 1, which look black; multiply by 255, or give floats")
+        if array.max() < DARK:
+            raise UserError(f"{file} has bytes of at most {array.max()}, which look black; scale them, or give floats")
         return array
     if not np.issubdtype(array.dtype, np.floating):
         raise UserError(f"{file} has dtype {array.dtype}, it must be uint8, or floats in [0, 1] or [-1, 1]")

@@ -153,7 +153,7 @@ def find(name: str, *, image_size: int | None = None) -> Spec:
             "--data: the images of this run are arrays of a program; in Python, pass them again as dataset=..."
         )
     if name not in CATALOG and image_size is None:
-        raise unknown_choice("--data", name, CATALOG)
+        raise UserError(f"{unknown_choice('--data', name, CATALOG)}; there is no such path either")
     spec = CATALOG.get(name) or Spec(name, "", name, "", class_names=("image",), examples={}, idx=False, label=None)
     if image_size is None:
         return spec

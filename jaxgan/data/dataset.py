@@ -52,7 +52,7 @@ class Stream(NamedTuple):
     def everything(self, *, most: int | None = None) -> Dataset:
         """Reads all images, or the first ``most``."""
         count = self.size if most is None else min(most, self.size)
-        return Dataset(self.name, *self.read(range(count)), self.class_names)
+        return Dataset(self.name, *self.read(range(count)), self.class_names, self.fingerprint)
 
 
 class Collection(NamedTuple):

@@ -51,24 +51,28 @@ def decode(payload: bytes, *, file: str) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(payload, np.uint8, offset=offset).reshape(shape)
 
 
-def gunzip(path: Path) -> bytes:
+def gunzip(path: Path, *, file: str | None = None) -> bytes:
     """Reads a gzipped IDX file: what its header announces, and one byte more if there is, which :func:`decode` refuses.
+
+    Args:
+      path: the file.
+      file: its name, for errors; None for the path.
 
     Raises:
       UserError: if it is truncated or damaged, or too large for memory.
       OSError: if it cannot be read.
     """
     try:
-        with gzip.open(path) as file:
-            head = file.read(4)
+        with gzip.open(path) as stream:
+            head = stream.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[3] > MOST_AXES:
                 return head
-            head += file.read(4 * head[3])
+            head += stream.read(4 * head[3])
             lengths = struct.unpack(f">{len(head) // 4 - 1}I", head[4 : len(head) // 4 * 4])
-            require_room(math.prod(lengths), source=str(path))
-            return head + file.read(math.prod(lengths) + 1)
+            require_room(math.prod(lengths), source=file or str(path))
+            return head + stream.read(math.prod(lengths) + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: truncated or damaged gzip file ({error})") from error
+        raise UserError(f"{file or path}: truncated or damaged gzip file ({error})") from error
 
 
 def assemble(spec: Spec, files: Mapping[str, bytes], *, origin: str) -> dict[str, Dataset]:

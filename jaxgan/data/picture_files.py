@@ -1,6 +1,7 @@
 """Pictures in a folder or a zip file: their classes, their common shape, their pixels."""
 
 import contextlib
+import functools
 import logging
 import os
 import stat
@@ -21,9 +22,12 @@ from jaxgan.data.pixels import FORMATS, decode
 from jaxgan.errors import UserError
 
 KINDS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+UNREAD = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".ppm", ".pgm", ".pbm", ".tga", ".svg")  # other formats
 TRAIN, TEST = {"train", "training"}, {"test", "testing", "val", "valid", "validation", "dev", "eval"}  # folder names
 MOST_BYTES = 2**28  # of one picture file
 ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 swap width and height
+
+_warn_once = functools.cache(logging.getLogger(__name__).warning)  # each split opens the files
 
 # Pillow logs what it then raises. Without a handler, Python would print that too.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -37,6 +41,7 @@ class Files(NamedTuple):
     facts: dict[str, str]  # text that changes when the picture does
     sizes: dict[str, int]  # bytes of the file
     open: Callable[[str], IO[bytes]]  # opens a picture
+    others: list[str]  # names of other files
 
 
 def in_folder(path: Path) -> Files:
@@ -45,19 +50,23 @@ def in_folder(path: Path) -> Files:
     def fail(error: OSError) -> None:
         raise error
 
-    facts, sizes = {}, {}
+    facts, sizes, others = {}, {}, []
+    around = {str(path): {path.resolve(), *path.resolve().parents}}  # a link to one of them would be a cycle
     for root, folders, files in os.walk(path, onerror=fail, followlinks=True):
-        here = Path(root).resolve()
         if Path(root) != path and {"config.json", "metrics.jsonl"} <= set(files):
             folders.clear()
             continue
-        around = (here, *here.parents)  # a link to one of them would be a cycle
-        folders[:] = [name for name in folders if not _is_hidden(name) and (here / name).resolve() not in around]
+        above = around.pop(root)
+        real = {name: Path(root, name).resolve() for name in folders if not _is_hidden(name)}
+        folders[:] = [name for name in real if real[name] not in above]
+        around |= {os.path.join(root, name): above | {real[name], *real[name].parents} for name in folders}
         for file in map(Path(root).joinpath, files):
             if _is_picture(file.name) and stat.S_ISREG(file.stat().st_mode):
                 name = file.relative_to(path).as_posix()
                 facts[name], sizes[name] = fact(file), file.stat().st_size
-    return Files(facts, sizes, lambda name: (path / name).open("rb"))
+            else:
+                others.append(file.relative_to(path).as_posix())
+    return Files(facts, sizes, lambda name: (path / name).open("rb"), others)
 
 
 def in_zip(path: Path) -> Files:
@@ -73,16 +82,17 @@ def in_zip(path: Path) -> Files:
     entries = {info.filename.replace("\\", "/"): info for info in archive.infolist()}  # backslashes by Windows programs
     members = {name: info for name, info in entries.items() if _is_picture(name)}
     members = {name: info for name, info in members.items() if not any(map(_is_hidden, name.split("/")[:-1]))}
+    others = [name for name in entries if name not in members]
     if len(tops := {name.split("/")[0] for name in members}) == 1 and all("/" in name for name in members):
         top = tops.pop()  # one folder was zipped
         members = {name.removeprefix(f"{top}/"): info for name, info in members.items()}
     facts = {name: f"{info.file_size} {info.CRC}" for name, info in members.items()}
     sizes = {name: info.file_size for name, info in members.items()}  # zipfile reads no more than these
-    return Files(facts, sizes, lambda name: archive.open(members[name]))
+    return Files(facts, sizes, lambda name: archive.open(members[name]), others)
 
 
 def _is_hidden(folder: str) -> bool:
-    return folder.startswith((".", "__"))
+    return folder.startswith(".") or folder in ("__MACOSX", "__pycache__", "@eaDir")
 
 
 def _is_picture(name: str) -> bool:
@@ -114,10 +124,10 @@ def collect(path: str, files: Files, image_size: int | None) -> Collection:
     if not names:
         raise UserError(f"--data: {path!r} holds no pictures ({', '.join(KINDS)})")
     parts = [PurePosixPath(name).parts for name in names]
-    tops, in_test = {part[0].lower(): part[0] for part in parts if len(part) > 1}, None
-    if len(tops) == 1 and all(len(part) > 2 for part in parts):
+    while len({part[0] for part in parts}) == 1 and all(len(part) > 2 for part in parts):
         parts = [part[1:] for part in parts]  # a single folder distinguishes nothing
-    elif tops.keys() & TRAIN and tops.keys() & TEST and all(len(part) > 1 for part in parts):
+    tops, in_test = {part[0].lower(): part[0] for part in parts if len(part) > 1}, None
+    if tops.keys() & TRAIN and tops.keys() & TEST and all(len(part) > 1 for part in parts):
         if other := sorted(tops.keys() - TRAIN - TEST):
             raise UserError(f"--data: {path!r} has splits such as 'train', but {tops[other[0]]!r} is no split; move it")
         in_test = np.array([part[0].lower() in TEST for part in parts])
@@ -125,6 +135,12 @@ def collect(path: str, files: Files, image_size: int | None) -> Collection:
     classes = sorted({part[0] for part in parts if len(part) > 1})
     if classes and (alone := next((name for name, part in zip(names, parts, strict=True) if len(part) == 1), None)):
         raise UserError(f"--data: {path!r} has classes such as {classes[0]!r}, but {alone!r} is in no class; move it")
+    others = [other for other in map(PurePosixPath, files.others) if not any(map(_is_hidden, other.parts))]
+    if unread := [str(other) for other in others if other.suffix.lower() in UNREAD]:
+        words = "--data: %r holds %d pictures that cannot be read, such as %r; convert them to PNG or JPEG"
+        _warn_once(words, path, len(unread), unread[0])
+    if classes and any(other.name == "dataset.json" for other in others):
+        _warn_once("--data: %r has a file 'dataset.json', whose labels are not read; its folders are classes", path)
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[part[0]] if classes else 0 for part in parts], np.int32)
 

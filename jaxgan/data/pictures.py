@@ -28,7 +28,7 @@ from jaxgan.data.prepared import Prepared, expand
 from jaxgan.errors import UserError, require_file
 
 MOST_BYTES = 2**33  # of images in memory
-RULES = 2  # version of the code that reads pictures; caches of earlier versions are written again
+RULES = 3  # version of the code that reads pictures; caches of earlier versions are written again
 
 
 def is_path(name: str) -> bool:
@@ -198,8 +198,9 @@ def _bytes(images: np.ndarray, *, file: str) -> Pixels:
     if images.dtype == bool:
         images = images * np.uint8(255)
     elif images.dtype.type is np.uint16 and images.size:  # in either byte order
-        if images.max() <= 255:
-            raise UserError(f"{file} has 16-bit values of at most {images.max()}, which look black; give uint8")
+        if images.max() < arrays.DARK * SIXTEEN_BITS:  # such as 12 bits
+            most = images.max()
+            raise UserError(f"{file} has 16-bit values of at most {most}, which look black; scale them, or give uint8")
         images = np.round(images / SIXTEEN_BITS).astype(np.uint8)
     elif np.issubdtype(images.dtype, np.integer) and images.size and images.min() >= 0 and images.max() <= 255:
         images = images.astype(np.uint8)
@@ -207,8 +208,13 @@ def _bytes(images: np.ndarray, *, file: str) -> Pixels:
         images = np.moveaxis(images, 1, -1)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise UserError(f"{file} has shape {images.shape}, it must be (n, height, width) with 1 or 3 channels")
-    if images.ndim == 3 and images.shape[2] == 3 < images.shape[1]:  # no images are 3 pixels wide
+    height, width, last = images.shape[-3:]
+    if images.ndim == 3 and ((last == 3 < width) or (last in (1, 4) and min(height, width) > 7)):  # few are so narrow
         raise UserError(f"{file} has shape {images.shape}, which is one picture; give several, (n, height, width, 3)")
+    if images.ndim == 3 and height == width != last:  # as MATLAB writes them
+        raise UserError(
+            f"{file} has shape {images.shape}, which is (height, width, n); move the last axis to the front"
+        )
     return arrays.to_bytes(images, file=file)
 
 
@@ -223,8 +229,10 @@ def _of_idx(name: str, pairs: list[list[Path]], image_size: int | None) -> Colle
         for path, read in zip(pair, (images, labels), strict=True):
             if (file := _gzipped_or_not(path)) is not None:
                 arrays.require_room(file.stat().st_size, source=f"--data: {str(file)!r}")
-                content = idx.gunzip(file) if file.suffix == ".gz" else file.read_bytes()
-                read.append(idx.decode(content, file=f"--data: {str(file)!r}"))
+                source = f"--data: {str(file)!r}"
+                content = idx.gunzip(file, file=source) if file.suffix == ".gz" else file.read_bytes()
+                decoded = idx.decode(content, file=source)
+                read.append(arrays.to_bytes(decoded, file=source) if read is images else decoded)
                 facts += picture_files.fact(file)
     if len(images) != len(pairs) or len(labels) not in (0, len(pairs)):
         raise UserError(f"--data: {name!r} lacks some of {', '.join(path.name for pair in pairs for path in pair)}")

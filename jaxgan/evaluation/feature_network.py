@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as parse
 from safetensors.numpy import save
 
-from jaxgan.data import ARRAYS, is_path, key
+from jaxgan.data import ARRAYS, key
+from jaxgan.data.arrays import require_room
 from jaxgan.data.prepared import expand
 from jaxgan.errors import UserError, require_file
 from jaxgan.nn.classifier import CLASSIFIERS
@@ -50,29 +51,30 @@ class FeatureNetwork(NamedTuple):
 def choose(data: str, *, classes: int, image_size: int | None = None, judge: Path | None = None) -> FeatureNetwork:
     """Loads the given classifier, or else that of the data set; pixels if the data set cannot have one."""
     if judge is not None:
-        return load_judge(judge, data, image_size=image_size)
+        return load_judge(judge, data, image_size=image_size, classes=classes)
     if has_no_classifier(data, classes=classes):
         return pixels()
-    return load(data, image_size=image_size)
+    return load(data, image_size=image_size, classes=classes)
 
 
 def has_no_classifier(data: str, *, classes: int) -> bool:
-    """Whether a data set cannot have a classifier: your own images without labels, or arrays of a program."""
-    return data == ARRAYS or (is_path(data) and classes == 1)
+    """Whether a data set cannot have a classifier: images without labels, or arrays of a program."""
+    return data == ARRAYS or classes == 1
 
 
-def load(data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwork:
+def load(data: str = "mnist", *, image_size: int | None = None, classes: int | None = None) -> FeatureNetwork:
     """Loads the classifier of a data set, from the package or from the user's cache.
 
     Args:
       data: name of the data set in the catalog, or path of your own images.
       image_size: size that your own images are resized to.
+      classes: number of classes of the data set; None for no check.
 
     Returns:
       The network.
 
     Raises:
-      UserError: if the data set has no classifier, or its file is damaged.
+      UserError: if the data set has no classifier, or its file is damaged or has other classes.
     """
     path = Path(str(SHIPPED / f"{data}.safetensors")) if data in PINNED else cached(data, image_size)
     try:
@@ -85,16 +87,19 @@ def load(data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwor
         ) from error
     if data in PINNED and hashlib.sha256(content).hexdigest() != PINNED[data]:
         raise UserError(f"{path}: not the classifier of this version; reinstall the package")
-    return _parse(path, content, data, image_size=image_size)
+    return _parse(path, content, data, image_size=image_size, classes=classes)
 
 
-def load_judge(path: Path, data: str = "mnist", *, image_size: int | None = None) -> FeatureNetwork:
+def load_judge(
+    path: Path, data: str = "mnist", *, image_size: int | None = None, classes: int | None = None
+) -> FeatureNetwork:
     """Loads a classifier from the file that a training run wrote, to replace the network of :func:`load`.
 
     Args:
       path: the file ``classifier.safetensors``.
       data: the data set that the classifier must have been trained on.
       image_size: size that your own images are resized to.
+      classes: as in :func:`load`.
 
     Returns:
       The network, whose version includes the digest of the file.
@@ -110,10 +115,10 @@ def load_judge(path: Path, data: str = "mnist", *, image_size: int | None = None
             f"--judge: {str(path)!r} cannot be read ({error.strerror}); name the classifier.safetensors of a run of "
             "digit_classifier"
         ) from error
-    return _parse(path, content, data, image_size=image_size)
+    return _parse(path, content, data, image_size=image_size, classes=classes)
 
 
-def _parse(path: Path, content: bytes, data: str, *, image_size: int | None) -> FeatureNetwork:
+def _parse(path: Path, content: bytes, data: str, *, image_size: int | None, classes: int | None) -> FeatureNetwork:
     digest, data_key = hashlib.sha256(content).hexdigest(), key(data, image_size)
     try:
         with safe_open(path, framework="numpy") as file:
@@ -125,13 +130,21 @@ def _parse(path: Path, content: bytes, data: str, *, image_size: int | None) -> 
         raise UserError(f"{path}: no classifier, or damaged ({error}); train digit_classifier again") from error
     if trained_on not in (data_key, data):  # older files store the path as given
         raise UserError(f"--judge: {str(path)!r} was trained on {trained_on!r}, but the samples are of {data_key!r}")
+    if classes not in (None, network.classes):
+        has = f"has {network.classes} classes, but {data!r} has {classes}"
+        raise UserError(f"{path}: the classifier {has}; train digit_classifier again")
     version = VERSIONS[data] if digest == PINNED.get(data) else f"jaxgan-{data_key}-{digest[:8]}"
     return FeatureNetwork(version, partial(_extract, network, unflatten_dict(tensors, sep="/")))
 
 
 def pixels() -> FeatureNetwork:
     """Makes the network for images without labels, for lack of a classifier: its features are pixels in [0, 1]."""
-    return FeatureNetwork("pixels", lambda images: (images.reshape(len(images), -1).astype(np.float32) / 255, None))
+
+    def extract(images: Images) -> tuple[Features, None]:
+        require_room(8 * images.size, source=f"--count: the comparison of {len(images):,} images by pixels")
+        return images.reshape(len(images), -1).astype(np.float32) / 255, None
+
+    return FeatureNetwork("pixels", extract)
 
 
 def keep(path: Path, variables: PyTree, *, data: str, network: str, width: int, classes: int) -> Path:

@@ -92,8 +92,9 @@ def map_rows(function: Callable[[slice, Distances], T], a: Features, b: Features
       The results, in the order of the blocks.
     """
     centre = b.mean(axis=0, dtype=np.float64)
-    a, b = a - centre, b - centre  # smaller numbers cancel with less error
-    squares = np.sum(np.square(a), axis=1), np.sum(np.square(b), axis=1)
+    same, b = a is b, b - centre  # smaller numbers cancel with less error
+    a = b if same else a - centre  # pixels of large images take gigabytes
+    squares = _squares(a), _squares(b)
     size = max(1, AT_ONCE // len(b))
 
     def part(start: int) -> T:
@@ -105,6 +106,10 @@ def map_rows(function: Callable[[slice, Distances], T], a: Features, b: Features
 
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
         return list(pool.map(part, range(0, len(a), size)))
+
+
+def _squares(x: Features) -> Float[np.ndarray, " n"]:
+    return np.concatenate([np.sum(np.square(x[start : start + 256]), axis=1) for start in range(0, len(x), 256)])
 
 
 def nearest(
@@ -125,5 +130,5 @@ def nearest(
         value = relative[np.arange(len(x)), index]
         closer = value < best
         best, best_index = np.where(closer, value, best), np.where(closer, start + index, best_index)
-    difference = images.astype(np.int64) - among[best_index]
-    return best_index, np.sqrt(np.sum(np.square(difference).reshape(len(x), -1), axis=1)) / 255
+    pairs = zip(images, best_index, strict=True)
+    return best_index, np.sqrt([np.sum(np.square(image.astype(np.int64) - among[i])) for image, i in pairs]) / 255

@@ -149,7 +149,7 @@ def _label(name: str) -> str:
     """The label of a metric that is not in :data:`LABELS`: one of a class, or a metric of the method."""
     for start, label in {"share_": "  share of ", "frechet_distance_": "  within class "}.items():
         if name.startswith(start):
-            return label + name.removeprefix(start)
+            return label + escape(name.removeprefix(start))
     return name.replace("_", " ")
 
 

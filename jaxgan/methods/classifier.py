@@ -9,6 +9,7 @@ import optax
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt32
 
+from jaxgan.errors import UserError
 from jaxgan.fields import non_negative, number, probability, schedule_steps
 from jaxgan.methods.method import (
     Batch,
@@ -62,7 +63,9 @@ def build(
     accumulate: int = 1,
     optimizer: optax.GradientTransformation | None = None,
 ) -> Method:
-    """Builds the classifier; see :func:`jaxgan.methods.build`."""
+    """Builds the classifier; see :func:`jaxgan.methods.build`. Raises UserError if the images have no classes."""
+    if classes < 2:
+        raise UserError("--data: the images have no classes, which a classifier needs; choose others")
     rate = config.learning_rate
     if config.decay_steps:
         rate = optax.cosine_onecycle_schedule(config.decay_steps, rate, pct_start=0.2)

@@ -71,7 +71,7 @@ def during_training(
             "--evaluate-every: pictures without labels and arrays of a program have no classifier; leave it out, and "
             "evaluate afterwards"
         )
-    network = feature_network.load(config.run.data, image_size=config.run.image_size)
+    network = feature_network.load(config.run.data, image_size=config.run.image_size, classes=len(dataset.class_names))
     _require_samples(method, config)
     protocol.require_enough(held_out)
     samplers = {number: make_sampler(replica_method) for number, replica_method in of_each.items()}
@@ -150,6 +150,12 @@ def evaluate_run(
     run = next(iter(runs.values()))
     config = load_config(Workdir(folder)) or run.config
     where, swept = run.config.run, swept_fields(config)
+    named = where.data != data.ARRAYS and not data.is_path(where.data)
+    if named and find(where.data, image_size=where.image_size).stream_only:
+        raise UserError(
+            f"--data: {where.data!r} is streamed, too large to evaluate a run on it; use --evaluate-every "
+            "while it trains, if the images have classes"
+        )
     network = feature_network.choose(where.data, image_size=where.image_size, classes=run.classes, judge=judge)
     _require_samples(run.method, run.config)
     enable_compilation_cache()
@@ -157,6 +163,7 @@ def evaluate_run(
         raise UserError(f"dataset=: the run in {str(folder)!r} trained on {where.data!r}; leave it out")
     if dataset is None:
         train, test = _splits(where.data, data_dir or where.data_dir, image_size=where.image_size)
+        pictures.require_alike(Workdir(folder), train, name=where.data)
     else:
         train, test = data.from_arrays(dataset, image_size=where.image_size)
         pictures.require_same(Workdir(folder), train, name=where.data)

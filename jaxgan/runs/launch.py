@@ -22,6 +22,7 @@ from jaxgan.runs import checkpoints, mirror, tracking, workdir
 from jaxgan.runs import console as consoles
 from jaxgan.runs.flags import flags_of, read_flags
 from jaxgan.runs.load import load_run, named_as_a_folder, require_run
+from jaxgan.runs.pictures import require_alike
 from jaxgan.runs.task import Task, described, digests_of, held_out_images, prepare
 from jaxgan.runs.train import Diverged, Progress, first_batch, train
 from jaxgan.runtime import distributed, targets
@@ -217,6 +218,7 @@ def redraw(root: Path) -> list[Path]:
         run = load_run(root, replica=next(iter(tracking.going_replicas(rows)), None))
         if run.method.visualize is not None:  # other methods need no images
             held_out = held_out_images(run.config.run, run.method)
+            require_alike(folder, held_out, name=run.config.run.data)
             shown = visualizations(run.method, run.state, held_out, seed=run.config.run.seed)
     with writing("WORKDIR", root):
         return tracking.draw(folder, title=config.method.title, visualizations=shown)

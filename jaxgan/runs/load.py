@@ -44,6 +44,7 @@ class LoadedRun(NamedTuple):
     step: int
     image_shape: tuple[int, int, int]
     classes: int
+    class_names: tuple[str, ...] = ()
 
     def sample(self, count: int, **options: Any) -> Images:
         """Draws samples as bytes; for the options see :func:`draw`."""
@@ -118,7 +119,9 @@ def is_pretrained(folder: Path) -> bool:
 def _shipped(name: str) -> LoadedRun:
     config, trained = pretrained.load(name)
     about = find(config.run.data)
-    return LoadedRun(config, *trained, int(trained.state.step), about.image_shape, len(about.class_names))
+    return LoadedRun(
+        config, *trained, int(trained.state.step), about.image_shape, len(about.class_names), about.class_names
+    )
 
 
 @contextlib.contextmanager
@@ -166,7 +169,7 @@ def _load(
     numbers = list(range(len(members))) if config.run.several else [None]
     entries = [entry(carry, number) for number in numbers]
     runs = [
-        LoadedRun(member, method, carry.state, step, image_shape, classes)
+        LoadedRun(member, method, carry.state, step, image_shape, classes, names)
         for member, method, carry in zip(members, built, entries, strict=True)
     ]
     going = [number for number, carry in enumerate(entries) if not (config.run.several and not_finite(carry))]
@@ -274,10 +277,12 @@ def _labels(
     if isinstance(chosen, str) and chosen == "data":
         about = run.config.run
         try:
-            labels = data.load(about.data, data_dir=about.data_dir, image_size=about.image_size).labels
+            train = data.load(about.data, data_dir=about.data_dir, image_size=about.image_size)
+            if len(train.class_names) != classes:
+                raise UserError(f"it has changed to {len(train.class_names)} classes")
         except UserError as error:
             raise UserError(f"--labels: 'data' needs the data of the run; give all, or numbers ({error})") from error
-        return labels[protocol.floor_choice(len(labels), count=min(count, len(labels)))]
+        return train.labels[protocol.floor_choice(train.size, count=min(count, train.size))]
     numbers = np.atleast_1d(np.asarray(chosen))
     if numbers.ndim > 1 or not numbers.size or not np.issubdtype(numbers.dtype, np.integer):
         raise UserError(f"--labels: {chosen!r} is not allowed, give numbers of classes, from 0 to {classes - 1}")

@@ -1,11 +1,14 @@
 """Records of training images that are not in the catalog: the user's pictures, and arrays of a program."""
 
 import json
+import logging
 from typing import NamedTuple
 
 from jaxgan.data import Dataset, Stream
 from jaxgan.errors import UserError
 from jaxgan.runs.workdir import Workdir, write_atomically
+
+_log = logging.getLogger(__name__)
 
 
 class Pictures(NamedTuple):
@@ -54,8 +57,25 @@ def require_same(workdir: Workdir, dataset: Dataset | Stream, *, name: str) -> N
     recorded = recall(workdir)
     if recorded is None and dataset.fingerprint:
         raise missing(workdir)
-    if recorded and recorded.fingerprint != dataset.fingerprint:
+    if recorded and recorded != (dataset.image_shape, dataset.class_names, dataset.fingerprint):
         raise UserError(
             f"--data: {name!r} has changed since the run in {str(workdir.root)!r} started; give another --workdir, or "
             "--resume never to replace it"
         )
+
+
+def require_alike(workdir: Workdir, dataset: Dataset, *, name: str) -> None:
+    """Refuses images of other classes or another shape than those of a run, and warns of changed images.
+
+    Raises:
+      UserError: if the classes or the shape have changed.
+    """
+    recorded = recall(workdir)
+    if recorded is None or recorded.fingerprint == dataset.fingerprint:
+        return
+    changed = f"--data: {name!r} has changed since the run in {str(workdir.root)!r} started"
+    now = dataset.image_shape, dataset.class_names
+    if now != (recorded.image_shape, recorded.class_names):
+        before, after = (f"{' x '.join(map(str, x))} pixels in {len(y)} classes" for x, y in (recorded[:2], now))
+        raise UserError(f"{changed}, from {before} to {after} or of other names; put its images back")
+    _log.warning("%s; its images are used as they are now", changed)

@@ -80,7 +80,14 @@ def sample_run(
         measured = out is not None and out.suffix.lower() != ".png" and run.config.run.data != ARRAYS
         if measured and run.method.classes and options.get("labels") is None:
             options["labels"] = "data"  # other tools compare these files with the data
+        numbers, labels = _numbers(run.class_names) if run.method.classes else [], options.get("labels")
+        if numbers and isinstance(labels, list):
+            if wrong := [label for label in labels if label not in numbers]:
+                raise UserError(f"--labels: {wrong[0]} is not allowed, the classes are {', '.join(run.class_names)}")
+            options["labels"] = [numbers.index(label) for label in labels]
         drawn = draw(run, **options)
+        if numbers and drawn[1] is not None:
+            drawn = drawn[0], np.array(numbers)[drawn[1]]
     if animate is not None:
         frames = drawn[0] if way and drawn else _through_training(folder, replica)
     if out is not None and drawn is not None:
@@ -90,6 +97,12 @@ def sample_run(
         with writing("--animate", animate):
             write_atomically(animate, _animation(frames, animate.suffix.lower(), seconds=WALK if way else TRAINING))
     return [path for path in (out, animate) if path is not None]
+
+
+def _numbers(names: tuple[str, ...]) -> list[int]:
+    """Returns the names of classes as numbers, such as 1 to 10; empty if they are not, or are 0 to n - 1 anyway."""
+    numbers = [int(name) for name in names if name.lstrip("-").isdecimal()]
+    return numbers if len({*numbers}) == len(names) and numbers != [*range(len(names))] else []
 
 
 def _through_training(folder: Path, replica: int | None) -> Images:

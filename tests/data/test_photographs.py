@@ -89,7 +89,7 @@ def test_a_data_set_without_images_is_told_so(photographs, monkeypatch):
 def test_the_catalog_s_size_gives_way_to_one_asked_for_of_a_stream(photographs):
     stream = data.stream("cifar10", data_dir=photographs, image_size=8)
     assert stream.everything(most=2).images.shape == (2, 8, 8, 3)
-    with pytest.raises(UserError, match="--image-size: 8 is not allowed with images in memory, add --input stream"):
+    with pytest.raises(UserError, match="--image-size: 8 is not allowed with 'cifar10' in memory; leave it out, or"):
         data.load("cifar10", data_dir=photographs, image_size=8)
 
 

@@ -152,6 +152,47 @@ def test_a_folder_alone_is_no_class_if_there_are_folders_in_it(folder, tmp_path)
     assert load(tmp_path / "set", tmp_path).class_names == ("cat", "dog")
 
 
+@pytest.mark.parametrize("around", ["", "download", "download/pictures"])
+def test_splits_in_folders_that_are_alone_are_splits(tmp_path, around):
+    for split in ("training", "testing"):
+        for label in "ab":
+            save(tmp_path / "set" / around / split / label / "0.png")
+    assert [(part.size, part.class_names) for part in both(tmp_path / "set", tmp_path)] == [(2, ("a", "b"))] * 2
+
+
+def test_folders_with_links_to_each_other_end(folder, tmp_path):
+    (folder / "cat" / "dogs").symlink_to(folder / "dog")
+    (folder / "dog" / "cats").symlink_to(folder / "cat")
+    assert sum(split.size for split in both(folder, tmp_path)) == 60
+
+
+def test_a_class_may_have_underscores_and_thumbnails_of_a_server_are_left_out(folder, tmp_path):
+    save(folder / "__other__" / "0.png")
+    save(folder / "cat" / "@eaDir" / "0.png" / "thumb.jpg")
+    splits = both(folder, tmp_path)
+    assert splits[0].class_names == ("__other__", "cat", "dog")
+    assert sum(split.size for split in splits) == 31
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("eel/0.HEIC", "holds 1 pictures that cannot be read, such as 'eel/0.HEIC'; convert them to PNG or JPEG"),
+        ("dataset.json", "has a file 'dataset.json', whose labels are not read; its folders are classes"),
+    ],
+)
+def test_pictures_and_labels_that_are_not_read_are_warned_of(folder, tmp_path, caplog, name, words):
+    (folder / "eel").mkdir()
+    (folder / name).write_bytes(b"...")
+    both(folder, tmp_path)
+    assert caplog.text.count(words) == 1
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        for file in folder.rglob("*.*"):
+            archive.write(file, file.relative_to(folder))
+    both(tmp_path / "pictures.zip", tmp_path)
+    assert caplog.text.count(words) == 2
+
+
 @pytest.mark.parametrize("suffix", [".JPG", ".jfif", ".tif", ".gif", ".bmp"])
 def test_pictures_of_every_usual_suffix_are_read(folder, tmp_path, suffix):
     before = sum(split.size for split in both(folder, tmp_path))

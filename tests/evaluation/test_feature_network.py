@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxgan import data
+from jaxgan.data import arrays
 from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network
 from jaxgan.methods import build
@@ -60,6 +61,24 @@ def test_a_user_s_classifier_is_found_in_the_cache_and_named_by_content(monkeypa
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="damaged"):
         feature_network.load("kmnist")
+
+
+def test_a_classifier_of_other_classes_is_refused_and_images_without_classes_have_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    keep(feature_network.cached("kmnist"), data="kmnist")
+    assert feature_network.choose("kmnist", classes=10).version.startswith("jaxgan-kmnist-")
+    with pytest.raises(UserError, match="has 10 classes, but 'kmnist' has 12; train digit_classifier again"):
+        feature_network.choose("kmnist", classes=12)
+    with pytest.raises(UserError, match="--data: the images have no classes, which a classifier needs"):
+        build(Classifier(), image_shape=(28, 28, 1), classes=1)
+
+
+def test_more_pixels_than_fit_in_memory_are_refused(monkeypatch):
+    images = np.zeros((7, 4, 4, 1), np.uint8)
+    assert feature_network.pixels().extract(images)[0].shape == (7, 16)
+    monkeypatch.setattr(arrays, "MOST_BYTES", 8 * images.size - 1)
+    with pytest.raises(UserError, match=r"--count: the comparison of 7 images by pixels .* give fewer images"):
+        feature_network.pixels().extract(images)
 
 
 def test_a_user_without_a_home_names_a_cache(monkeypatch):

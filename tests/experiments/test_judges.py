@@ -50,7 +50,7 @@ def small(monkeypatch):
 
     monkeypatch.setattr(generators, "load_run", load_run)
     monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: split_of(split))
-    monkeypatch.setattr(feature_network, "load", lambda name, image_size=None: network("pixels-1", scale=255))
+    monkeypatch.setattr(feature_network, "load", lambda name, **how: network("pixels-1", scale=255))
     monkeypatch.setattr(judges, "judge", lambda name, options: network(f"{name}-1", scale=51))
 
 

@@ -45,7 +45,7 @@ def shrink(patch):
         for split in ("train", "test")
     }
     patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: digits[split])
-    patch.setattr(feature_network, "load", lambda name, image_size=None: FeatureNetwork("test-1", extract))
+    patch.setattr(feature_network, "load", lambda name, **how: FeatureNetwork("test-1", extract))
     patch.setattr(tracking, "draw", lambda *args, **how: [])  # takes longer than training
     patch.setattr(quality, "RECIPES", RECIPES)
 

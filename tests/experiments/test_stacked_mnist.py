@@ -35,7 +35,7 @@ def grey(monkeypatch):
     labels = np.arange(150, dtype=np.int32) % 10
     images = np.broadcast_to((25.6 * labels + 12).astype(np.uint8)[:, None, None, None], (150, 28, 28, 1))
     stacked = stack(find("stacked_mnist"), Dataset("mnist", images, labels, tuple("0123456789")))
-    monkeypatch.setattr(feature_network, "load", lambda name, image_size=None: NETWORK)
+    monkeypatch.setattr(feature_network, "load", lambda name, **how: NETWORK)
     monkeypatch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: stacked)
     monkeypatch.setattr(tracking, "draw", lambda *args, **how: [])  # takes longer than training
     recipe = Config(VanillaGAN(hidden_units=4), Run(sample_epochs=(1,)))

@@ -40,7 +40,7 @@ def made(monkeypatch):
     monkeypatch.setattr(training, "train", lambda config: calls.append(("jaxgan", config)))
     monkeypatch.setattr(study, "evaluate_run", evaluate_run)
     monkeypatch.setattr(study, "evaluate_file", evaluate_file)
-    monkeypatch.setattr(feature_network, "load", lambda name, image_size=None: FeatureNetwork("test-1", None))
+    monkeypatch.setattr(feature_network, "load", lambda name, **how: FeatureNetwork("test-1", None))
     return calls
 
 

@@ -11,7 +11,7 @@ def pixel_features():
     """A feature network of a few pixels, and random images that need no preparing."""
     network = feature_network.FeatureNetwork("pixels-1", extract)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feature_network, "load", lambda data="mnist", image_size=None: network)
+        patch.setattr(feature_network, "load", lambda data="mnist", image_size=None, classes=None: network)
         patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: split_of(split))
         yield
 

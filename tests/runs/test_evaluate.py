@@ -159,7 +159,7 @@ def test_what_a_full_disk_cannot_take_is_shown(folder, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_another_judge_is_named_and_leaves_the_evaluation_of_the_run_alone(folder, tmp_path, capsys, monkeypatch):
-    def load_judge(path, name, image_size=None):
+    def load_judge(path, name, image_size=None, classes=None):
         return feature_network.FeatureNetwork(f"{path.stem} of {name}", lambda images: extract(255 - images))
 
     monkeypatch.setattr(feature_network, "load_judge", load_judge)

@@ -1,15 +1,17 @@
 """Runs on one's own pictures: they go on, draw, and are evaluated as far as the pictures allow."""
 
+import io
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
 from jaxgan.evaluation import protocol
-from jaxgan.evaluation.report import Evaluation, Protocol, replica_table
+from jaxgan.evaluation.report import Evaluation, Protocol, replica_table, table
 from jaxgan.methods import build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import launch
@@ -96,6 +98,21 @@ def test_pictures_with_labels_ask_for_a_classifier(tmp_path, monkeypatch):
         evaluate_run(tmp_path / "run")
 
 
+def test_a_run_is_evaluated_on_its_own_pictures_or_says_that_they_changed(tmp_path, caplog):
+    path, pixels = tmp_path / "set.npz", np.random.default_rng(0).integers(0, 256, (130, 4, 4), np.uint8)
+    np.savez(path, images=pixels)
+    config = run_on(path, tmp_path / "run")
+    method = build(config.method, image_shape=(4, 4, 1))
+    save_run(config, method, states={2: fresh_state(method)}, image_shape=(4, 4, 1))
+    remember(Workdir(tmp_path / "run"), training_images(config.run))
+    np.savez(path, images=255 - pixels[:-1])
+    evaluate_run(tmp_path / "run", count=100)
+    assert "set.npz' has changed since the run in" in caplog.text
+    np.savez(path, images=pixels, labels=np.arange(130) % 3)
+    with pytest.raises(UserError, match=r"has changed since .* from 4 x 4 x 1 pixels in 1 classes to .* in 3 classes"):
+        evaluate_run(tmp_path / "run", count=100)
+
+
 @pytest.mark.slow
 def test_pictures_without_labels_are_not_evaluated_while_training(trained):
     with pytest.raises(UserError, match=r"^--evaluate-every: pictures without labels and arrays"):
@@ -110,3 +127,10 @@ def test_replicas_measured_by_pixels_have_a_table_of_what_there_is():
     made = replica_table(Evaluation({}, about, numbers, {}, replicas))
     assert [str(column.header) for column in made.columns][:2] == ["replica", "seed"]
     assert [list(column.cells) for column in made.columns] == [["0"], ["0"], ["0.25"]]
+
+
+def test_a_class_in_brackets_is_named_in_the_table():
+    about = Protocol("own", "own-1", 20, 100, (0,), "floor")
+    made = table(Evaluation({"samples": "a.npz"}, about, {"share_[red]": protocol.Number(0.5, None, 0.4)}, {}))
+    Console(file=(text := io.StringIO()), width=200).print(made)
+    assert "share of [red]" in text.getvalue()

@@ -161,6 +161,28 @@ def test_colours_and_labels_are_written(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "folder" / "000001.png")), images[1])
 
 
+@pytest.mark.parametrize(
+    ("names", "drawn"),
+    [
+        (("1", "2", "10"), {1: 0, 2: 1, 10: 2}),
+        (("1", "10", "2"), {1: 0, 2: 2, 10: 1}),
+        (("0", "1", "2"), {0: 0, 2: 2}),
+        (("cat", "dog", "eel"), {0: 0, 2: 2}),
+    ],
+)
+def test_classes_whose_names_are_numbers_are_drawn_by_name(tmp_path, monkeypatch, names, drawn):
+    run = a_run(tiny("dcgan", conditional=True))._replace(class_names=names)
+    monkeypatch.setattr("jaxgan.runs.sample.load_run", lambda folder, **how: run)
+    for label, position in drawn.items():
+        sample_run(tmp_path, out=tmp_path / "a.npz", count=2, labels=[label])
+        arrays = np.load(tmp_path / "a.npz")
+        assert arrays["labels"].tolist() == [label] * 2
+        np.testing.assert_array_equal(arrays["images"], run.sample(2, labels=[position]))
+    if "10" in names:
+        with pytest.raises(UserError, match="--labels: 0 is not allowed, the classes are 1, "):
+            sample_run(tmp_path, out=tmp_path / "a.npz", count=2, labels=[0])
+
+
 def test_without_out_a_picture_is_drawn_beside_the_run(folder, tmp_path, capsys):
     run = shutil.copytree(folder, tmp_path / "run")
     cli.main(["sample", str(run)])
