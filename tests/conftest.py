@@ -1,6 +1,8 @@
 """Eight CPU devices for all tests, and run-time checks of every annotated shape."""
 
+import contextlib
 import gc
+import io
 import os
 import shutil
 import signal
@@ -139,11 +141,12 @@ def refused(capsys):
 
 @pytest.fixture(scope="session")
 def finished_toy_run(toy_dataset, tmp_path_factory):
-    """The folder that the command leaves behind with the toy config, on one device; only to be read."""
+    """The folder that the command leaves behind with the toy config, on one device; beside it what it prints."""
     config = toy(tmp_path_factory.mktemp("finished") / "run")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
         patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
         launch.main(config, ["--devices", "1"])
+    config.run.workdir.with_name("printed").write_text(printed.getvalue())
     return config.run.workdir
 
 

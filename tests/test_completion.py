@@ -1,5 +1,3 @@
-"""Completion: what a shell offers for commands, recipes, flags, their values and files."""
-
 import shutil
 import subprocess
 

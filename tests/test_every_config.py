@@ -1,5 +1,3 @@
-"""What the config of every method keeps: help, bounds, and the way to JSON and back."""
-
 import dataclasses
 import inspect
 import itertools

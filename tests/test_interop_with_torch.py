@@ -4,23 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgan.interop import (
-    state_dict,
-    weights,
-    with_weights,
-)
+from jaxgan.interop import state_dict, weights, with_weights
 from jaxgan.methods import build
 from jaxgan.methods.dcgan import DCGAN
 from jaxgan.methods.vanilla_gan import VanillaGAN
-from tests.random_states import (
-    LATENT,
-    SHAPE,
-    SPECTRAL,
-    WIDTH,
-    assert_same,
-    random_like,
-    random_state,
-)
+from tests.random_states import LATENT, SHAPE, SPECTRAL, WIDTH, assert_same, random_like, random_state
 
 
 def twins(torch, *, spectral):

@@ -1,5 +1,3 @@
-"""The commands and the Python of README.md and experiments/README.md run."""
-
 import contextlib
 import dataclasses
 import functools

@@ -1,5 +1,3 @@
-"""Data sets made of another in memory: one part in each channel, or training images split anew."""
-
 import dataclasses
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""One's own arrays, in files or in a program, and IDX files: the images that they look, or refused in one line."""
-
 import gzip
 import io
 import os

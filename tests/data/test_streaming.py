@@ -1,5 +1,3 @@
-"""A stream gives each step the images that a run in memory would, wherever it begins and whoever shares them."""
-
 import threading
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""What the speed benchmark measures and writes."""
-
 import json
 import time
 from dataclasses import replace

@@ -1,5 +1,3 @@
-"""The studies of quality in small: what is trained, what is reused, what is compared, and what the reports say."""
-
 import dataclasses
 import json
 import shutil

@@ -1,5 +1,3 @@
-"""Every recipe of the chapter in small, on toy data: its docstring, figures and flags, and the chapter's page."""
-
 import dataclasses
 import re
 import shutil

@@ -1,5 +1,3 @@
-"""The study of Stacked MNIST in small: what it trains on, what it counts, and what its table says."""
-
 import dataclasses
 import json
 import math

@@ -1,5 +1,3 @@
-"""GANs in the plane: what is drawn is what the networks compute."""
-
 import dataclasses
 
 import jax

@@ -1,5 +1,3 @@
-"""Damage of a checkpoint, of cached images or of the feature network is never taken for what was saved."""
-
 import random
 import shutil
 import tarfile

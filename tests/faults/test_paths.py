@@ -1,5 +1,3 @@
-"""Every path of a run's folder trains and is read back, or is refused before anything is written."""
-
 import os
 import re
 import sys

@@ -1,5 +1,3 @@
-"""A schedule that does not end with the run is told before training."""
-
 import dataclasses
 
 import pytest
@@ -8,6 +6,7 @@ from jaxgan.config import Config, Run, check_schedules
 from jaxgan.errors import UserError
 from jaxgan.methods import METHODS
 from jaxgan.methods.dcgan import DCGAN
+from jaxgan.runs import launch
 from tests.training import with_run
 
 WARMING = [name for name, entry in METHODS.items() if "warmup_steps" in entry.config.__dataclass_fields__]
@@ -60,8 +59,6 @@ def decaying(toy_config):
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_a_run_beyond_its_decay_is_refused_before_anything_is_written(dry, decaying, toy_data, capsys):
-    from jaxgan.runs import launch
-
     with pytest.raises(SystemExit, match="2"):
         launch.main(decaying(6), dry)
     error = capsys.readouterr().err
@@ -71,7 +68,5 @@ def test_a_run_beyond_its_decay_is_refused_before_anything_is_written(dry, decay
 
 
 def test_a_dry_run_tells_a_decay_that_is_too_long(decaying, toy_data, capsys):
-    from jaxgan.runs import launch
-
     launch.main(decaying(12), ["--dry-run"])
     assert "--decay-steps 9 fits" in " ".join(capsys.readouterr().out.split())

@@ -1,5 +1,3 @@
-"""Whatever standard output is, results are written and nothing that is printed raises."""
-
 import io
 import os
 import subprocess

@@ -1,5 +1,3 @@
-"""The pyramids of convolutions: sizes, channels, and images of any shape."""
-
 from functools import partial
 
 import jax

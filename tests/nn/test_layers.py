@@ -1,5 +1,3 @@
-"""Convolutional layers, normalization and spectral norm, against their formulas and against PyTorch."""
-
 from functools import partial
 
 import jax
@@ -13,13 +11,7 @@ from jaxgan.nn.layers import BatchNorm, Conv, ConvTranspose, ExampleNorm
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize(
-    ("layer", "x"),
-    [
-        (Conv(5, (4, 3)), (2, 4, 3, 6)),
-        (ConvTranspose(5, (4, 3)), (2, 1, 1, 6)),
-    ],
-)
+@pytest.mark.parametrize(("layer", "x"), [(Conv(5, (4, 3)), (2, 4, 3, 6)), (ConvTranspose(5, (4, 3)), (2, 1, 1, 6))])
 def test_a_kernel_that_covers_the_image_still_convolves(layer, x):
     x = jax.random.normal(KEY, x)
     padded = ((0, 0), (0, 1), (0, 1), (0, 0))  # a row and a column more, which the general way has to be taken for

@@ -1,5 +1,3 @@
-"""The fully connected networks: slopes, dropout, and two batches in one pass."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np

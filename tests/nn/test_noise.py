@@ -1,5 +1,3 @@
-"""Random bits by example, and the distributions that are made of them."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np

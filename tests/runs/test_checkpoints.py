@@ -76,11 +76,7 @@ def test_a_best_checkpoint_is_saved_where_process_0_says_so(tmp_path, monkeypatc
 
 @pytest.mark.parametrize(
     ("metric", "best"),
-    [
-        ("frechet_distance", 12),
-        pytest.param("precision", 12, marks=pytest.mark.slow),
-        ("recall", None),
-    ],
+    [("frechet_distance", 12), pytest.param("precision", 12, marks=pytest.mark.slow), ("recall", None)],
 )
 def test_the_best_checkpoint_is_that_of_the_best_row(tmp_path, metric, best):
     distances = {3: 5.0, 6: 2.0, 9: 4.0, 12: 1.0, 15: 3.0}

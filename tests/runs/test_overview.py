@@ -1,5 +1,3 @@
-"""A table of runs says what their files say, and survives damaged ones."""
-
 import json
 import os
 

@@ -1,5 +1,3 @@
-"""The trained generators of the package: they draw at once, and are what their manifest says."""
-
 import hashlib
 import json
 import shlex

@@ -1,5 +1,3 @@
-"""Samples of a run: those that evaluation measures, of the classes asked for, in every form of file."""
-
 import errno
 import os
 import re

@@ -1,5 +1,3 @@
-"""What a run writes down: times beside its metrics, pictures, and traces of some steps."""
-
 import gzip
 import json
 import shutil

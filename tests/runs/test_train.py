@@ -1,5 +1,3 @@
-"""The loop: what it measures on the way, what it does not save, and how it counts its time."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,3 @@
-"""The folder of a run: who may go on in it, and what a refusal leaves of it."""
-
 import io
 import json
 import os
@@ -7,8 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from jaxgan.errors import UserError
-from jaxgan.runs.workdir import Workdir, check_resume, load_config, locked, write_atomically
+from jaxgan.runs.workdir import Workdir, check_resume, locked, write_atomically
 from tests.training import files_below, with_run
 
 
@@ -40,12 +37,6 @@ def test_a_run_does_not_go_on_with_other_numbers_and_stays(start, finished, caps
 def test_a_run_goes_on_from_a_checkpoint_unless_never(toy_config, resume, checkpointed, goes_on):
     config = with_run(toy_config, resume=resume)
     assert check_resume(config, started=toy_config, checkpointed=checkpointed) == goes_on
-
-
-def test_a_damaged_config_is_refused(finished):
-    finished.config.write_text("{")
-    with pytest.raises(UserError, match=r"config\.json: damaged"):
-        load_config(finished)
 
 
 def test_a_folder_of_something_else_is_refused_and_kept(start, finished, capsys):
