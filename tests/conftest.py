@@ -38,6 +38,7 @@ CHECKING = ["data", "methods", "nn", "properties", "test_every_method.py", "test
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from jaxgan import data
 from jaxgan.config import Config, Run
@@ -140,13 +141,15 @@ def refused(capsys):
 
 
 @pytest.fixture(scope="session")
-def finished_toy_run(toy_dataset, tmp_path_factory):
+def finished_toy_run(toy_dataset, shared_folder):
     """The folder that the command leaves behind with the toy config, on one device; beside it what it prints."""
-    config = toy(tmp_path_factory.mktemp("finished") / "run")
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
-        patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
-        launch.main(config, ["--devices", "1"])
-    config.run.workdir.with_name("printed").write_text(printed.getvalue())
+    config, printed = toy(shared_folder / "finished" / "run"), shared_folder / "finished" / "printed"
+    with FileLock(shared_folder / "finished.lock"), pytest.MonkeyPatch.context() as patch:
+        if not printed.exists():
+            patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                launch.main(config, ["--devices", "1"])
+            printed.write_text(output.getvalue())
     return config.run.workdir
 
 
@@ -165,12 +168,17 @@ def undrawn(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def mnist_dir(tmp_path_factory):
+def shared_folder(tmp_path_factory):
+    """A folder that is the same in all workers."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def mnist_dir(shared_folder):
     """A folder in which the real MNIST is prepared, from the archive in the package."""
-    shared = tmp_path_factory.getbasetemp()
-    root = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "mnist"
-    data.prepare("mnist", data_dir=root)  # safe when two workers come to it at once, and then done once
-    return root
+    data.prepare("mnist", data_dir=shared_folder / "mnist")  # safe when two workers come to it at once
+    return shared_folder / "mnist"
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 from jaxgan.config import Config, Run, check_schedules
 from jaxgan.errors import UserError
 from jaxgan.methods import METHODS
-from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.vae import VAE
 from jaxgan.runs import launch
 from tests.training import with_run
 
@@ -53,8 +53,8 @@ def test_an_epoch_longer_than_the_decay_is_no_way_out():
 
 @pytest.fixture
 def decaying(toy_config):
-    """Makes a config of a small GAN on the toy data, nine steps long, whose rates fall to 0 in so many."""
-    return lambda steps: with_run(Config(DCGAN(width=1, latent_size=2, decay_steps=steps), toy_config.run), devices=1)
+    """Makes a config of a run of nine steps on the toy data, whose learning rate falls to 0 in so many."""
+    return lambda steps: with_run(Config(VAE(hidden_units=2, decay_steps=steps), toy_config.run), devices=1)
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])

@@ -19,7 +19,7 @@ SMALL = Carry({"x": np.arange(3, dtype=np.float32)}, {}, np.int32(0))
 
 def program_on(count, *, hidden_units=8):
     config = VanillaGAN(latent_size=3, hidden_units=hidden_units, ema_decay=0.9)
-    return stepper(config, devices=count, image_shape=SHAPE, batch_size=8, steps=2), replicated(jax.devices()[:count])
+    return stepper(config, devices=count, image_shape=SHAPE, batch_size=8, steps=12), replicated(jax.devices()[:count])
 
 
 def restored(folder, made, sharding, *, step):
