@@ -213,10 +213,11 @@ def test_a_documented_jaxgan_command_succeeds(words, documented_runs, monkeypatc
 
 
 def python_blocks():
-    """Page and number of each block of Python; those that train take seconds."""
+    """Page and number of each block of Python; those that train, or draw without a compiler, take seconds."""
     for page in PAGES:
         for number, block in enumerate(blocks(page, "python")):
-            yield pytest.param(page, number, marks=[pytest.mark.slow] if "jaxgan.run(" in block else [])
+            long = "jaxgan.run(" in block or "jaxgan.pretrained(" in block
+            yield pytest.param(page, number, marks=[pytest.mark.slow] if long else [])
 
 
 @pytest.mark.parametrize(("page", "number"), list(python_blocks()))
