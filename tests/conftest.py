@@ -125,6 +125,19 @@ def start(toy_config, toy_data):
 
 
 @pytest.fixture
+def not_started(start, capfd):
+    """Runs the command on the toy data where it is refused, and returns the one line that says why."""
+
+    def not_started(*flags):
+        assert start(*flags) == 2
+        error = capfd.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    return not_started
+
+
+@pytest.fixture
 def refused(capsys):
     """Runs a command that ends with one line, which it returns, prints nothing else and leaves a folder as it was."""
 

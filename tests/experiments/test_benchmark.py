@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from studies.speed import benchmark, loop, report, starts
 from studies.speed import programs as compared
-from studies.speed.timing import interleaved, ratio, steps_in
+from studies.speed.timing import interleaved, steps_in
 
 from jaxgan.config import Config, Run
 from jaxgan.data import Dataset
@@ -35,10 +35,6 @@ RESULTS = {
         ],
     },
 }
-
-
-def test_ratio_is_the_median_of_the_ratios_within_turns():
-    assert ratio([900.0, 1000.0, 1100.0], [300.0, 250.0, 200.0]) == pytest.approx(4.0)
 
 
 def test_report_has_one_row_per_program_with_rates_and_ratios():

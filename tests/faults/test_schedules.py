@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import pytest
 
@@ -58,12 +59,8 @@ def decaying(toy_config):
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
-def test_a_run_beyond_its_decay_is_refused_before_anything_is_written(dry, decaying, toy_data, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        launch.main(decaying(6), dry)
-    error = capsys.readouterr().err
-    assert "--decay-steps: 6 is not allowed" in error
-    assert error.count("\n") == 1
+def test_a_run_beyond_its_decay_is_refused_before_anything_is_written(dry, decaying, toy_data, refused):
+    assert "--decay-steps: 6 is not allowed" in refused(partial(launch.main, decaying(6)), *dry)
     assert not decaying(6).run.workdir.exists()
 
 

@@ -10,16 +10,6 @@ from jaxgan.nn.layers import ConvTranspose, Dense
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize("fan_in", [20, 784])
-def test_torch_weights_are_uniform_within_one_over_root_fan_in(fan_in):
-    params = Dense(400).init(KEY, jnp.zeros((1, fan_in)))["params"]
-    for leaf in (params["kernel"], params["bias"]):
-        values = np.asarray(leaf) * np.sqrt(fan_in)
-        assert 0.97 < np.abs(values).max() <= 1
-        assert values.var() == pytest.approx(1 / 3, rel=0.12)
-        assert abs(values.mean()) < 0.1
-
-
 @pytest.mark.parametrize(
     ("layer", "inputs", "deviation", "tolerance"),
     [
