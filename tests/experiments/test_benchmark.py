@@ -1,6 +1,5 @@
 import json
 import time
-from dataclasses import replace
 
 import jax
 import numpy as np
@@ -12,6 +11,7 @@ from studies.speed.timing import interleaved, steps_in
 from jaxgan.config import Config, Run
 from jaxgan.data import Dataset
 from jaxgan.methods.vanilla_gan import VanillaGAN
+from tests.training import with_run
 
 RNG = np.random.default_rng(0)
 TOY = Dataset("toy", RNG.integers(0, 256, (64, 28, 28, 1), dtype=np.uint8), np.zeros(64, np.int32), ("0",))
@@ -117,7 +117,7 @@ def test_scaling_varies_one_size_at_a_time():
 
 @pytest.mark.exhaustive
 def test_loop_holds_the_same_arrays_after_few_and_many_calls(toy_config, toy_dataset):
-    config = replace(toy_config, run=replace(toy_config.run, checkpoint_every=100, sample_epochs=()))
+    config = with_run(toy_config, checkpoint_every=100, sample_epochs=())
     found = loop.measure(config, toy_dataset, jax.devices()[:1], steps=12, memory_every=3)
     assert found["steps"] == 12
     assert len(found["calls"]) == len(found["between"]) > 5

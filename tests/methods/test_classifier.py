@@ -8,6 +8,7 @@ import pytest
 from jaxgan.methods import Batch, build, classifier
 from jaxgan.methods.classifier import Classifier
 from jaxgan.nn import noise
+from tests.methods.steps import a_batch as noise_images
 from tests.methods.steps import first_update
 from tests.random_states import fresh_state
 
@@ -57,11 +58,10 @@ def test_evaluation_of_an_image_does_not_depend_on_the_batch():
 
 
 def test_the_figure_begins_with_the_least_probable_label():
-    method = build(SMALL, image_shape=SHAPE)
-    state, batch = fresh_state(method), a_batch(40)
+    method, batch = build(SMALL, image_shape=SHAPE), noise_images(labels=[1] * 30 + [0] + [1] * 9, shape=SHAPE)
+    state = fresh_state(method)
     state.network.params["output"]["bias"] = -9.0 * (jnp.arange(10) == 0)
-    wrong = batch._replace(labels=batch.labels.at[30].set(0))
-    images = jax.jit(lambda state: method.visualize(state, wrong, KEY)["hardest"].images)(state)
+    images = jax.jit(lambda state: method.visualize(state, batch, KEY)["hardest"].images)(state)
     np.testing.assert_array_equal(images[0], batch.images[30])
 
 
