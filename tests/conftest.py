@@ -1,6 +1,8 @@
 """Eight CPU devices for all tests, and run-time checks of every annotated shape."""
 
+import contextlib
 import gc
+import io
 import os
 import shutil
 import signal
@@ -36,6 +38,7 @@ CHECKING = ["data", "methods", "nn", "properties", "test_every_method.py", "test
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from jaxgan import data
 from jaxgan.config import Config, Run
@@ -122,6 +125,19 @@ def start(toy_config, toy_data):
 
 
 @pytest.fixture
+def not_started(start, capfd):
+    """Runs the command on the toy data where it is refused, and returns the one line that says why."""
+
+    def not_started(*flags):
+        assert start(*flags) == 2
+        error = capfd.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    return not_started
+
+
+@pytest.fixture
 def refused(capsys):
     """Runs a command that ends with one line, which it returns, prints nothing else and leaves a folder as it was."""
 
@@ -138,12 +154,15 @@ def refused(capsys):
 
 
 @pytest.fixture(scope="session")
-def finished_toy_run(toy_dataset, tmp_path_factory):
-    """The folder that the command leaves behind with the toy config, on one device; only to be read."""
-    config = toy(tmp_path_factory.mktemp("finished") / "run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
-        launch.main(config, ["--devices", "1"])
+def finished_toy_run(toy_dataset, shared_folder):
+    """The folder that the command leaves behind with the toy config, on one device; beside it what it prints."""
+    config, printed = toy(shared_folder / "finished" / "run"), shared_folder / "finished" / "printed"
+    with FileLock(shared_folder / "finished.lock"), pytest.MonkeyPatch.context() as patch:
+        if not printed.exists():
+            patch.setattr(data, "load", lambda name, split="train", data_dir=None, image_size=None: toy_dataset)
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                launch.main(config, ["--devices", "1"])
+            printed.write_text(output.getvalue())
     return config.run.workdir
 
 
@@ -162,12 +181,17 @@ def undrawn(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def mnist_dir(tmp_path_factory):
+def shared_folder(tmp_path_factory):
+    """A folder that is the same in all workers."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def mnist_dir(shared_folder):
     """A folder in which the real MNIST is prepared, from the archive in the package."""
-    shared = tmp_path_factory.getbasetemp()
-    root = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "mnist"
-    data.prepare("mnist", data_dir=root)  # safe when two workers come to it at once, and then done once
-    return root
+    data.prepare("mnist", data_dir=shared_folder / "mnist")  # safe when two workers come to it at once
+    return shared_folder / "mnist"
 
 
 @pytest.fixture(scope="session")

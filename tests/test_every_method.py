@@ -88,7 +88,8 @@ class Fold(NamedTuple):
     method: Method
     states: list[Any]  # of the first seed, before each step and after the last
     rows: list[dict[str, float]]  # the metrics of its steps
-    last: Any  # the states of both seeds after a further step, on black images: nothing in them varies
+    start: Any  # the states of both seeds before the first step
+    last: Any  # and after a further step, on black images: nothing in them varies
     drawn: jax.Array | None  # samples of both seeds
     held_out: dict[str, jax.Array]  # metrics of both seeds
 
@@ -120,7 +121,7 @@ def fold_of(kind):
     start, states, metrics, *rest = jax.device_get(run(np.array([SEED, SEED + 1], np.uint32)))
     first = lambda tree, *place: jax.tree.map(lambda x: x[(0, *place)], tree)
     rows = [{name: float(value[0, i]) for name, value in metrics.items()} for i in range(STEPS + 1)]
-    return Fold(method, [first(start), *(first(states, i) for i in range(STEPS))], rows, *rest)
+    return Fold(method, [first(start), *(first(states, i) for i in range(STEPS))], rows, start, *rest)
 
 
 def assert_close(found, expected, start):
@@ -162,7 +163,9 @@ def test_init_step_sample_and_evaluate_run_under_jit_and_vmap(kind):
     assert all(math.isfinite(value) for row in fold.rows for value in row.values())
     params = [jax.tree.leaves(state.variables(averaged=False)[0]) for state in (fold.states[0], fold.last)]
     assert any(np.any(before != after[0]) for before, after in zip(*params, strict=True))  # it learns
-    assert any(np.any(of_one != of_other) for of_one, of_other in params[1])  # the seeds differ
+    for state in (fold.start, fold.last):  # the seeds differ
+        params = jax.tree.leaves(state.variables(averaged=False)[0])
+        assert any(np.any(of_one != of_other) for of_one, of_other in params)
     assert {value.shape for value in fold.held_out.values()} <= {(2,)}
 
 
@@ -192,7 +195,7 @@ def test_samples_begin_alike_for_any_count(kind):
         pytest.param(1, "auto", marks=pytest.mark.slow),
     ],
 )
-@EVERY_SLOWLY
+@ONE_QUICKLY
 def test_the_compiled_program_takes_the_steps_of_a_plain_fold(kind, devices, parallel):
     fold = fold_of(kind)
     how = {"image_shape": SHAPE, "batch_size": BATCH, "steps": STEPS, "seed": SEED, "optimizer": SGD}
@@ -267,7 +270,8 @@ def test_every_metric_is_a_line_of_the_training_curves(kind, choices):
     assert all(panel.get_title() and panel.get_legend() for panel in axes)
 
 
-@ONE_QUICKLY
+@pytest.mark.slow
+@EVERY
 def test_visualizations_are_drawn(kind, tmp_path):
     _, whole, *_ = variants(kind)  # conditional, where it can be
     run = a_run(whole, classes=2)  # a row for each
@@ -280,7 +284,8 @@ def test_visualizations_are_drawn(kind, tmp_path):
         assert np.ptp(matplotlib.image.imread(path)) > 0.5, path.name
 
 
-@ONE_QUICKLY
+@pytest.mark.slow  # tests/runs/test_launch.py has one in the fast tests
+@EVERY
 def test_a_dry_run_describes_and_writes_nothing(kind, tmp_path, capsys, toy_data):
     config = Config(tiny(kind), Run(workdir=tmp_path / "run", batch_size=20, devices=1))
     launch.main(config, ["--dry-run"])

@@ -1,5 +1,3 @@
-"""A run read back from its folder, and written to a file for PyTorch."""
-
 import errno
 import importlib.metadata
 import json

@@ -1,5 +1,3 @@
-"""The function from latents to images in a file: what it draws, for whom, and what its manifest says."""
-
 import hashlib
 import json
 import subprocess

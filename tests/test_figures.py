@@ -1,5 +1,3 @@
-"""What is drawn: which lines over which points, which pixels, and under which words."""
-
 import matplotlib.image
 import numpy as np
 import pytest
@@ -77,10 +75,7 @@ def test_training_curves_have_a_panel_for_each_unit_and_a_line_a_metric(epochs):
     assert legend_of(probabilities) == ["$D(x)$, real", "$D(G(z))$, generated", "undecided"]
     assert probabilities.get_lines()[2].get_ydata() == [0.5, 0.5]
     words = [(axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) for axes in (losses, probabilities)]
-    assert words == [
-        ("Losses", "epoch", "loss"),
-        ("Discriminator probabilities", "epoch", "mean probability of real"),
-    ]
+    assert words == [("Losses", "epoch", "loss"), ("Discriminator probabilities", "epoch", "mean probability of real")]
 
 
 def test_curves_of_replicas_are_a_mean_within_their_range():

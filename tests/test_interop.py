@@ -1,27 +1,12 @@
-"""Conversion to PyTorch's names and layouts: exact both ways, with errors that name what does not fit."""
-
 import jax
 import numpy as np
 import optax
 import pytest
 
 from jaxgan.errors import UserError
-from jaxgan.interop import (
-    adam_state,
-    from_state_dict,
-    state_dict,
-    weights,
-    with_weights,
-)
+from jaxgan.interop import adam_state, from_state_dict, state_dict, weights, with_weights
 from jaxgan.methods import NetworkState
-from tests.random_states import (
-    CONFIGS,
-    SPECTRAL,
-    WIDTH,
-    assert_same,
-    networks_of,
-    random_state,
-)
+from tests.random_states import CONFIGS, SPECTRAL, WIDTH, assert_same, networks_of, random_state
 
 
 @pytest.fixture(params=CONFIGS)

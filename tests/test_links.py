@@ -1,5 +1,3 @@
-"""README.md and experiments/README.md link files, headings, functions and numbers that are there."""
-
 import re
 
 import pytest

@@ -1,5 +1,3 @@
-"""The commands and the Python of README.md and experiments/README.md run."""
-
 import contextlib
 import dataclasses
 import functools
@@ -93,14 +91,12 @@ COMMANDS = documented()
 RECIPES = [command for command in COMMANDS if command.is_recipe]
 
 
+@functools.cache  # many commands have the same help
 def help_of(command):
-    """What a command prints with --help."""
+    """What a command without flags prints with --help."""
     output, program = io.StringIO(), cli.main if command.program == "jaxgan" else command.module.main
-    subcommand = 0
-    if command.program == "jaxgan":
-        subcommand = 2 if command.arguments[0] == "data" else 1
     with contextlib.redirect_stdout(output), pytest.raises(SystemExit) as stopped:
-        program([*command.arguments[:subcommand], "--help"])
+        program([*command.arguments, "--help"])
     assert stopped.value.code == 0
     return output.getvalue()
 
@@ -117,7 +113,8 @@ def test_a_documented_command_is_understood(command):
         config.validate(command.config)
         assert methods.build(command.config.method, image_shape=(28, 28, 1)).networks
     elif command.program == "jaxgan" or hasattr(command.module, "main"):
-        words = help_of(command)
+        subcommand = (command.program == "jaxgan") + (command.arguments[:1] == ("data",))
+        words = help_of(command._replace(arguments=command.arguments[:subcommand]))
         assert all(flag.partition("=")[0] in words for flag in command.arguments if flag.startswith("--"))
     else:  # a file that runs as it stands
         assert command.arguments == ()
@@ -215,10 +212,11 @@ def test_a_documented_jaxgan_command_succeeds(words, documented_runs, monkeypatc
 
 
 def python_blocks():
-    """Page and number of each block of Python; those that train take seconds."""
+    """Page and number of each block of Python; those that train, or draw without a compiler, take seconds."""
     for page in PAGES:
         for number, block in enumerate(blocks(page, "python")):
-            yield pytest.param(page, number, marks=[pytest.mark.slow] if "jaxgan.run(" in block else [])
+            long = "jaxgan.run(" in block or "jaxgan.pretrained(" in block
+            yield pytest.param(page, number, marks=[pytest.mark.slow] if long else [])
 
 
 @pytest.mark.parametrize(("page", "number"), list(python_blocks()))

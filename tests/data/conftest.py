@@ -74,11 +74,6 @@ def forbid_entering(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 
 
 @pytest.fixture(scope="session")
-def encode() -> Callable[[np.ndarray], bytes]:
-    return encode_idx
-
-
-@pytest.fixture(scope="session")
 def small() -> Fabricated:
     return fabricate(0, {"train": 50, "test": 20})
 

@@ -1,5 +1,3 @@
-"""The real MNIST, out of the archive in the package."""
-
 import hashlib
 
 import numpy as np

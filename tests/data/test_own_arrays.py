@@ -1,5 +1,3 @@
-"""One's own arrays, in files or in a program, and IDX files: the images that they look, or refused in one line."""
-
 import gzip
 import io
 import os
@@ -15,6 +13,7 @@ from jaxgan.data import arrays
 from jaxgan.data.order import held_out
 from jaxgan.errors import UserError
 
+from .conftest import encode_idx
 from .test_pictures import GREY, both, load, save
 
 STACK = np.stack([GREY + np.uint8(i) for i in range(30)])
@@ -109,7 +108,7 @@ def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused(tmp_path, name):
 
 
 def write_idx(path, array):
-    content = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+    content = encode_idx(array)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 

@@ -1,5 +1,3 @@
-"""Pictures of every mode are read as they look, or refused in one line."""
-
 import io
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""A stream gives each step the images that a run in memory would, wherever it begins and whoever shares them."""
-
 import threading
 
 import numpy as np
@@ -35,7 +33,7 @@ def in_memory(plan, step):
     count=st.integers(1, 20),
     steps=st.integers(1, 30),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_parts_of_all_processes_are_the_batches_of_a_run_in_memory(
     seed, batch_size, processes, first, count, steps
 ):

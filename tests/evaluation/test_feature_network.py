@@ -1,5 +1,3 @@
-"""The feature network that comes with the package, and those that users train."""
-
 import hashlib
 import pwd
 
@@ -87,13 +85,6 @@ def test_a_user_without_a_home_names_a_cache(monkeypatch):
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
     with pytest.raises(UserError, match=r"^XDG_CACHE_HOME: '~/.cache' starts with a home folder that does not exist"):
         feature_network.cached("kmnist")
-
-
-def test_other_weights_than_the_pinned_ones_are_refused(monkeypatch, tmp_path):
-    keep(tmp_path / "mnist.safetensors")
-    monkeypatch.setattr(feature_network, "SHIPPED", tmp_path)
-    with pytest.raises(UserError, match="not the classifier of this version"):
-        feature_network.load("mnist")
 
 
 def test_a_judge_of_other_layers_is_loaded_and_named_by_content(tmp_path):

@@ -26,6 +26,7 @@ def test_the_test_images_themselves_are_perfect(against, bright):
     found = protocol.measure(bright(200, seed=0).images, against, seed=0)
     assert found["frechet_distance"] == pytest.approx(0, abs=1e-9)
     assert [found[name] for name in ("precision", "recall", "coverage")] == [1, 1, 1]
+    assert found["density"] > 1
     assert found["class_balance"] == pytest.approx(0, abs=1e-9)
 
 

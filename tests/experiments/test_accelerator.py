@@ -1,5 +1,3 @@
-"""What the accelerator study keeps of a broken measurement, and what it writes."""
-
 import json
 import os
 import re

@@ -1,19 +1,17 @@
-"""What the speed benchmark measures and writes."""
-
 import json
 import time
-from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 from studies.speed import benchmark, loop, report, starts
 from studies.speed import programs as compared
-from studies.speed.timing import interleaved, ratio, steps_in
+from studies.speed.timing import interleaved, steps_in
 
 from jaxgan.config import Config, Run
 from jaxgan.data import Dataset
 from jaxgan.methods.vanilla_gan import VanillaGAN
+from tests.training import with_run
 
 RNG = np.random.default_rng(0)
 TOY = Dataset("toy", RNG.integers(0, 256, (64, 28, 28, 1), dtype=np.uint8), np.zeros(64, np.int32), ("0",))
@@ -37,10 +35,6 @@ RESULTS = {
         ],
     },
 }
-
-
-def test_ratio_is_the_median_of_the_ratios_within_turns():
-    assert ratio([900.0, 1000.0, 1100.0], [300.0, 250.0, 200.0]) == pytest.approx(4.0)
 
 
 def test_report_has_one_row_per_program_with_rates_and_ratios():
@@ -123,7 +117,7 @@ def test_scaling_varies_one_size_at_a_time():
 
 @pytest.mark.exhaustive
 def test_loop_holds_the_same_arrays_after_few_and_many_calls(toy_config, toy_dataset):
-    config = replace(toy_config, run=replace(toy_config.run, checkpoint_every=100, sample_epochs=()))
+    config = with_run(toy_config, checkpoint_every=100, sample_epochs=())
     found = loop.measure(config, toy_dataset, jax.devices()[:1], steps=12, memory_every=3)
     assert found["steps"] == 12
     assert len(found["calls"]) == len(found["between"]) > 5

@@ -1,5 +1,3 @@
-"""The chapter's notebook: its sections and links are those of the tour, its names exist, and its cells run."""
-
 import ast
 import json
 import os

@@ -1,5 +1,3 @@
-"""Files for cluster engines are accepted by their validators, and start commands that this version has."""
-
 import re
 import shlex
 import subprocess

@@ -1,5 +1,3 @@
-"""The command that compiles for machines that are not there: what it refuses, and what it reports."""
-
 import dataclasses
 import importlib.util
 import json

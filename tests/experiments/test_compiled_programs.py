@@ -41,8 +41,7 @@ SLOW = [("vanilla_gan", "shard_map"), ("wgan", "pmap")]
 
 
 @pytest.mark.parametrize(
-    ("name", "parallel"),
-    [("vanilla_gan", "pmap"), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)],
+    ("name", "parallel"), [("vanilla_gan", "pmap"), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
 )
 def test_a_program_sums_each_gradient_once_and_donates_its_state(name, parallel):
     text, carry = compiled(name, parallel)

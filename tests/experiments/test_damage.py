@@ -1,5 +1,3 @@
-"""The study of damaged checkpoints counts what is noticed, and would count what is not."""
-
 import pytest
 from studies import damage
 

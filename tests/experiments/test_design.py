@@ -1,5 +1,3 @@
-"""The comparison of designs: trajectories, resuming, the report, and the patches for several devices."""
-
 import shutil
 import subprocess
 import sys

@@ -1,5 +1,3 @@
-"""The study of failures: its runs are commands of the recipes, and its pictures show every run."""
-
 import numpy as np
 import pytest
 from studies import failures

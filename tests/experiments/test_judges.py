@@ -1,5 +1,3 @@
-"""The studies of other judges, of memorisation and of what samples cost, in small: fresh networks and a few pixels."""
-
 import time
 
 import numpy as np

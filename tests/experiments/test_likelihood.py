@@ -1,5 +1,3 @@
-"""The study of the likelihood of binarized MNIST in small: what it trains, estimates and writes."""
-
 import dataclasses
 import json
 

@@ -1,5 +1,3 @@
-"""The study of a long run: what it says of memory, files and rows, and a short run that it watches."""
-
 import os
 
 import pytest

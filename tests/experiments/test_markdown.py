@@ -1,5 +1,3 @@
-"""The Markdown that the studies' reports are made of."""
-
 import pytest
 from studies import machine, markdown
 

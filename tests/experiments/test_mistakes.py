@@ -1,5 +1,3 @@
-"""A mistake in the flags of a study is told in one line before anything is written."""
-
 import importlib
 
 import pytest
@@ -48,10 +46,7 @@ MISTAKES = {
         "--widths 0": "--width: 0 is not allowed",
         "--seconds nan": "--seconds: nan is not allowed",
     },
-    "stacked_mnist": {
-        "--samples 0": "--samples: 0 images are not allowed",
-        "--epochs 0": "--epochs: 0 is not allowed",
-    },
+    "stacked_mnist": {"--samples 0": "--samples: 0 images are not allowed", "--epochs 0": "--epochs: 0 is not allowed"},
     "twins_quality": {"--methods wgan": "--methods: 'wgan' is not known", "--seeds 0": "--seeds: 0 is not allowed"},
 }
 

@@ -1,5 +1,3 @@
-"""The study of mutations: its changes fit the code, and a change that no test notices is reported."""
-
 import pytest
 from studies import mutations
 

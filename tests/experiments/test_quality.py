@@ -1,5 +1,3 @@
-"""The studies of quality in small: what is trained, what is reused, what is compared, and what the reports say."""
-
 import dataclasses
 import json
 import shutil
@@ -18,6 +16,7 @@ from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import tracking
 from jaxgan.runs.evaluate import evaluate_run
 from jaxgan.runs.workdir import Workdir
+from tests.training import with_run
 
 SAMPLES = 120
 
@@ -180,8 +179,8 @@ def test_recipes_are_trained_as_they_are_and_evaluated_on_the_way(tmp_path):
 
 def test_samples_of_a_run_stand_below_real_images(finished_toy_run, small, monkeypatch):
     (made,) = quality.configs("vanilla_gan", quality.Options(seeds=1))
-    made = dataclasses.replace(made, run=dataclasses.replace(made.run, workdir=finished_toy_run))
-    absent = dataclasses.replace(made, run=dataclasses.replace(made.run, workdir=finished_toy_run / "absent"))
+    made = with_run(made, workdir=finished_toy_run)
+    absent = with_run(made, workdir=finished_toy_run / "absent")
     monkeypatch.setattr(quality, "configs", lambda name, options: [made if options.apart else absent])
     rows = quality.sample_rows(["vanilla_gan"], quality.Options())
     assert list(rows) == ["real images", "Vanilla GAN"]

@@ -1,5 +1,3 @@
-"""What the study of replicas measures and writes."""
-
 import jax
 import numpy as np
 import pytest

@@ -1,5 +1,3 @@
-"""The study of Stacked MNIST in small: what it trains on, what it counts, and what its table says."""
-
 import dataclasses
 import json
 import math
@@ -88,11 +86,10 @@ def test_the_decay_of_learning_rates_ends_with_the_last_step():
         assert made.method == dataclasses.replace(recipe.method, **steps)
 
 
-def test_without_the_classifier_nothing_is_trained(monkeypatch, tmp_path):
+def test_without_the_classifier_nothing_is_trained(monkeypatch, tmp_path, refused):
     def missing(name):
         raise UserError("no classifier")
 
     monkeypatch.setattr(feature_network, "load", missing)
-    with pytest.raises(SystemExit):
-        stacked_mnist.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
+    assert "no classifier" in refused(stacked_mnist.main, "--runs", tmp_path / "runs", "--out", tmp_path / "out")
     assert not list(tmp_path.iterdir())

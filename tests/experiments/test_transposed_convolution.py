@@ -1,5 +1,3 @@
-"""The explanation of transposed convolution: three ways, one result, three figures."""
-
 import jax.numpy as jnp
 import pytest
 import transposed_convolution as explained

@@ -1,5 +1,3 @@
-"""The PyTorch twins as commands: what they write, how they resume, and their errors."""
-
 import dataclasses
 import json
 import subprocess

@@ -1,5 +1,3 @@
-"""The comparison of what recipes and their PyTorch twins draw, in small."""
-
 from types import SimpleNamespace
 
 import numpy as np

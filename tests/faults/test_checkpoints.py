@@ -1,5 +1,3 @@
-"""Damage of a checkpoint, of cached images or of the feature network is never taken for what was saved."""
-
 import random
 import shutil
 import tarfile
@@ -164,21 +162,16 @@ def test_a_run_goes_on_from_the_newest_intact_one_to_the_same_end(finished, toy_
     assert line.endswith("the run resumes from step 6")
 
 
-def test_the_tools_refuse_a_damaged_checkpoint_in_one_line(tmp_path, capfd):
+def test_the_tools_refuse_a_damaged_checkpoint_in_one_line(tmp_path, refused):
     config = Config(VanillaGAN(latent_size=3, hidden_units=2), Run(workdir=tmp_path / "run"))
     method = build(config.method, image_shape=(28, 28, 1))
     abstract = jax.eval_shape(method.init, jax.random.key(0))
     save_run(config, method, states={s: random_like(abstract, dtype=np.float32, seed=s) for s in (3, 6)})
     flip_arrays(tmp_path / "run" / "checkpoints" / "6")
-    before = {p: p.read_bytes() for p in files_of(tmp_path)}
-    for command in (["evaluate"], ["export", "--format", "torch"]):
-        with pytest.raises(SystemExit, match="2"):
-            cli.main([*command, str(tmp_path / "run")])
-        line = capfd.readouterr().err
+    for command, *flags in (["evaluate"], ["export", "--format", "torch"]):
+        line = refused(cli.main, command, *flags, tmp_path / "run", root=tmp_path)
         assert line.startswith(f"jaxgan: error: the checkpoint '{tmp_path / 'run' / 'checkpoints' / '6'}' is damaged (")
         assert line.endswith("move it elsewhere to use step 3\n")
-        assert line.count("\n") == 1
-    assert {p: p.read_bytes() for p in files_of(tmp_path)} == before
 
 
 def test_a_damaged_best_checkpoint_makes_room_for_another(tmp_path, caplog):

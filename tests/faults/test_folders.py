@@ -133,10 +133,8 @@ def test_a_quota_or_a_broken_disk_is_a_fault_of_the_machine(start, capfd, monkey
     assert os.strerror(number) in one_line(capfd)
 
 
-def test_a_read_only_disk_is_refused(start, disk, capfd):
-    folder = disk("ro")
-    assert start("--workdir", folder / "run") == 2
-    assert "cannot be written (Read-only file system)" in one_line(capfd)
+def test_a_read_only_disk_is_refused(not_started, disk):
+    assert "cannot be written (Read-only file system)" in not_started("--workdir", disk("ro") / "run")
 
 
 def test_the_lock_of_a_dead_process_is_no_obstacle(tmp_path):

@@ -1,5 +1,3 @@
-"""Whatever standard output is, results are written and nothing that is printed raises."""
-
 import io
 import os
 import subprocess
@@ -33,12 +31,16 @@ def stream_of(encoding):
     return io.TextIOWrapper(io.BytesIO(), encoding)
 
 
+def written_to(stream):
+    stream.seek(0)
+    return stream.read()
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "shift_jis"])
 def test_every_text_can_be_written_in_every_encoding(encoding):
     stream = stream_of(encoding)
     print(TEXT, file=Forgiving(stream))
-    stream.seek(0)
-    assert stream.read().startswith("Fr")
+    assert written_to(stream).startswith("Fr")
 
 
 @pytest.mark.parametrize("columns", ["1", "3", "0", "x", "200"])
@@ -59,8 +61,7 @@ def test_what_an_encoding_lacks_has_plain_words():
 def test_the_table_of_an_evaluation_fits_into_ascii():
     stream = stream_of("ascii")
     Console(file=Forgiving(stream), width=100).print(table(FOUND))
-    stream.seek(0)
-    printed = stream.read()
+    printed = written_to(stream)
     assert "Frechet distance v" in printed
     assert "1 +- 0.1" in printed
     assert "^ higher is better, v lower is better." in " ".join(printed.split())
@@ -71,8 +72,7 @@ def test_the_help_of_a_command_fits_into_ascii(monkeypatch):
     monkeypatch.setattr(sys, "stdout", stream)
     with pytest.raises(SystemExit, match="0"):
         cli.main(["evaluate", "--help"])
-    stream.seek(0)
-    assert "--samples" in stream.read()
+    assert "--samples" in written_to(stream)
 
 
 class Gone(io.StringIO):

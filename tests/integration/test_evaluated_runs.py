@@ -1,5 +1,3 @@
-"""Runs whose samples are evaluated on the way: the same rows and the same best checkpoint, wherever they stopped."""
-
 import shutil
 
 import jax

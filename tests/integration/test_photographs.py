@@ -1,5 +1,3 @@
-"""GANs train on photographs, in color, that TFDS prepared and that are read while they train."""
-
 import json
 
 import pytest

@@ -1,5 +1,3 @@
-"""A run that was interrupted and resumed leaves the same bytes behind as one that was not."""
-
 import dataclasses
 import shutil
 import signal

@@ -1,5 +1,3 @@
-"""Autoencoders: their errors, the baseline of principal components, and what their codes are not."""
-
 import math
 from functools import partial
 
@@ -147,7 +145,7 @@ def test_samples_decode_normal_codes_into_the_range_of_images(encoder, loss):
 def test_match_moments_gives_normal_latents_the_moments_of_codes():
     rng = np.random.default_rng(0)
     codes = jnp.asarray(rng.normal(size=(5000, 3)) @ np.array([[3, 0, 0], [1, 0.5, 0], [0, 0, 0]]) + [5, -2, 7])
-    found = match_moments(jnp.asarray(rng.normal(size=(50_000, 3))), codes)
+    found = jax.jit(match_moments)(jnp.asarray(rng.normal(size=(50_000, 3))), codes)
     np.testing.assert_allclose(found.mean(axis=0), codes.mean(axis=0), atol=0.06)
     np.testing.assert_allclose(np.cov(found.T), np.cov(codes.T), atol=0.2)
     assert match_moments(jnp.ones((4, 1)), codes[:, :1]).shape == (4, 1)

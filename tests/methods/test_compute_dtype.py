@@ -1,5 +1,3 @@
-"""Products in bfloat16: what narrows, and what does not."""
-
 import dataclasses
 import re
 

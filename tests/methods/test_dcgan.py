@@ -1,5 +1,3 @@
-"""The convolutional GAN: its losses and penalties, and what it means to condition both networks on classes."""
-
 import dataclasses
 
 import jax
@@ -102,20 +100,12 @@ def test_truncation_changes_samples_and_not_training():
 
 
 def test_unconditional_networks_do_not_depend_on_the_number_of_classes():
-    states = [jax.jit(build(SMALL, image_shape=SHAPE, classes=classes).init)(KEY) for classes in (CLASSES, 10)]
-    jax.tree.map(np.testing.assert_array_equal, *states)
-    assert "embedding" not in states[0].generator.params
-    assert states[0].discriminator.params["output"]["kernel"].shape[-1] == 1
-    method = build(SMALL, image_shape=SHAPE)
+    method, other = (build(SMALL, image_shape=SHAPE, classes=classes) for classes in (1, 10))
+    state = jax.eval_shape(method.init, KEY)
+    assert state == jax.eval_shape(other.init, KEY)
+    assert "embedding" not in state.generator.params
+    assert state.discriminator.params["output"]["kernel"].shape[-1] == 1
     assert (method.visualize, method.classes) == (None, 0)
-
-
-def test_another_class_gives_another_image_of_the_same_latents():
-    generator, _ = networks(CONDITIONAL)
-    z = jnp.tile(jax.random.normal(KEY, (1, 5)), (4, 1))
-    images, _ = jax.jit(generator.init_with_output)(KEY, z, jnp.array([0, 1, 2, 1]))
-    np.testing.assert_allclose(images[1], images[3], atol=1e-6)
-    assert min(np.abs(images[i] - images[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 1e-3
 
 
 def test_a_logit_is_psi_plus_the_features_projected_on_the_embedding():
@@ -150,7 +140,7 @@ def test_a_step_moves_the_embeddings_of_the_classes_in_the_batch_alone(fields):
 
 def test_fake_images_have_the_classes_of_the_real_ones_in_both_updates():
     labels = jnp.array([2, 1, 1, 2])
-    before, after, metrics = one_step(ALONE, batch=a_batch(labels=labels), classes=CLASSES)
+    before, after, metrics = one_step(ALONE, batch=a_batch(labels=labels), classes=CLASSES, optimizer=SGD)
     generator, discriminator = networks(ALONE)
     bits = noise.random_bits(KEY, jnp.arange(4), count=10)
 
@@ -178,14 +168,13 @@ def test_both_losses_and_every_penalty_depend_on_the_labels():
 
 def test_a_batch_in_parts_takes_the_step_of_a_whole_one():
     how = {"batch": a_batch(labels=[0, 2, 1, 1]), "classes": CLASSES, "optimizer": SGD}
-    whole, parts = (one_step(ALONE, accumulate=accumulate, **how)[1] for accumulate in (1, 2))
-    assert_close(whole, parts)
+    assert_close(one_step(ALONE, **how)[1], one_step(ALONE, accumulate=2, **how)[1])
 
 
 def test_conditional_samples_take_the_classes_in_turn():
     config = dataclasses.replace(ALONE, ema_decay=0.5)
-    method = build(config, image_shape=SHAPE, classes=CLASSES)
-    _, state, _ = one_step(config, batch=a_batch(labels=[0, 1, 2, 0]), classes=CLASSES)
+    method, state = build(config, image_shape=SHAPE, classes=CLASSES), initial(config, classes=CLASSES)
+    state = state.replace(averaged=jax.tree.map(lambda p: 1.5 * p, state.averaged))
     assert method.classes == CLASSES
     generator, _ = networks(config)
     z = noise.normal(noise.random_bits(KEY, jnp.arange(5), count=5))

@@ -1,5 +1,3 @@
-"""Bounds and estimates of the evidence: the IWAE loss against NumPy, importance weighting against exact values."""
-
 import itertools
 import math
 from functools import partial

@@ -1,5 +1,3 @@
-"""Flow matching: its path, its loss, its solvers and its guidance, against what they are on paper."""
-
 import dataclasses
 import math
 

@@ -1,5 +1,3 @@
-"""The adversarial step: its two updates, its random numbers, its statistics, and what users may hand to it."""
-
 import dataclasses
 
 import jax

@@ -1,12 +1,9 @@
-"""Adversarial losses of logits as their papers write them, and reconstruction losses of images."""
-
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from jaxgan.methods import losses
 from jaxgan.nn import noise
@@ -47,30 +44,8 @@ def test_each_loss_is_what_its_paper_writes(loss):
     assert loss().generator(REAL, FAKE) == pytest.approx(generator.mean(), rel=1e-6)
 
 
-def test_losses_have_the_values_computed_by_hand():
-    # softplus(2) = 2.126928, ln 2, softplus(-3) = 0.048587; softplus(1), softplus(-0.5), softplus(0.25).
-    d = losses.non_saturating().discriminator(REAL, FAKE)
-    assert [float(d["real"]), float(d["fake"])] == pytest.approx([0.9562208, 0.8710926], rel=1e-6)
-    assert losses.least_squares().discriminator(REAL, FAKE)["real"] == pytest.approx((9 + 1 + 4) / 6)
-    assert losses.hinge().discriminator(REAL, FAKE)["real"] == pytest.approx((3 + 1 + 0) / 3)
-    assert losses.hinge().discriminator(REAL, FAKE)["fake"] == pytest.approx((2 + 0.5 + 1.25) / 3)
+def test_the_wasserstein_estimate_is_the_distance_of_the_mean_logits():
     assert losses.wasserstein().metrics(REAL, FAKE)["wasserstein_estimate"] == pytest.approx(1 / 3 - 0.25)
-
-
-def test_an_undecided_discriminator_costs_ln_2_per_term():
-    nought = jnp.zeros(5)
-    for loss in (losses.real_loss, losses.fake_loss):
-        assert loss(nought) == pytest.approx(math.log(2))
-    assert losses.minimax().generator(nought, nought) == pytest.approx(-math.log(2))
-    assert losses.relativistic().discriminator(nought, nought)["pair"] == pytest.approx(math.log(2))
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_gradients_are_exact(loss):
-    def total(real, fake):
-        return sum(loss().discriminator(real, fake).values()), loss().generator(real, fake)
-
-    check_grads(lambda r, f: total(jnp.asarray(r), jnp.asarray(f)), (REAL, FAKE), order=2, modes=["rev"], rtol=0.02)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -88,16 +63,9 @@ def test_losses_and_gradients_are_finite_for_huge_logits(loss, dtype):
 
 
 def test_only_the_paired_generator_loss_needs_real_logits():
-    for loss in LOSSES:
-        if not loss().paired:
-            assert loss().generator(None, FAKE) == loss().generator(REAL, FAKE)
     assert [loss.__name__ for loss in LOSSES if loss().paired] == ["relativistic"]
-
-
-def test_every_generator_loss_falls_as_fake_logits_rise():
-    for loss in LOSSES:
-        slope = jax.grad(loss().generator, argnums=1)(REAL, FAKE - 2)
-        assert np.all(np.asarray(slope) < 0), loss.__name__
+    for loss in (loss for loss in LOSSES if not loss().paired):
+        assert loss().generator(None, FAKE) == loss().generator(REAL, FAKE)
 
 
 def test_cross_entropy_sums_nats_over_pixels_and_never_overflows():

@@ -1,5 +1,3 @@
-"""Penalties of critics whose gradients are known."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,13 +34,11 @@ def value(penalty, critic, real=REAL, fake=FAKE):
 
 
 def test_penalties_of_a_linear_critic_are_those_of_its_gradient():
-    squared = float(np.sum(np.asarray(SLOPE, np.float64) ** 2))  # 6.5
-    assert squared == pytest.approx(6.5)
-    assert value(penalties.r1(4.0), linear) == pytest.approx(2 * 6.5, rel=1e-5)
-    assert value(penalties.r2(4.0), linear) == pytest.approx(2 * 6.5, rel=1e-5)
-    one_centred = 10 * (6.5**0.5 - 1) ** 2
-    assert value(penalties.gradient_penalty(10.0), linear) == pytest.approx(one_centred, rel=1e-5)
-    assert value(penalties.dragan(10.0), linear) == pytest.approx(one_centred, rel=1e-5)
+    squared = float(np.sum(np.asarray(SLOPE, np.float64) ** 2))
+    for zero_centred in (penalties.r1(4.0), penalties.r2(4.0)):
+        assert value(zero_centred, linear) == pytest.approx(2 * squared, rel=1e-5)
+    for one_centred in (penalties.gradient_penalty(10.0), penalties.dragan(10.0)):
+        assert value(one_centred, linear) == pytest.approx(10 * (squared**0.5 - 1) ** 2, rel=1e-5)
 
 
 def test_each_penalty_is_taken_at_the_images_of_its_paper():
@@ -57,16 +53,6 @@ def test_each_penalty_is_taken_at_the_images_of_its_paper():
     around = REAL + 0.5 * noise.normal(random_bits(penalties.dragan(1.0))).reshape(REAL.shape)
     expected = np.mean((np.sqrt(squares(around)) - 1) ** 2)
     assert value(penalties.dragan(1.0), quadratic) == pytest.approx(expected, rel=1e-5)
-
-
-def test_interpolation_draws_one_share_per_example_over_the_line():
-    bits = noise.random_bits(KEY, jnp.arange(2000), count=1)
-    points = penalties.interpolate(jnp.zeros((2000, *SHAPE)), jnp.ones((2000, *SHAPE)), bits)
-    shares = np.asarray(points).reshape(2000, -1)
-    np.testing.assert_array_equal(shares.min(axis=1), shares.max(axis=1))
-    assert 0 <= shares.min() < 0.01
-    assert 0.99 < shares.max() <= 1
-    assert shares.mean() == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("penalty", [penalties.gradient_penalty(10.0), penalties.dragan(10.0)])
@@ -89,11 +75,6 @@ def test_penalties_and_gradients_are_finite_for_huge_logits(penalty, dtype):
 
     for scale in (1e4, -1e4, 1e-4):
         assert np.all(np.isfinite(np.asarray(of(jnp.asarray(scale, dtype)), np.float32)))
-
-
-def test_the_norm_runs_over_all_pixels_of_one_example():
-    gradients = jnp.stack([jnp.full(SHAPE, 1.0), jnp.full(SHAPE, 2.0)])
-    np.testing.assert_allclose(penalties.norms(gradients), [12**0.5, 48**0.5], rtol=1e-6)
 
 
 @pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)

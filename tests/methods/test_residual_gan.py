@@ -1,5 +1,3 @@
-"""The residual GAN: gradients of its penalties, what its groups have to fit, and training in colour."""
-
 import re
 
 import jax

@@ -1,5 +1,3 @@
-"""The variational autoencoder: its objective in nats, its targets, and what it shows."""
-
 import dataclasses
 import itertools
 import math
@@ -14,7 +12,6 @@ import pytest
 from jaxgan import data
 from jaxgan.errors import UserError
 from jaxgan.methods import Batch, build
-from jaxgan.methods.evidence import kl_divergence
 from jaxgan.methods.losses import cross_entropy
 from jaxgan.methods.method import Plane, Rows, Sheet
 from jaxgan.methods.vae import VAE, quantile_grid, vae
@@ -54,12 +51,6 @@ def test_the_reference_size_is_784_400_20_400_784():
     assert kernels == {"encoder": [(784, 400), (400, 40)], "decoder": [(20, 400), (400, 784)]}
 
 
-def test_the_divergence_is_summed_over_latents_in_nats():
-    mean, log_variance = jnp.array([[1.0, 0.0], [0.0, 0.0]]), jnp.array([[0.0, math.log(4)], [0.0, 0.0]])
-    by_hand = [1 / 2 + (4 - 1 - math.log(4)) / 2, 0.0]
-    np.testing.assert_allclose(kl_divergence(mean, log_variance), by_hand, rtol=1e-6, atol=1e-7)
-
-
 def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images(start):
     method = build(SMALL, image_shape=SHAPE)
     mean, log_variance = [1.0, -2.0, 0.0], [0.0, math.log(2), 1.0]
@@ -73,13 +64,12 @@ def test_the_elbo_sums_over_pixels_and_latents_and_averages_over_images(start):
         assert metrics["negative_elbo"] == pytest.approx(30 * math.log(2) + by_hand, rel=1e-5)
 
 
-@pytest.mark.parametrize("beta", [0.0, 4.0])
-def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(beta, start):
-    method = build(VAE(latent_size=3, hidden_units=16, beta=beta), image_shape=SHAPE)
+def test_beta_weighs_the_divergence_in_the_loss_and_not_in_the_elbo(start):
+    method = build(dataclasses.replace(SMALL, beta=4.0), image_shape=SHAPE)
     metrics = jax.jit(method.step)(start, a_batch(), KEY)[1]
     terms = metrics["reconstruction"], metrics["kl_divergence"]
     assert terms[1] > 0.01
-    assert metrics["loss"] == pytest.approx(float(terms[0] + beta * terms[1]), rel=1e-6)
+    assert metrics["loss"] == pytest.approx(float(terms[0] + 4 * terms[1]), rel=1e-6)
     assert metrics["negative_elbo"] == pytest.approx(float(sum(terms)), rel=1e-6)
 
 
@@ -179,13 +169,11 @@ def test_visualizations_show_reconstructions_paths_and_the_plane():
 
 
 def test_images_of_one_class_have_no_interpolation_to_show(start):
-    method = build(SMALL, image_shape=SHAPE)
-    alike = a_batch(classes=1)
-    assert set(method.visualize(start, alike, KEY)) == {"reconstructions"}
+    assert set(build(SMALL, image_shape=SHAPE).visualize(start, a_batch(classes=1), KEY)) == {"reconstructions"}
 
 
 def test_the_manifold_is_a_grid_of_equal_probability_z_2_upwards():
-    grid = np.asarray(quantile_grid(4)).reshape(4, 4, 2)
+    grid = np.asarray(jax.jit(quantile_grid, static_argnums=0)(4)).reshape(4, 4, 2)
     quantiles = [-1.1503494, -0.3186394, 0.3186394, 1.1503494]  # of N(0, 1) at 1/8, 3/8, 5/8 and 7/8
     np.testing.assert_allclose(grid[0, :, 0], quantiles, rtol=1e-5)
     np.testing.assert_allclose(grid[:, 0, 1], quantiles[::-1], rtol=1e-5)

@@ -41,7 +41,7 @@ def close(found, expected, tolerance=1e-10):
 @given(cases())
 @example(ONE_PIXEL)
 @example(TILES)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_the_three_maps_are_adjoint(case):
     with jax.enable_x64(True):
         options, surplus = case.options, case.geometry.surplus(case.size)
@@ -60,7 +60,7 @@ def test_the_three_maps_are_adjoint(case):
 @given(cases())
 @example(ONE_PIXEL)
 @example(TILES)
-@settings(deadline=None, max_examples=4)
+@settings(max_examples=4)
 def test_values_and_derivatives_to_second_order_are_those_of_xla(case):
     with jax.enable_x64(True):
         x, w, y = case.arrays()
@@ -83,7 +83,7 @@ def test_values_and_derivatives_to_second_order_are_those_of_xla(case):
 @given(cases())
 @example(ONE_PIXEL)
 @example(TILES)
-@settings(deadline=None, max_examples=4)
+@settings(max_examples=4)
 def test_transposed_derivatives_to_second_order_are_those_of_xla(case):
     with jax.enable_x64(True):
         x, w, y = case.arrays()
@@ -103,7 +103,7 @@ def test_transposed_derivatives_to_second_order_are_those_of_xla(case):
 
 
 @given(cases(), st.tuples(st.integers(0, 2), st.integers(0, 2)))
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 def test_both_directions_are_those_of_pytorch(case, extra):
     torch = pytest.importorskip("torch")
     extra = tuple(min(e, s - 1) for e, s in zip(extra, case.geometry.strides, strict=True))

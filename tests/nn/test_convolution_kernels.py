@@ -10,12 +10,6 @@ from jaxgan.nn.bilinear import convolution, transposed_convolution, weight_gradi
 from tests.nn.cases import CHAPTER, ONE_PIXEL, TILES
 
 
-@pytest.mark.parametrize("case", CHAPTER, ids=lambda case: f"{case.size[0]}->{case.geometry.down(case.size)[0]}")
-def test_transposed_layers_of_the_chapter_restore_the_image_size(case):
-    assert case.geometry.up(case.geometry.down(case.size), case.geometry.surplus(case.size)) == case.size
-    assert case.geometry.surplus(case.size) == (0, 0)
-
-
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 @pytest.mark.parametrize("case", CHAPTER, ids=["few channels", "tiles", "more", "one pixel"])
 def test_every_map_lowers_to_one_convolution_of_xla(case, platform):

@@ -1,10 +1,8 @@
-"""Random bits by example, and the distributions that are made of them."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxgan.nn import noise
@@ -13,7 +11,6 @@ KEY = jax.random.key(7)
 
 
 @given(index=st.lists(st.integers(0, 2**31 - 1), min_size=16, max_size=16))
-@settings(deadline=None)
 def test_random_bits_of_an_example_do_not_depend_on_the_others(index):
     words = jax.jit(noise.random_bits, static_argnames="count")
     together = words(KEY, jnp.array(index), count=5)

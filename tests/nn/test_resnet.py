@@ -1,5 +1,3 @@
-"""Residual networks: their sizes, fix-up initialization, resampling, and gradients of gradients."""
-
 from functools import partial
 
 import jax
@@ -35,11 +33,7 @@ def test_a_block_starts_as_the_identity():
     y, variables = jax.jit(block.init_with_output)(KEY, x)
     np.testing.assert_array_equal(y, x)
     kernels = {name: (p["kernel"].shape, "bias" in p) for name, p in variables["params"].items()}
-    assert kernels == {
-        "expand": ((1, 1, 6, 12), True),
-        "mix": ((3, 3, 3, 12), True),
-        "reduce": ((1, 1, 12, 6), False),
-    }
+    assert kernels == {"expand": ((1, 1, 6, 12), True), "mix": ((3, 3, 3, 12), True), "reduce": ((1, 1, 12, 6), False)}
 
 
 @pytest.mark.parametrize("depth", [1, 64])

@@ -16,6 +16,7 @@ from tests.parity.agreement import assert_agree
 LATENT, STEPS = record.CONFIGS["wgan"].latent_size, 5
 
 
+@pytest.mark.slow  # tests/methods/test_wgan.py sees the clipping and the step size
 def test_clipped_wgan_matches_pytorchs_rmsprop():
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)

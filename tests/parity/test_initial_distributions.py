@@ -1,4 +1,4 @@
-"""Initial weights have the bounds and moments of those that ``torch.nn`` draws."""
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -40,30 +40,21 @@ def test_initial_kernels_and_biases_follow_pytorch(kind):
     assert_same_distribution(biases, RECORDED[f"{kind}/bias"], tolerance=0.05)
 
 
-def fan_in_of_the_inputs():
-    return jax.nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=-1, out_axis=-2)
-
-
-def normal_of_the_same_deviation():
-    return jax.nn.initializers.variance_scaling(1 / 3, "fan_in", "normal")
-
-
-def stock():
-    return lecun().kernel
+scaled = partial(jax.nn.initializers.variance_scaling, 1 / 3, "fan_in")
 
 
 @pytest.mark.parametrize(
     ("kind", "trap"),
     [
-        ("linear", stock),
-        ("convolution", normal_of_the_same_deviation),
-        ("transposed convolution", fan_in_of_the_inputs),
+        ("linear", lecun().kernel),
+        ("convolution", scaled("normal")),
+        ("transposed convolution", scaled("uniform", in_axis=-1, out_axis=-2)),
     ],
 )
 def test_trap_another_initial_distribution(kind, trap):
     inputs, features, *kernel = record.LAYERS[kind][1]
     last = (features, inputs) if kind == "transposed convolution" else (inputs, features)
-    values = trap()(jax.random.key(0), (*kernel, *kernel, *last))
+    values = trap(jax.random.key(0), (*kernel, *kernel, *last))
     with pytest.raises(AssertionError):
         assert_same_distribution(values, RECORDED[f"{kind}/weight"], tolerance=0.02)
 

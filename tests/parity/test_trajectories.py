@@ -11,7 +11,12 @@ from tests.parity import record
 from tests.parity.agreement import assert_agree, assert_as_recorded, assert_same_curves
 
 LONG, SINGLE = 60, 40  # steps in double and in single precision
-KINDS = pytest.mark.parametrize("kind", record.CONFIGS)
+
+
+def kinds(*slow):
+    """Parametrizes a test with every method, some of them only among the slow tests."""
+    marked = [pytest.param(kind, marks=[pytest.mark.slow] if kind in slow else []) for kind in record.CONFIGS]
+    return pytest.mark.parametrize("kind", marked)
 
 
 def setting(kind, precision):
@@ -31,7 +36,7 @@ def theirs(kind, precision):
     return imperative(setting(kind, precision))
 
 
-@KINDS
+@kinds("wgan")  # the record of its twin is compared in the fast tests
 @pytest.mark.parametrize(("steps", "tolerance"), [(1, 1e-9), (record.STEPS, 1e-9), (LONG, 1e-6)])
 def test_float64_losses_gradients_weights_and_moments_match(kind, steps, tolerance):
     a, b = theirs(kind, "float64"), ours(kind, "float64")
@@ -46,12 +51,7 @@ def parameters(run, steps):
     return {name.removeprefix("exp_avg/") for name in run.snapshots[steps] if name.startswith("exp_avg/")}
 
 
-slow = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[slow] if kind in ("dcgan", "wgan") else []) for kind in record.CONFIGS]
-)
+@kinds("dcgan", "wgan")
 def test_float32_losses_stay_within_a_thousandth(kind):
     # Of small networks. At the recipe's size PyTorch's own DCGAN in single precision is 2% away from itself in double
     # precision after a hundred steps.
@@ -60,12 +60,12 @@ def test_float32_losses_stay_within_a_thousandth(kind):
     assert all(curve.dtype == np.float32 for curve in b.metrics.values())
 
 
-@pytest.mark.parametrize("kind", [pytest.param(k, marks=[slow] if k == "dcgan" else []) for k in record.CONFIGS])
+@kinds("dcgan")
 def test_functional_methods_match_the_recorded_twins(kind):
     assert_as_recorded(ours(kind, "float64"), record.read(kind)[1])
 
 
-@KINDS
+@kinds("wgan")
 def test_twins_still_match_their_record(kind):
     weights, recorded = record.read(kind)
     assert_as_recorded(theirs(kind, "float64"), recorded)
@@ -74,7 +74,7 @@ def test_twins_still_match_their_record(kind):
     assert_agree(again, weights, tolerance=0.0)
 
 
-@KINDS
+@kinds()
 def test_record_is_small_and_names_its_versions(kind):
     path = record.FOLDER / f"{kind}.npz"
     assert path.stat().st_size < 100_000

@@ -101,7 +101,7 @@ def test_statistics_penalties_and_critic_steps_span_all_devices(name, devices, p
 
 
 def test_the_carry_stays_replicated_and_is_donated():
-    program = made(devices=2, optimizer=SGD)
+    program = made(devices=2, parallel="shard_map", accumulate=4, optimizer=SGD)  # compiled above
     before = program.start()
     after = program.advance(before, stop=1)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before.state))

@@ -1,7 +1,5 @@
 """A run is a fold of `step` over shuffled batches: the loop against a plain Python loop that shares no code with it."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +13,7 @@ from jaxgan.runs.train import train
 from jaxgan.runs.workdir import Workdir
 from jaxgan.runtime.devices import mapped_axis
 from jaxgan.runtime.signals import Interrupted
+from tests.training import with_run
 
 
 @struct.dataclass
@@ -67,7 +66,7 @@ def record(toy_config, toy_dataset):
     """Trains the recorder, and reads the rows of the metrics."""
 
     def run(*, devices=1, resume=False, options=None, **fields):
-        config = dataclasses.replace(toy_config, run=dataclasses.replace(toy_config.run, **fields))
+        config = with_run(toy_config, **fields)
         chosen = jax.devices()[:devices]
         train(config, recorder(mapped_axis(chosen)), toy_dataset, chosen, resume=resume, **(options or {}))
         return tracking.read_rows(Workdir(config.run.workdir).metrics)

@@ -1,5 +1,3 @@
-"""Two runs beside each other: tables of what differs, and one picture of curves and samples."""
-
 import shutil
 from pathlib import Path
 

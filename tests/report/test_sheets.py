@@ -1,5 +1,3 @@
-"""Sheets of samples and planes of latents fit a page, and show what a run's samples do."""
-
 import jax.numpy as jnp
 import numpy as np
 

@@ -19,7 +19,7 @@ SMALL = Carry({"x": np.arange(3, dtype=np.float32)}, {}, np.int32(0))
 
 def program_on(count, *, hidden_units=8):
     config = VanillaGAN(latent_size=3, hidden_units=hidden_units, ema_decay=0.9)
-    return stepper(config, devices=count, image_shape=SHAPE, batch_size=8, steps=2), replicated(jax.devices()[:count])
+    return stepper(config, devices=count, image_shape=SHAPE, batch_size=8, steps=12), replicated(jax.devices()[:count])
 
 
 def restored(folder, made, sharding, *, step):
@@ -76,11 +76,7 @@ def test_a_best_checkpoint_is_saved_where_process_0_says_so(tmp_path, monkeypatc
 
 @pytest.mark.parametrize(
     ("metric", "best"),
-    [
-        ("frechet_distance", 12),
-        pytest.param("precision", 12, marks=pytest.mark.slow),
-        ("recall", None),
-    ],
+    [("frechet_distance", 12), pytest.param("precision", 12, marks=pytest.mark.slow), ("recall", None)],
 )
 def test_the_best_checkpoint_is_that_of_the_best_row(tmp_path, metric, best):
     distances = {3: 5.0, 6: 2.0, 9: 4.0, 12: 1.0, 15: 3.0}

@@ -1,5 +1,3 @@
-"""Signs of failing training: told once, in words, and only where there are some."""
-
 import re
 
 import jax.numpy as jnp

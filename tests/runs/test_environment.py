@@ -1,5 +1,3 @@
-"""What a run was trained with is written down, once for each attempt with something else."""
-
 import platform
 
 import jax

@@ -1,5 +1,3 @@
-"""Evaluation of runs, while they train and afterwards, by features that are a few pixels."""
-
 import errno
 import json
 import shutil

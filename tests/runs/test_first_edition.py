@@ -45,7 +45,7 @@ def test_the_folder_speaks_the_first_edition_s_language(folder):
     assert "('count',)" in names
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [k if k in IN_CI else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
 def test_it_is_loaded_and_draws_images(kind, folder):
     run = jaxgan.load_run(folder.root)
     assert (run.config.kind, run.step, int(run.state.step)) == (kind, 10, 10)

@@ -248,10 +248,9 @@ def test_a_damaged_or_foreign_list_of_files_is_refused(root, bucket, text):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "sample", "figures"])
-def test_a_command_says_that_no_run_is_at_an_address(command, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        cli.main([command, ADDRESS])
-    assert capsys.readouterr().err == f"jaxgan: error: {ADDRESS!r}: there is no run at this address\n"
+def test_a_command_says_that_no_run_is_at_an_address(command, refused):
+    line = refused(cli.main, command, ADDRESS)
+    assert line == f"jaxgan: error: {ADDRESS!r}: there is no run at this address\n"
 
 
 def wait_for_uploads():

@@ -1,5 +1,3 @@
-"""What a program gives as a network of a GAN, and is none, is refused in one line."""
-
 from collections.abc import Callable
 from typing import Any
 

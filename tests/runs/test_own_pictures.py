@@ -1,5 +1,3 @@
-"""Runs on one's own pictures: they go on, draw, and are evaluated as far as the pictures allow."""
-
 import io
 import shutil
 

@@ -1,5 +1,3 @@
-"""The trained generators of the package: they draw at once, and are what their manifest says."""
-
 import hashlib
 import json
 import shlex
@@ -101,17 +99,14 @@ def test_arrays_have_the_classes_of_the_data_unless_others_are_asked_for(tmp_pat
 
 
 @pytest.mark.parametrize("flags", [["--step", "3"], ["--best"], ["--replica", "1"]])
-def test_trained_generators_have_one_state(flags, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["sample", "dcgan", *flags])
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err.startswith(f"jaxgan: error: {flags[0]}: is for the folder of a run")
+def test_trained_generators_have_one_state(flags, refused):
+    line = refused(main, "sample", "dcgan", *flags)
+    assert line.startswith(f"jaxgan: error: {flags[0]}: is for the folder of a run")
 
 
-def test_a_run_that_is_missing_is_told_with_the_trained_generators(capsys):
-    with pytest.raises(SystemExit):
-        main(["sample", "R3GAN"])
-    assert "'R3GAN': no such folder; give the --workdir of a run, or a pretrained" in capsys.readouterr().err
+def test_a_run_that_is_missing_is_told_with_the_trained_generators(refused):
+    line = refused(main, "sample", "R3GAN")
+    assert "'R3GAN': no such folder; give the --workdir of a run, or a pretrained" in line
 
 
 def test_a_folder_of_the_same_name_comes_first(tmp_path, monkeypatch):

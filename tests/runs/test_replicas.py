@@ -1,5 +1,3 @@
-"""A run of replicas on disk: a row, samples and a state for each, one of which diverges alone."""
-
 import json
 import logging
 import logging.handlers

@@ -1,5 +1,3 @@
-"""Samples of a run: those that evaluation measures, of the classes asked for, in every form of file."""
-
 import errno
 import os
 import re
@@ -23,7 +21,7 @@ from jaxgan.runs.sample import sample_run, write
 from jaxgan.runs.sampler import batch_key, make_sampler
 from tests.random_states import random_like
 from tests.tiny import QUICK, a_run, tiny
-from tests.training import save_run
+from tests.training import raising, save_run
 
 GENERATIVE = [kind for kind in METHODS if kind != "digit_classifier"]
 CONDITIONAL = [kind for kind in GENERATIVE if "conditional" in METHODS[kind].config.__dataclass_fields__]
@@ -210,7 +208,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(folder, flags, words, tmp_path
 
 def test_a_folder_that_cannot_be_filled_leaves_nothing(tmp_path, monkeypatch):
     images = np.zeros((3, 4, 4, 1), np.uint8)
-    monkeypatch.setattr("jaxgan.runs.sample.to_png", lambda image: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr("jaxgan.runs.sample.to_png", raising(errno.ENOSPC))
     with pytest.raises(OSError, match="No space"):
         write(images, None, tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
@@ -218,10 +216,7 @@ def test_a_folder_that_cannot_be_filled_leaves_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, OSError), (errno.EACCES, UserError)])
 def test_a_full_disk_is_a_fault_of_the_machine(folder, tmp_path, monkeypatch, number, kind):
-    def fails(*given):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr("jaxgan.runs.sample.write_atomically", fails)
+    monkeypatch.setattr("jaxgan.runs.sample.write_atomically", raising(number))
     with pytest.raises(kind, match=rf"--out: .* cannot be written \({os.strerror(number)}\)"):
         sample_run(folder, out=tmp_path / "new.png", count=1)
 

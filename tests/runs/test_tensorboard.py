@@ -1,5 +1,3 @@
-"""What TensorBoard's own reader finds in a run: curves, samples, visualizations, and fields beside metrics."""
-
 import io
 import logging
 import re

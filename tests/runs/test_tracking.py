@@ -1,5 +1,3 @@
-"""What a run writes down: times beside its metrics, pictures, and traces of some steps."""
-
 import gzip
 import json
 import shutil
@@ -106,7 +104,7 @@ def test_samples_of_another_shape_or_type_are_named(tmp_path, array):
         tracking.read_samples(folder)
 
 
-def test_figures_are_drawn_again_and_a_folder_without_a_run_is_told(tmp_path, monkeypatch, capsys):
+def test_figures_are_drawn_again_and_a_folder_without_a_run_is_told(tmp_path, monkeypatch, capsys, refused):
     monkeypatch.setattr(launch, "held_out_images", None)  # gone, and none of them is drawn
     config = Config(VanillaGAN(hidden_units=2), Run(workdir=tmp_path / "run"))
     method, folder = build(config.method, image_shape=(28, 28, 1)), Workdir(config.run.workdir)
@@ -124,6 +122,4 @@ def test_figures_are_drawn_again_and_a_folder_without_a_run_is_told(tmp_path, mo
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
     folder.metrics.unlink()
     for root, words in ((folder.root, "has no checkpoint yet"), (tmp_path / "absent", "no such folder")):
-        with pytest.raises(SystemExit, match="2"):
-            cli.main(["figures", str(root)])
-        assert words in capsys.readouterr().err
+        assert words in refused(cli.main, "figures", root)

@@ -1,5 +1,3 @@
-"""The folder of a run: who may go on in it, and what a refusal leaves of it."""
-
 import io
 import json
 import os
@@ -7,8 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from jaxgan.errors import UserError
-from jaxgan.runs.workdir import Workdir, check_resume, load_config, locked, write_atomically
+from jaxgan.runs.workdir import Workdir, check_resume, locked, write_atomically
 from tests.training import files_below, with_run
 
 
@@ -26,10 +23,9 @@ def npy(array):
         (("--epochs", 2), "--epochs: 2 is not allowed, the run is already at epoch 3"),
     ],
 )
-def test_a_run_does_not_go_on_with_other_numbers_and_stays(start, finished, capsys, flags, words):
+def test_a_run_does_not_go_on_with_other_numbers_and_stays(not_started, finished, flags, words):
     before = files_below(finished.root)
-    assert start(*flags) == 2
-    assert words in capsys.readouterr().err
+    assert words in not_started(*flags)
     assert files_below(finished.root) == before
 
 
@@ -42,24 +38,16 @@ def test_a_run_goes_on_from_a_checkpoint_unless_never(toy_config, resume, checkp
     assert check_resume(config, started=toy_config, checkpointed=checkpointed) == goes_on
 
 
-def test_a_damaged_config_is_refused(finished):
-    finished.config.write_text("{")
-    with pytest.raises(UserError, match=r"config\.json: damaged"):
-        load_config(finished)
-
-
-def test_a_folder_of_something_else_is_refused_and_kept(start, finished, capsys):
+def test_a_folder_of_something_else_is_refused_and_kept(not_started, finished):
     finished.config.unlink()
-    assert start("--resume", "never") == 2
-    assert "no config.json of a run" in capsys.readouterr().err
+    assert "no config.json of a run" in not_started("--resume", "never")
     assert finished.metrics.exists()
 
 
-def test_a_second_run_in_the_same_folder_is_refused(start, finished, capsys):
+def test_a_second_run_in_the_same_folder_is_refused(not_started, finished):
     before = files_below(finished.root)
     with locked(finished):
-        assert start("--epochs", 4) == 2
-        assert "is in use by another run" in capsys.readouterr().err
+        assert "is in use by another run" in not_started("--epochs", 4)
     assert files_below(finished.root) == before
 
 
@@ -69,20 +57,15 @@ def test_a_lock_leaves_nothing_behind(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_resume_never_replaces_the_earlier_run(start, finished, undrawn):
+def test_resume_never_replaces_the_earlier_run_and_keeps_files_and_links(start, finished, undrawn, tmp_path):
     (finished.root / "notes.txt").write_text("mine")
+    finished.checkpoints.rename(tmp_path / "another disk")
+    finished.checkpoints.symlink_to(tmp_path / "another disk")
     assert start("--resume", "never", "--seed", 1, "--epochs", 1) == 0
     assert [json.loads(line)["step"] for line in finished.metrics.read_text().splitlines()] == [2, 3]
     assert [p.name for p in finished.samples.iterdir()] == ["epoch_0001.npy"]
     assert (finished.root / "notes.txt").read_text() == "mine"
-
-
-def test_resume_never_empties_what_is_a_link_to_another_disk(start, finished, undrawn, tmp_path):
-    elsewhere = tmp_path / "elsewhere"
-    finished.checkpoints.rename(elsewhere)
-    finished.checkpoints.symlink_to(elsewhere)
-    assert start("--resume", "never", "--epochs", 1) == 0
-    assert [p.name for p in elsewhere.iterdir() if p.name.isdigit()] == ["3"]
+    assert [p.name for p in (tmp_path / "another disk").iterdir() if p.name.isdigit()] == ["3"]
 
 
 @pytest.mark.parametrize(
@@ -97,12 +80,9 @@ def test_resume_never_empties_what_is_a_link_to_another_disk(start, finished, un
         ("samples/epoch_0001.npy", npy(np.zeros(10, np.uint8))),
     ],
 )
-def test_a_damaged_file_of_the_run_is_named_in_one_line(start, finished, capsys, name, content):
+def test_a_damaged_file_of_the_run_is_named_in_one_line(not_started, finished, name, content):
     (finished.root / name).write_bytes(content)
-    assert start() == 2
-    error = capsys.readouterr().err
-    assert str(finished.root / name) in error
-    assert error.count("\n") == 1
+    assert str(finished.root / name) in not_started()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -1,5 +1,3 @@
-"""Replicas: each is the run of its own seed and values, in either form and on any grid of devices."""
-
 import dataclasses
 
 import jax
