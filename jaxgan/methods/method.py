@@ -80,10 +80,20 @@ def labels_asked(labels: Int[Array, " count"] | None, count: int, *, classes: in
 
     Returns:
       One array of labels, or an empty tuple if the network is unconditional.
+
+    Raises:
+      UserError: if there is not one class for each sample, or the network is unconditional.
     """
+    if labels is None:
+        return (jnp.arange(count) % classes,) if classes else ()
     if not classes:
-        return ()
-    return (jnp.arange(count) % classes if labels is None else labels,)
+        raise UserError("labels: this method is unconditional, leave them out")
+    labels = jnp.asarray(labels)
+    if labels.shape != (count,) or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise UserError(f"labels: {labels.dtype} of shape {labels.shape} is not allowed, give {count} integers")
+    if not isinstance(labels, jax.core.Tracer) and (wrong := labels[(labels < 0) | (labels >= classes)]).size:
+        raise UserError(f"labels: {wrong[0]} is not allowed, the classes are 0 to {classes - 1}")
+    return (labels,)
 
 
 def conditioned(conditional: bool, classes: int) -> int:
@@ -137,6 +147,8 @@ def samples_of(generator: Callable[[State], Generator]) -> Callable[..., Images]
     """Makes a method's ``sample`` from its ``generator``: images of latents that depend only on the key."""
 
     def sample(state: State, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None) -> Images:
+        if not isinstance(count, int | np.integer) or count < 0:
+            raise UserError(f"count: {count} is not allowed, it must be an integer of at least 0, static under jit")
         trained = generator(state)
         latents = draw_latents(trained, key, jnp.arange(count))
         return trained.images(latents, *labels_asked(labels, count, classes=trained.classes))
