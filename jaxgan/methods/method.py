@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
 from jaxgan.errors import UserError
 from jaxgan.nn import noise
+from jaxgan.nn.layers import to_float32
 
 ROWS_BY_CLASS = 10  # maximum number of rows
 
@@ -269,7 +270,7 @@ class ModelState(struct.PyTreeNode):
     def with_variables(self, params: PyTree, batch_stats: PyTree) -> "ModelState":
         """Replaces parameters and statistics; an average restarts from the parameters."""
         network = self.network.replace(params=params, batch_stats=batch_stats)
-        return self.replace(network=network, averaged=None if self.averaged is None else _copy(params))
+        return self.replace(network=network, averaged=_restarted(self.averaged, params))
 
 
 class GANState(struct.PyTreeNode):
@@ -299,10 +300,15 @@ class GANState(struct.PyTreeNode):
             getattr(self, name).replace(params=params[name], batch_stats=batch_stats[name])
             for name in ("generator", "discriminator")
         )
-        averaged = None if self.averaged is None else _copy(params["generator"])
+        averaged = _restarted(self.averaged, params["generator"])
         return self.replace(generator=generator, discriminator=discriminator, averaged=averaged)
 
 
-def _copy(params: PyTree) -> PyTree:
-    """Copies arrays, since a step donates both the parameters and their average."""
-    return jax.tree.map(lambda x: x.copy(), params)
+def start_average(params: PyTree) -> PyTree:
+    """Copies parameters in at least float32: an average in half precision would round its small updates away."""
+    return jax.tree.map(lambda x: jnp.copy(to_float32(x)), params)
+
+
+def _restarted(averaged: PyTree | None, params: PyTree) -> PyTree | None:
+    """Copies parameters as the average, if one is kept, since a step donates both."""
+    return averaged if averaged is None else jax.tree.map(lambda old, x: x.astype(old.dtype).copy(), averaged, params)
