@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
 from jaxgan.errors import UserError
@@ -92,7 +93,7 @@ def labels_asked(labels: Int[Array, " count"] | None, count: int, *, classes: in
     labels = jnp.asarray(labels)
     if labels.shape != (count,) or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise UserError(f"labels: {labels.dtype} of shape {labels.shape} is not allowed, give {count} integers")
-    if not isinstance(labels, jax.core.Tracer) and (wrong := labels[(labels < 0) | (labels >= classes)]).size:
+    if not isinstance(labels, Tracer) and (wrong := labels[(labels < 0) | (labels >= classes)]).size:
         raise UserError(f"labels: {wrong[0]} is not allowed, the classes are 0 to {classes - 1}")
     return (labels,)
 
