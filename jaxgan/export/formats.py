@@ -23,7 +23,9 @@ from jaxgan.methods.method import Generator
 from jaxgan.runs.load import LoadedRun
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-TOLERANCE = 1e-5  # between the images of ONNX Runtime and of JAX, in [-1, 1]
+# Between the images of ONNX Runtime and of JAX, in [-1, 1]: a sixteenth of a grey level. Rounding makes up to 1e-4 in
+# the solver steps of guided flow matching.
+TOLERANCE = 5e-4
 TRIED = 7  # latents to compare them on
 
 

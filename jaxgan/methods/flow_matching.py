@@ -42,7 +42,7 @@ from jaxgan.nn.unet import UNet
 
 Images = Float[Array, "batch height width channels"]
 Labels = tuple[Int[Array, " batch"], ...]  # one array of labels, or none if unconditional
-Velocity = Callable[[Images, Float[Array, " batch"]], Images]  # from noisy images and their times
+Velocity = Callable[..., Images]  # from noisy images, their times, and labels if conditional
 
 COLUMNS = 10  # images in a row of a figure
 TIMES = 8  # intervals of time in the figure of the path
@@ -136,7 +136,7 @@ def flow_matching(
     *,
     image_shape: tuple[int, int, int],
     optimizer: optax.GradientTransformation,
-    integrate: Callable[[Velocity, Images], Images],
+    integrate: Callable[..., Images],
     classes: int = 0,
     prediction: str = "velocity",
     time: str = "uniform",
@@ -153,7 +153,7 @@ def flow_matching(
         ``classes`` means that the class is unknown.
       image_shape: height, width and channels of an image.
       optimizer: optimizer of the network.
-      integrate: from a velocity field and noise to images; see :data:`INTEGRATORS`.
+      integrate: from a velocity field, noise, and labels if conditional, to images; see :data:`INTEGRATORS`.
       classes: number of classes to condition on; 0 if unconditional.
       prediction: output of the network, ``velocity`` or ``image``.
       time: distribution of the training times, ``uniform`` or ``logit-normal``.
@@ -194,31 +194,31 @@ def flow_matching(
         error = jnp.mean(jnp.square(difference))
         return error, {"velocity_error": error}
 
-    def velocity(params: PyTree, *labels: Int[Array, " batch"]) -> Velocity:
+    def velocity(params: PyTree) -> Velocity:
         def field(x: Images, t: Float[Array, " batch"], *labels: Int[Array, " batch"]) -> Images:
             predicted = predict(params, x, t, *labels)
             return (predicted - x) / (1 - t)[:, None, None, None] if prediction == "image" else predicted
 
-        def guided(x: Images, t: Float[Array, " batch"]) -> Images:
-            unknown = field(x, t, jnp.full_like(labels[0], classes))
-            return unknown + guidance * (field(x, t, *labels) - unknown)
+        def guided(x: Images, t: Float[Array, " batch"], labels: Int[Array, " batch"]) -> Images:
+            unknown = field(x, t, jnp.full_like(labels, classes))
+            return unknown + guidance * (field(x, t, labels) - unknown)
 
-        return guided if classes and guidance != 1 else lambda x, t: field(x, t, *labels)
+        return guided if classes and guidance != 1 else field
 
     def generator(state: ModelState) -> Generator:
         def images(latents: Float[Array, "batch pixels"], *labels: Int[Array, " batch"]) -> Images:
             x_0 = latents.reshape(-1, *image_shape)
-            return jnp.clip(integrate(velocity(state.eval_params, *labels), x_0), -1, 1)
+            return jnp.clip(integrate(velocity(state.eval_params), x_0, *labels), -1, 1)
 
         return Generator("velocity", pixels, noise.PRIORS["normal"], 1.0, classes, images)
 
     def visualize(state: ModelState, batch: Batch, key: Key[Array, ""]) -> dict[str, Visualization]:
         latents, labels = noise.standard_normal(key, COLUMNS, pixels), labels_asked(None, COLUMNS, classes=classes)
-        field, draw = velocity(state.eval_params, *labels), jax.jit(generator(state).images)
+        field, draw = velocity(state.eval_params), jax.jit(generator(state).images)
 
         @jax.jit
         def advance(x: Images, i: Int[Array, ""]) -> Images:  # from time i / TIMES to the next
-            return integrate(lambda x, t: field(x, (i + t) / TIMES) / TIMES, x)
+            return integrate(lambda x, t, *labels: field(x, (i + t) / TIMES, *labels) / TIMES, x, *labels)
 
         x = latents.reshape(-1, *image_shape)
         rows = {"t = 0": x}
@@ -252,16 +252,21 @@ def path(x_0: Images, x_1: Images, t: Float[Array, " batch"]) -> Images:
     return (1 - t) * x_0 + t * x_1
 
 
-def euler(velocity: Velocity, x: Images, *, steps: int) -> Images:
+def _loop(steps: int, step: Callable[..., Images], x: Images, *labels: Int[Array, " batch"]) -> Images:
+    """Repeats a step; the loop carries the labels, since a converter to ONNX takes no arrays from around a loop."""
+    return lax.fori_loop(0, steps, lambda i, carry: (step(i, *carry), *carry[1:]), (x, *labels))[0]
+
+
+def euler(velocity: Velocity, x: Images, *labels: Int[Array, " batch"], steps: int) -> Images:
     """Integrates a velocity field from t = 0 to 1 by Euler's method, of order 1."""
 
-    def step(i: Int[Array, ""], x: Images) -> Images:
-        return x + velocity(x, _time(x, i / steps)) / steps
+    def step(i: Int[Array, ""], x: Images, *labels: Int[Array, " batch"]) -> Images:
+        return x + velocity(x, _time(x, i / steps), *labels) / steps
 
-    return lax.fori_loop(0, steps, step, x)
+    return _loop(steps, step, x, *labels)
 
 
-def heun(velocity: Velocity, x: Images, *, steps: int) -> Images:
+def heun(velocity: Velocity, x: Images, *labels: Int[Array, " batch"], steps: int) -> Images:
     """Integrates a velocity field from t = 0 to 1 by Heun's method, of order 2: two evaluations per step.
 
     The last step is Euler's, since a predicted image has no velocity at t = 1.
@@ -270,13 +275,13 @@ def heun(velocity: Velocity, x: Images, *, steps: int) -> Images:
       Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models, 2022, algorithm 1.
     """
 
-    def step(i: Int[Array, ""], x: Images) -> Images:
-        first = velocity(x, _time(x, i / steps))
-        second = velocity(x + first / steps, _time(x, (i + 1) / steps))
+    def step(i: Int[Array, ""], x: Images, *labels: Int[Array, " batch"]) -> Images:
+        first = velocity(x, _time(x, i / steps), *labels)
+        second = velocity(x + first / steps, _time(x, (i + 1) / steps), *labels)
         return x + (first + second) / (2 * steps)
 
-    x = lax.fori_loop(0, steps - 1, step, x)
-    return x + velocity(x, _time(x, 1 - 1 / steps)) / steps
+    x = _loop(steps - 1, step, x, *labels)
+    return x + velocity(x, _time(x, 1 - 1 / steps), *labels) / steps
 
 
 INTEGRATORS = {"euler": euler, "heun": heun}

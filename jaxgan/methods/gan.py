@@ -30,6 +30,7 @@ from jaxgan.methods.method import (
     Visualization,
     rows_by_class,
     samples_of,
+    start_average,
 )
 from jaxgan.methods.optimization import update, value_and_mean_grad
 from jaxgan.methods.passes import (
@@ -266,7 +267,7 @@ def init(gan: GAN, key: Key[Array, ""]) -> GANState:
 
     optimizers = gan.generator_optimizer, gan.discriminator_optimizer
     generator, discriminator = map(start, jax.random.split(key), gan.networks.values(), optimizers)
-    averaged = jax.tree.map(jnp.copy, generator.params) if gan.ema_decay else None
+    averaged = start_average(generator.params) if gan.ema_decay else None
     return GANState(jnp.zeros((), jnp.int32), generator, discriminator, averaged)
 
 

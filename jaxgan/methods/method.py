@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
 from jaxgan.errors import UserError
 from jaxgan.nn import noise
+from jaxgan.nn.layers import to_float32
 
 ROWS_BY_CLASS = 10  # maximum number of rows
 
@@ -80,10 +82,20 @@ def labels_asked(labels: Int[Array, " count"] | None, count: int, *, classes: in
 
     Returns:
       One array of labels, or an empty tuple if the network is unconditional.
+
+    Raises:
+      UserError: if there is not one class for each sample, or the network is unconditional.
     """
+    if labels is None:
+        return (jnp.arange(count) % classes,) if classes else ()
     if not classes:
-        return ()
-    return (jnp.arange(count) % classes if labels is None else labels,)
+        raise UserError("labels: this method is unconditional, leave them out")
+    labels = jnp.asarray(labels)
+    if labels.shape != (count,) or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise UserError(f"labels: {labels.dtype} of shape {labels.shape} is not allowed, give {count} integers")
+    if not isinstance(labels, Tracer) and (wrong := labels[(labels < 0) | (labels >= classes)]).size:
+        raise UserError(f"labels: {wrong[0]} is not allowed, the classes are 0 to {classes - 1}")
+    return (labels,)
 
 
 def conditioned(conditional: bool, classes: int) -> int:
@@ -137,6 +149,8 @@ def samples_of(generator: Callable[[State], Generator]) -> Callable[..., Images]
     """Makes a method's ``sample`` from its ``generator``: images of latents that depend only on the key."""
 
     def sample(state: State, key: Key[Array, ""], count: int, labels: Int[Array, " count"] | None = None) -> Images:
+        if not isinstance(count, int | np.integer) or count < 0:
+            raise UserError(f"count: {count} is not allowed, it must be an integer of at least 0, static under jit")
         trained = generator(state)
         latents = draw_latents(trained, key, jnp.arange(count))
         return trained.images(latents, *labels_asked(labels, count, classes=trained.classes))
@@ -257,7 +271,7 @@ class ModelState(struct.PyTreeNode):
     def with_variables(self, params: PyTree, batch_stats: PyTree) -> "ModelState":
         """Replaces parameters and statistics; an average restarts from the parameters."""
         network = self.network.replace(params=params, batch_stats=batch_stats)
-        return self.replace(network=network, averaged=None if self.averaged is None else _copy(params))
+        return self.replace(network=network, averaged=_restarted(self.averaged, params))
 
 
 class GANState(struct.PyTreeNode):
@@ -287,10 +301,15 @@ class GANState(struct.PyTreeNode):
             getattr(self, name).replace(params=params[name], batch_stats=batch_stats[name])
             for name in ("generator", "discriminator")
         )
-        averaged = None if self.averaged is None else _copy(params["generator"])
+        averaged = _restarted(self.averaged, params["generator"])
         return self.replace(generator=generator, discriminator=discriminator, averaged=averaged)
 
 
-def _copy(params: PyTree) -> PyTree:
-    """Copies arrays, since a step donates both the parameters and their average."""
-    return jax.tree.map(lambda x: x.copy(), params)
+def start_average(params: PyTree) -> PyTree:
+    """Copies parameters in at least float32: an average in half precision would round its small updates away."""
+    return jax.tree.map(lambda x: jnp.copy(to_float32(x)), params)
+
+
+def _restarted(averaged: PyTree | None, params: PyTree) -> PyTree | None:
+    """Copies parameters as the average, if one is kept, since a step donates both."""
+    return averaged if averaged is None else jax.tree.map(lambda old, x: x.astype(old.dtype).copy(), averaged, params)

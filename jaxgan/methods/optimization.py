@@ -11,7 +11,8 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxgan.methods.method import Batch, Metrics, ModelState, Network, NetworkState
+from jaxgan.errors import UserError
+from jaxgan.methods.method import Batch, Metrics, ModelState, Network, NetworkState, start_average
 
 
 def value_and_mean_grad(
@@ -160,7 +161,7 @@ def initialize(
             name: network.module.init(network_key, jnp.zeros((1, *network.input_shape)))["params"]
             for network_key, (name, network) in zip(keys, networks.items(), strict=True)
         }
-        averaged = jax.tree.map(jnp.copy, params) if ema_decay else None
+        averaged = start_average(params) if ema_decay else None
         return ModelState(jnp.zeros((), jnp.int32), NetworkState(params, {}, optimizer.init(params)), averaged)
 
     return init
@@ -210,7 +211,12 @@ def update(
     network: NetworkState, gradients: PyTree, batch_stats: PyTree, optimizer: optax.GradientTransformation
 ) -> NetworkState:
     """Takes one optimizer step and stores the batch statistics of the pass."""
-    updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
+    try:
+        updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
+    except TypeError as error:
+        if "required keyword-only" not in str(error):
+            raise
+        raise UserError(f"optimizer: it needs more than gradients and parameters, choose another ({error})") from error
     return NetworkState(optax.apply_updates(network.params, updates), batch_stats, opt_state)
 
 

@@ -12,7 +12,12 @@ from flax.errors import ModifyScopeVariableError
 from jaxtyping import Array, Float, Int, PyTree, UInt32
 
 from jaxgan.errors import UserError
+from jaxgan.fields import check as check_field
+from jaxgan.fields import number, probability
+from jaxgan.methods.losses import AdversarialLoss
 from jaxgan.methods.method import Module
+from jaxgan.methods.penalties import Penalty
+from jaxgan.nn import noise
 
 Images = Float[Array, "batch height width channels"]
 Logits = Float[Array, " batch"]
@@ -24,8 +29,8 @@ def check(gan: Any) -> None:
     """Checks what a GAN consists of.
 
     Raises:
-      UserError: if a network is no Flax module with the arguments of its calls, an optimizer is none, a number of
-        steps is below 1, or the latent size too small for the prior.
+      UserError: if a network is no Flax module with the arguments of its calls, another field is of another type or
+        out of bounds, or the latent size too small for the prior.
     """
     inputs = ("inputs", "labels") if gan.classes else ("inputs",)
     for name in ("generator", "discriminator"):
@@ -38,9 +43,20 @@ def check(gan: Any) -> None:
             raise UserError(f"{name}: its __call__ must take ({', '.join(inputs)}, *, train) ({error})") from error
         if not hasattr(optimizer, "update"):
             raise UserError(f"{name}_optimizer=: {optimizer!r} is not allowed, it must be an optax optimizer")
-    for name in ("latent_size", "critic_steps", "penalty_every"):
+    for name in ("latent_size", "critic_steps", "penalty_every", "accumulate"):
         if not isinstance(count := getattr(gan, name), int | np.integer) or (name != "latent_size" and count < 1):
             raise UserError(f"{name}=: {count!r} is not allowed, it must be an integer of at least 1")
+    for name, kind, example in (
+        ("prior", noise.Prior, "noise.PRIORS['normal']"),
+        ("loss", AdversarialLoss, "losses.hinge()"),
+        ("penalties", Penalty, "(penalties.r1(0.1),)"),
+    ):
+        given = getattr(gan, name)
+        if not all(isinstance(part, kind) for part in (given if name == "penalties" else (given,))):
+            raise UserError(f"{name}=: {given!r} is not allowed, give for example {example}")
+    for name, bounds in (("ema_decay", probability(0)), ("truncation", number(1, low=0, high=1))):
+        if not isinstance(value := getattr(gan, name), jax.Array):  # swept fields are arrays
+            check_field(f"{name}=", value, float, bounds.metadata)
     if gan.latent_size <= (fixed := gan.prior.fixed):
         prior = f"with --prior {gan.prior.name}, it must be at least {fixed + 1}"
         raise UserError(f"--latent-size: {gan.latent_size} is not allowed {prior}")

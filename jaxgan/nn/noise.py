@@ -15,18 +15,22 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
+THREEFRY = "threefry2x32"  # the generator of all random words
+
 
 def random_bits(key: Key[Array, ""], index: Int[Array, " batch"], *, count: int) -> UInt32[Array, "batch {count}"]:
     """Draws random words for each example, the same on any number of devices.
 
     Args:
-      key: the threefry key of this step, used for nothing else.
+      key: the key of this step, used for nothing else; two words of it seed threefry if it is of another kind.
       index: each example's position in the global batch.
       count: words per example.
 
     Returns:
       Independent uniform 32-bit words.
     """
+    if jax.random.key_impl(key) != THREEFRY:
+        key = jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl=THREEFRY)
     # fold_in hashes a counter into two words. One vmap covers all counters: on CPU a threefry call costs more than its
     # hashing.
     pairs = -(-count // 2)

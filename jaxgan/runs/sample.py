@@ -32,7 +32,7 @@ from jaxgan.tiles import tile, to_png
 ANIMATIONS = (".gif", ".webp", ".mp4")
 WALK, TRAINING = 0.08, 0.8  # seconds per frame
 IN_A_FRAME = 64  # samples per frame
-LEAST_PIXELS = 256  # along each side of an animation
+LEAST_PIXELS, MOST_PIXELS = 256, 16_383  # height of an animation, and its largest side in all formats
 
 
 @fixed_numerics()
@@ -154,7 +154,9 @@ def _animation(frames: Images, suffix: str, *, seconds: float) -> bytes:
     from PIL import Image
 
     height, width, channels = frames.shape[1:]
-    scale = max(1, -(-LEAST_PIXELS // height))
+    if (side := max(height, width)) > MOST_PIXELS:
+        raise UserError(f"--animate: frames have {side} pixels on a side, at most {MOST_PIXELS} are allowed")
+    scale = max(1, min(-(-LEAST_PIXELS // height), MOST_PIXELS // side))
     if suffix == ".mp4":
         return _video(frames, scale=scale, seconds=seconds)
 

@@ -61,7 +61,7 @@ def find_process(run: Run) -> Process | None:
     if not index < count:
         raise UserError(f"--process-index: {index} is not allowed, {count} processes are numbered 0 to {count - 1}")
     host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UserError(f"--coordinator: {coordinator!r} is not allowed, it must be HOST:PORT, such as 10.0.0.2:1234")
     return Process(count, index, coordinator, cluster.name if cluster and cluster.opt_in_only_method else None)
 

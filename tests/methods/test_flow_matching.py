@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ class Constant(nn.Module):
 
 
 def constant(**options):
-    options = {"integrate": lambda v, x: euler(v, x, steps=1), **options}
+    options = {"integrate": partial(euler, steps=1), **options}
     method = flow_matching(Constant(), image_shape=SHAPE, optimizer=optax.sgd(0.1), **options)
     sample = jax.jit(method.sample, static_argnums=2)
     return method._replace(init=jax.jit(method.init), step=jax.jit(method.step), sample=sample)

@@ -208,3 +208,26 @@ def test_conditional_modules_of_a_user_record_their_batch_statistics():
     assert np.all(np.isfinite(list(metrics.values())))
     assert all(changed(before.discriminator.batch_stats, after.discriminator.batch_stats))
     assert method.sample(after, KEY, 4).shape == (4, *SHAPE)
+
+
+def test_an_average_of_parameters_in_half_precision_moves_with_them():
+    halves = dict.fromkeys(("generator_optimizer", "discriminator_optimizer"), SGD)
+    network = HalfGenerator()
+    method = gan(network, mlp.Discriminator((3,)), image_shape=SHAPE, latent_size=4, ema_decay=0.999, **halves)
+    start = method.init(KEY)
+    after = start.replace(
+        generator=start.generator.replace(params=jax.tree.map(lambda x: x + 1, start.generator.params))
+    )
+    after, _ = jax.jit(method.step)(after, a_batch(), KEY)
+    moved = jax.tree.map(lambda a, b: np.asarray(a - b, np.float64), after.averaged, start.averaged)
+    for leaf in jax.tree.leaves(moved):
+        np.testing.assert_allclose(leaf, 0.001, rtol=0.1)
+    restarted = after.with_variables(*after.variables(averaged=False))
+    assert jax.tree.map(lambda x: x.dtype, restarted) == jax.tree.map(lambda x: x.dtype, after)
+
+
+class HalfGenerator(nn.Module):
+    @nn.compact
+    def __call__(self, latents, *, train=False):
+        dense = nn.Dense(np.prod(SHAPE), param_dtype=jnp.bfloat16, dtype=jnp.float32)
+        return nn.tanh(dense(latents)).reshape(-1, *SHAPE)

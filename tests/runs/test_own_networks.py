@@ -3,10 +3,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from flax import linen as nn
 
 from jaxgan.errors import UserError
+from jaxgan.methods import losses, penalties
 from jaxgan.runs import fingerprint
 from tests.runs.test_own_methods import DISCRIMINATOR, GENERATOR, SHAPE, Generator, own
 
@@ -63,6 +65,13 @@ class NoMode(nn.Module):
         (lambda: own(critic_steps=0), "critic_steps=: 0 is not allowed, it must be an integer of at least 1"),
         (lambda: own(penalty_every=0.5), "penalty_every=: 0.5 is not allowed"),
         (lambda: own(latent_size="3"), "latent_size=: '3' is not allowed"),
+        (lambda: own(accumulate=0), "accumulate=: 0 is not allowed, it must be an integer of at least 1"),
+        (lambda: own(prior="normal"), r"prior=: 'normal' is not allowed, give for example noise.PRIORS\['normal'\]"),
+        (lambda: own(loss=losses.hinge), r"loss=: .* is not allowed, give for example losses.hinge\(\)"),
+        (lambda: own(penalties=penalties.r1(0.1)), r"penalties=: .* give for example \(penalties.r1\(0.1\),\)"),
+        (lambda: own(ema_decay=1.5), "ema_decay=: 1.5 is not allowed, it must be at least 0 and below 1"),
+        (lambda: own(truncation=2), "truncation=: 2 is not allowed, it must be at least 0 and at most 1"),
+        (lambda: own(generator_optimizer=optax.lbfgs()), "optimizer: it needs more than gradients and parameters"),
         (lambda: own(Empty()), "a network of a GAN has no parameters"),
         (lambda: own(Dropout()), "method=: a network asks for rngs, but a GAN passes none"),
     ],

@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from jaxgan.methods import METHODS, build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import noise
 from jaxgan.runs.load import draw, load_run
-from jaxgan.runs.sample import sample_run, write
+from jaxgan.runs.sample import _animation, sample_run, write
 from jaxgan.runs.sampler import batch_key, make_sampler
 from tests.random_states import random_like
 from tests.tiny import QUICK, a_run, tiny
@@ -258,6 +259,16 @@ def test_an_animation_walks_between_samples_or_through_training(folder, tmp_path
     assert width == height >= 8 * 28
     shutil.rmtree(folder / "samples")
     assert capsys.readouterr().out.split() == [str(tmp_path / "walk.gif"), str(tmp_path / "training.webp")]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_frames_are_enlarged_to_what_every_format_takes(suffix):
+    narrow = np.zeros((2, 3, 200, 1), np.uint8)
+    narrow[1] = 255
+    with Image.open(io.BytesIO(_animation(narrow, suffix, seconds=1))) as animation:
+        assert animation.size == (81 * 200, 81 * 3)
+    with pytest.raises(UserError, match="--animate: frames have 20000 pixels on a side, at most 16383"):
+        _animation(np.zeros((1, 1, 20_000, 1), np.uint8), suffix, seconds=1)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_one_task_of_a_launcher_is_alone(alone, environment):
         ({"coordinator": "a:1", "process_count": 2, "process_index": 2}, "--process-index: 2 is not allowed, 2 proc"),
         ({"coordinator": "a", "process_count": 2, "process_index": 1}, "--coordinator: 'a' is not allowed, it must be"),
         ({"coordinator": "a:x", "process_count": 2, "process_index": 1}, "HOST:PORT, such as 10.0.0.2:1234"),
+        ({"coordinator": "http://a:1", "process_count": 2, "process_index": 1}, "HOST:PORT, such as 10.0.0.2:1234"),
         ({"coordinator": "a:99999", "process_count": 2, "process_index": 1}, "--coordinator: 'a:99999' is not allowed"),
     ],
 )
