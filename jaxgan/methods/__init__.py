@@ -3,19 +3,17 @@
 To add a method, write such a file and add it to :data:`METHODS`. No code above this package depends on the method.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
-from jax import lax
 
 from jaxgan.errors import UserError
-from jaxgan.fields import check, check_all, number
+from jaxgan.fields import check_all
 from jaxgan.methods import autoencoder, classifier, dcgan, flow_matching, own, residual_gan, vae, vanilla_gan, wgan
+from jaxgan.methods.checks import check_arguments, checked
 from jaxgan.methods.method import Batch, GANState, Method, MethodConfig, Metrics, ModelState, NetworkState
 from jaxgan.methods.own import Own, OwnMethod
 
@@ -94,18 +92,12 @@ def build(
       method: a method defined in code, or a function that builds it from the four arguments before ``optimizer``.
 
     Returns:
-      The method's functions. Tracing ``step`` or ``evaluate`` checks the batch by :func:`require_batch`.
+      The method's functions. Tracing ``step`` or ``evaluate`` checks the batch.
 
     Raises:
       UserError: if the config does not fit the images, or the method does not fit the config.
     """
-    sides = image_shape if isinstance(image_shape, Sequence) else ()
-    if len(sides) != 3 or not all(isinstance(side, int | np.integer) and side >= 1 for side in sides):
-        raise UserError(f"image_shape=: {image_shape!r} is not allowed, it must be height, width and channels")
-    check("classes=", classes, int, {})
-    check("accumulate=", accumulate, int, number(1).metadata)
-    if optimizer is not None and not hasattr(optimizer, "update"):
-        raise UserError(f"optimizer=: {optimizer!r} is not allowed, it must be an optax optimizer")
+    check_arguments(image_shape=image_shape, classes=classes, accumulate=accumulate, optimizer=optimizer)
     kind = kind_of(config)
     check_all(config, but=jax.Array)  # swept fields are arrays
     builder = entries()[kind].build if method is None else partial(own.build, method=method)
@@ -117,42 +109,4 @@ def build(
         accumulate=accumulate,
         optimizer=optimizer,
     )
-
-    def step(state: Any, batch: Batch, key: jax.Array) -> tuple[Any, Metrics]:
-        require_batch(batch, image_shape)
-        if len(batch.images) % accumulate:
-            raise UserError(f"accumulate=: {accumulate} is not allowed, it must divide {len(batch.images)} images")
-        if axis_name is not None:
-            try:
-                lax.axis_size(axis_name)
-            except NameError as error:
-                way_out = "call step inside pmap or shard_map over it, or build the method without"
-                raise UserError(f"axis_name=: {axis_name!r} is not a mapped axis here; {way_out}") from error
-        return built.step(state, batch, key)
-
-    def evaluate(state: Any, batch: Batch, key: jax.Array) -> Metrics:
-        assert built.evaluate is not None
-        require_batch(batch, image_shape)
-        return built.evaluate(state, batch, key)
-
-    return built._replace(step=step, evaluate=built.evaluate and evaluate)
-
-
-def require_batch(batch: Batch, image_shape: tuple[int, int, int]) -> None:
-    """Checks the shapes and dtypes of a batch; values are not known while JAX traces.
-
-    Raises:
-      UserError: if images are not floats of this shape, or there is not one integer label and index for each.
-    """
-    if not isinstance(batch, Batch):
-        raise UserError(f"batch: {type(batch).__name__} is not allowed, it must be Batch(images, labels, index)")
-    shape, dtype = np.shape(batch.images), jnp.result_type(batch.images)
-    count = shape[0] if shape[1:] == tuple(image_shape) and jnp.issubdtype(dtype, jnp.floating) else 0
-    if not count:
-        given = f"{dtype} of shape {shape}"
-        needed = f"floats in [-1, 1] of shape (n, {', '.join(map(str, image_shape))}), such as bytes / 127.5 - 1"
-        raise UserError(f"batch: its images are {given}, they must be {needed}")
-    for name in ("labels", "index"):
-        numbers = getattr(batch, name)
-        if np.shape(numbers) != (count,) or not jnp.issubdtype(jnp.result_type(numbers), jnp.integer):
-            raise UserError(f"batch: its {name} must be {count} integers, one for each image")
+    return checked(built, image_shape=image_shape, axis_name=axis_name, accumulate=accumulate)
