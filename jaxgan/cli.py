@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if argv[:1] == ["train"] and argv[1:] and not argv[1].startswith("-"):  # with the flags of the recipe
             return train_recipe(argv[1], argv[2:])
         app = _app()
-        require_values(argv)
+        require_values(argv, lists=["--labels"])
         with printed_warnings("jaxgan"):
             parse(
                 lambda: app.cli(

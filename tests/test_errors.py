@@ -36,6 +36,12 @@ def test_an_empty_value_of_a_flag_is_refused(argv):
     require_values(["--out", "x", "--flag", "--other=1", "-"])
 
 
+def test_a_list_that_is_given_twice_is_refused():
+    with pytest.raises(UserError, match=r"^--labels: is given 2 times, give all of its values at once"):
+        require_values(["--labels", "1", "--labels=2"], lists=["--labels"])
+    require_values(["--labels", "1", "2", "--seed", "1", "--seed", "2"], lists=["--labels"])
+
+
 @pytest.mark.parametrize("argv", [[""], ["sample", "", "--out", "x.png"], ["report", "x", ""]])
 def test_an_empty_argument_is_refused(argv):
     with pytest.raises(UserError, match=r"^an argument is empty"):

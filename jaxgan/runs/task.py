@@ -104,6 +104,8 @@ def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = N
     total = schedule.total_steps
     if run.profiled.stop > total:
         raise UserError(f"--profile: {run.profile!r} is not allowed, the run ends with step {total}")
+    if (every := run.evaluate_every) is not None and every > run.epochs:
+        raise UserError(f"--evaluate-every: {every} is not allowed, the run ends with epoch {run.epochs}")
     for warning in configs.check_schedules(config, total_steps=total, steps_per_epoch=schedule.steps_per_epoch):
         _log.warning(warning)
 
