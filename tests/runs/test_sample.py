@@ -55,7 +55,7 @@ def test_a_checkpoint_that_training_replaces_meanwhile_is_followed_by_the_newest
     if step is None:
         assert load_run(root).step == 6
     else:
-        with pytest.raises(UserError, match="damaged|cannot be read"):
+        with pytest.raises(UserError, match=r"damaged|cannot be read"):
             load_run(root, step=step)
 
 
