@@ -9,7 +9,7 @@ import pytest
 
 from jaxgan.errors import UserError
 from jaxgan.runs.workdir import Workdir, check_resume, load_config, locked, write_atomically
-from tests.training import files_below, with_run
+from tests.training import files_below, snapshot, with_run
 
 
 def npy(array):
@@ -27,10 +27,10 @@ def npy(array):
     ],
 )
 def test_a_run_does_not_go_on_with_other_numbers_and_stays(start, finished, capsys, flags, words):
-    before = files_below(finished.root)
+    before = snapshot(finished.root)
     assert start(*flags) == 2
     assert words in capsys.readouterr().err
-    assert files_below(finished.root) == before
+    assert snapshot(finished.root) == before
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,12 @@ def test_resume_never_empties_what_is_a_link_to_another_disk(start, finished, un
 )
 def test_a_damaged_file_of_the_run_is_named_in_one_line(start, finished, capsys, name, content):
     (finished.root / name).write_bytes(content)
-    assert start() == 2
+    before = snapshot(finished.root)
+    assert start("--epochs", 4) == 2
     error = capsys.readouterr().err
     assert str(finished.root / name) in error
     assert error.count("\n") == 1
+    assert snapshot(finished.root) == before
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
