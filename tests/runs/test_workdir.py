@@ -48,6 +48,12 @@ def test_a_damaged_config_is_refused(finished):
         load_config(finished)
 
 
+def test_a_config_that_an_editor_saved_with_a_byte_order_mark_is_read(finished):
+    config = load_config(finished)
+    finished.config.write_bytes(b"\xef\xbb\xbf" + finished.config.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_config(finished) == config
+
+
 def test_a_folder_of_something_else_is_refused_and_kept(start, finished, capsys):
     finished.config.unlink()
     assert start("--resume", "never") == 2
