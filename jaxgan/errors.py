@@ -154,6 +154,7 @@ def end_with_main_thread(code: int, *, seconds: float = 1.0) -> None:
 
     logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    sys.unraisablehook = lambda unraisable: None
     threading.Thread(target=end, daemon=True).start()
 
 

@@ -65,7 +65,8 @@ class _EndCommand:
         try:
             yield
         finally:
-            sys.unraisablehook = hook
+            if sys.unraisablehook is raise_again:  # not if a failed save silences its threads until the end
+                sys.unraisablehook = hook
 
 
 @contextmanager
