@@ -11,7 +11,6 @@ A method is three pure functions, ``init``, ``step`` and ``sample``; a run is a 
 """
 
 import importlib
-import importlib.metadata
 from typing import Any
 
 # Public names by module; the configs of METHODS join them. Imports are lazy: the data commands need no JAX, which takes
@@ -37,9 +36,11 @@ __all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib import metadata
+
         try:
-            return importlib.metadata.version("jaxgan")
-        except importlib.metadata.PackageNotFoundError:  # a clone on PYTHONPATH, not installed
+            return metadata.version("jaxgan")
+        except metadata.PackageNotFoundError:  # a clone on PYTHONPATH, not installed
             return "unknown"
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)

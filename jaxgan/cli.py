@@ -24,6 +24,7 @@ from jaxgan.errors import (
     require_values,
     writing,
 )
+from jaxgan.runtime.signals import exit_on_signals
 from jaxgan.train_command import train, train_recipe
 from jaxgan.view_commands import VIEW_COMMANDS
 
@@ -35,14 +36,15 @@ def main(argv: Sequence[str] | None = None) -> None:
       argv: the arguments without the program name; default: those of ``sys.argv``.
 
     Raises:
-      SystemExit: with exit code 2 after a user error; see :func:`jaxgan.errors.one_line_errors`.
+      SystemExit: with exit code 2 after a user error, and others; see :func:`jaxgan.errors.one_line_errors` and
+        :func:`jaxgan.runtime.signals.exit_on_signals`.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    with one_line_errors("jaxgan"):
+    with one_line_errors("jaxgan"), exit_on_signals("jaxgan"):
         if argv[:1] == ["train"] and argv[1:] and not argv[1].startswith("-"):  # with the flags of the recipe
             return train_recipe(argv[1], argv[2:])
         app = _app()
-        require_values(argv)
+        require_values(argv, lists=["--labels"])
         with printed_warnings("jaxgan"):
             parse(
                 lambda: app.cli(
@@ -113,19 +115,20 @@ def evaluate(
 
     if (workdir is None) == (samples is None):
         raise UserError("give either WORKDIR, the folder of a run, or --samples FILE")
-    if out is not None:
-        require_target("--out", out, usual="evaluation.json")
     if not 0 <= seed < seed + seeds <= 2**32 or seeds < 1:
         raise UserError(f"--seeds: {seeds} from --seed {seed} is not allowed, give at least 1, all below {2**32}")
     if workdir is not None:
         if data_name is not None:
             raise UserError(f"--data: {data_name!r} is only for --samples, a run is compared with its own data set")
         workdir = local_copy(workdir)
-        options = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir, "judge": judge}
-        evaluation = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **options)
         # A pretrained generator has no folder, and numbers by other features do not belong in evaluation.json.
         if out is None and workdir.is_dir() and judge is None:
             out = workdir / ("best_evaluation.json" if best else "evaluation.json")
+    if out is not None:
+        require_target("--out", out, usual="evaluation.json")
+    if workdir is not None:
+        options = {"averaged": not last, "best": best, "replica": replica, "data_dir": data_dir, "judge": judge}
+        evaluation = evaluate.evaluate_run(workdir, count=count, seeds=range(seed, seed + seeds), **options)
     else:
         if seeds > 1 or best or last or replica is not None:
             others = "--seeds, --best, --last and --replica"

@@ -106,7 +106,7 @@ def one_line_errors(program: str) -> Iterator[None]:
 
     Printing inside the context never fails; see :func:`jaxgan.terminal.forgiving_output`.
     """
-    with forgiving_output():
+    with forgiving_output(), wide_enough():
         try:
             yield
         except UserError as error:
@@ -154,11 +154,24 @@ def end_with_main_thread(code: int, *, seconds: float = 1.0) -> None:
 
     logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    sys.unraisablehook = lambda unraisable: None
     threading.Thread(target=end, daemon=True).start()
 
 
-def require_values(argv: Sequence[str]) -> None:
-    """Refuses an empty value, as from an unset shell variable: as a path it would be the working directory."""
+def require_values(argv: Sequence[str], *, lists: Iterable[str] = ()) -> None:
+    """Refuses what tyro reads silently: an empty value, which is the working directory as a path, or a repeated list.
+
+    Args:
+      argv: the arguments.
+      lists: the flags that take several values, of which tyro would keep only those of the last time.
+
+    Raises:
+      UserError: naming the flag.
+    """
+    given = [argument.partition("=")[0].replace("_", "-") for argument in argv]
+    for flag in lists:
+        if given.count(flag) > 1:
+            raise UserError(f"{flag}: is given {given.count(flag)} times, give all of its values at once")
     for flag, value in itertools.pairwise([*argv, None]):
         if flag and flag.startswith("--") and (value == "" or flag.endswith("=")):
             raise UserError(f"{flag.rstrip('=')}: '' is not allowed, give a value or leave it out")
@@ -188,7 +201,7 @@ def parse(read: Callable[[], T], *, flags: Iterable[str] = ()) -> T:
         if message := _message(event, sorted(flags)):
             raise UserError(message)
 
-    with on_parse_error(refuse), wide_enough():
+    with on_parse_error(refuse):
         return read()
 
 

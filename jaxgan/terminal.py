@@ -73,26 +73,27 @@ def _plain(character: str, encoding: str) -> str:
 
 @contextlib.contextmanager
 def forgiving_output() -> Iterator[None]:
-    """Wraps standard output and error in :class:`Forgiving` inside the context."""
+    """Wraps standard output and error, or the null device if they are closed, in :class:`Forgiving`."""
     with (
-        contextlib.redirect_stdout(_forgiving(sys.stdout)),
-        contextlib.redirect_stderr(_forgiving(sys.stderr)),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(_forgiving(sys.stdout or nowhere)),
+        contextlib.redirect_stderr(_forgiving(sys.stderr or nowhere)),
     ):
         try:
             yield
         finally:
-            for stream in filter(None, (sys.stdout, sys.stderr)):
-                stream.flush()
+            sys.stdout.flush()
+            sys.stderr.flush()
 
 
 @contextlib.contextmanager
 def wide_enough() -> Iterator[None]:
-    """Sets a least width inside the context: in a terminal of three columns, tyro's help never returns."""
-    if shutil.get_terminal_size().columns >= FEWEST_COLUMNS:
+    """Sets a least width inside the context: with 3 columns tyro's help never returns, with 0 rich prints nothing."""
+    columns, width = os.environ.get("COLUMNS"), shutil.get_terminal_size().columns
+    if width >= FEWEST_COLUMNS and columns != "0":
         yield
         return
-    columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(FEWEST_COLUMNS)
+    os.environ["COLUMNS"] = str(max(width, FEWEST_COLUMNS))
     try:
         yield
     finally:
@@ -102,8 +103,8 @@ def wide_enough() -> Iterator[None]:
 
 
 def _forgiving(stream: Any) -> Any:
-    """Wraps a stream, unless it is None or wrapped already."""
-    return stream if stream is None or isinstance(stream, Forgiving) else Forgiving(stream)
+    """Wraps a stream, unless it is wrapped already."""
+    return stream if isinstance(stream, Forgiving) else Forgiving(stream)
 
 
 @contextlib.contextmanager

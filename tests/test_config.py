@@ -179,6 +179,9 @@ def test_changed_fields_names_what_the_numbers_depend_on_and_no_more():
     free = {"epochs": 5, "log_every": 3, "devices": 2, "resume": "must", "sample_epochs": (7,), "profile": "1:2"}
     free |= {"evaluate_every": 3, "keep_best": "precision"}
     assert changed_fields(old, with_fields(**free)) == []
+    moved = with_fields(data="elsewhere/pictures.zip")  # the record of the pictures tells whether they are the same
+    assert changed_fields(with_fields(data="./pictures.zip"), moved) == []
+    assert changed_fields(old, moved) == [f"--data (mnist in the run, {moved.run.data} asked for)"]
     changes = changed_fields(old, with_fields(seed=1, latent_size=9))
     assert changes == ["--latent-size (20 in the run, 9 asked for)", "--seed (0 in the run, 1 asked for)"]
 

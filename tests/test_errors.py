@@ -1,13 +1,18 @@
 import dataclasses
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 import tyro
 
+from jaxgan import cli
 from jaxgan.errors import UserError, one_line_errors, parse, require_target, require_values, writing
+from jaxgan.runs import overview
 from tests.training import raising
 
 
@@ -34,6 +39,36 @@ def test_an_empty_value_of_a_flag_is_refused(argv):
     with pytest.raises(UserError, match=r"^--out: '' is not allowed, give a value or leave it out"):
         require_values(argv)
     require_values(["--out", "x", "--flag", "--other=1", "-"])
+
+
+def test_ctrl_c_during_imports_ends_the_command_in_one_line():
+    program = """
+import signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tyro":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from jaxgan.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "jaxgan: error: interrupted\n")
+
+
+def test_a_signal_ends_every_command_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(overview, "find_runs", lambda folder: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143"):
+        cli.main(["runs"])
+    assert capsys.readouterr().err == "jaxgan: error: terminated\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_list_that_is_given_twice_is_refused():
+    with pytest.raises(UserError, match=r"^--labels: is given 2 times, give all of its values at once"):
+        require_values(["--labels", "1", "--labels=2"], lists=["--labels"])
+    require_values(["--labels", "1", "2", "--seed", "1", "--seed", "2"], lists=["--labels"])
 
 
 @pytest.mark.parametrize("argv", [[""], ["sample", "", "--out", "x.png"], ["report", "x", ""]])

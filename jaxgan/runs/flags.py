@@ -19,15 +19,16 @@ def read_flags(default: Config, argv: Sequence[str] | None, *, program: str | No
       UserError: if a flag is unknown or its value cannot be parsed.
     """
     argv = [_renamed(flag) for flag in (sys.argv[1:] if argv is None else argv)]
-    require_values(argv)
     fields = [("method", type(default.method), default.method), ("run", Run, default.run)]
     flags = dataclasses.make_dataclass("Flags", [(name, kind) for name, kind, _ in fields])
     start = flags(**{name: value for name, _, value in fields})
     options = (tyro.conf.OmitArgPrefixes,)
-    names = [f"--{field.name.replace('_', '-')}" for _, kind, _ in fields for field in dataclasses.fields(kind)]
+    every = [field for _, kind, _ in fields for field in dataclasses.fields(kind)]
+    defaults = {f"--{field.name.replace('_', '-')}": field.default for field in every}
+    require_values(argv, lists=[name for name, value in defaults.items() if isinstance(value, tuple)])
     read = parse(
         lambda: tyro.cli(flags, args=argv, default=start, config=options, prog=program or default.kind),
-        flags=names,
+        flags=defaults,
     )
     return Config(read.method, read.run)
 

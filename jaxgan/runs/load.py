@@ -152,7 +152,6 @@ def _load(
     if step is not None and not (saved / f"{step}").is_dir():
         steps = ", ".join(sorted((path.name for path in saved.iterdir() if path.name.isdigit()), key=int))
         raise UserError(f"--step: {step} is not allowed, {root!r} has checkpoints of {steps}")
-    step = newest if step is None else step
     image_shape, names = described(folder, config)
     classes = len(names)
     members = replica_configs(config)
@@ -164,12 +163,20 @@ def _load(
     if config.run.several:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(members), *x.shape), x.dtype), abstract)
     sharding = replicated(select_devices(count=1))
-    with checkpoint_manager(saved, read_only=True) as manager:
-        carry = restore(manager, abstract, step=step, sharding=sharding)
+    while True:
+        chosen = newest if step is None else step
+        try:
+            with checkpoint_manager(saved, read_only=True) as manager:
+                carry = restore(manager, abstract, step=chosen, sharding=sharding)
+            break
+        except (UserError, OSError):  # a running training may have replaced this checkpoint by a newer one
+            previous, newest = newest, latest_step(saved)
+            if step is not None or newest in (None, previous):
+                raise
     numbers = list(range(len(members))) if config.run.several else [None]
     entries = [entry(carry, number) for number in numbers]
     runs = [
-        LoadedRun(member, method, carry.state, step, image_shape, classes, names)
+        LoadedRun(member, method, carry.state, chosen, image_shape, classes, names)
         for member, method, carry in zip(members, built, entries, strict=True)
     ]
     going = [number for number, carry in enumerate(entries) if not (config.run.several and not_finite(carry))]

@@ -85,6 +85,9 @@ class Events:
         if writer.EventFileWriter.__module__ != "tensorboardX.event_file_writer":
             writer.EventFileWriter(str(self._folder.absolute())).close()
         seconds, micros = divmod(time.time_ns() // 1000, 10**6)
+        # TensorBoard reads files by name: after earlier attempts, even if the clock went back since.
+        earlier = (path.name.split(".")[3] for path in self._folder.glob("events.out.tfevents.*.*"))
+        seconds = max([seconds, *(int(stamp) + 1 for stamp in earlier if stamp.isdecimal())])
         name = f"events.out.tfevents.{seconds}.{socket.gethostname()}.{micros:06}"
         self._writer = RecordWriter(str(self._folder.absolute() / name))
         self._write(file_version="brain.Event:2")

@@ -1,5 +1,6 @@
 """A table of the runs in a folder: method, data, progress and last metrics of each."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +61,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _overview(workdir: Workdir) -> Overview:
-    size = sum(file.lstat().st_size for file in workdir.root.rglob("*") if file.is_file())
+    size = _size(workdir.root)
     try:
         config = load_config(workdir)
         rows = read_rows(workdir.metrics)
@@ -70,6 +71,16 @@ def _overview(workdir: Workdir) -> Overview:
     last = dict(rows[-1]) if rows else {}
     step, run = latest_step(workdir.checkpoints), config.run
     return Overview(workdir.root, config.method.title, run.data, last.get("epoch", 0.0), run.epochs, step, last, size)
+
+
+def _size(root: Path) -> int:
+    """Sums the sizes of all files below a folder, except those that a running training deletes meanwhile."""
+    size = 0
+    for folder, _, files in os.walk(root):
+        for name in files:
+            with contextlib.suppress(OSError):
+                size += os.lstat(os.path.join(folder, name)).st_size
+    return size
 
 
 def headline(row: Row) -> str | None:

@@ -14,7 +14,7 @@ from jaxgan import data, methods
 from jaxgan.config import Config, Run
 from jaxgan.errors import UserError
 from jaxgan.methods import Method, OwnMethod
-from jaxgan.runs import checkpoints, fingerprint, pictures, workdir
+from jaxgan.runs import checkpoints, fingerprint, pictures, tracking, workdir
 from jaxgan.runs.fingerprint import Fingerprint
 from jaxgan.runs.train import EvaluateSamples
 from jaxgan.runtime.devices import Device, device_groups, mapped_axis, select_devices
@@ -89,8 +89,8 @@ def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = N
     if data.is_path(run.data) and folder.root.resolve() == Path(run.data).resolve():
         raise UserError(f"--workdir: {str(folder.root)!r} is the folder of --data, give another one")
     started = workdir.load_config(folder)
-    checkpointed = checkpoints.latest_step(folder.checkpoints) is not None
-    resume = workdir.check_resume(config, started=started, checkpointed=checkpointed)
+    newest = checkpoints.latest_step(folder.checkpoints)
+    resume = workdir.check_resume(config, started=started, checkpointed=newest is not None)
     test, passed_method = None, method
     if dataset is None:
         dataset = training_images(run)
@@ -98,12 +98,20 @@ def prepare(config: Config, *, dataset: Any = None, method: OwnMethod | None = N
         dataset, test = data.from_arrays(dataset, image_size=run.image_size)
     if resume:
         pictures.require_same(folder, dataset, name=run.data)
+        for path in (folder.metrics, folder.timings):
+            tracking.read_rows(path)  # raises if the file is damaged, as the next line does
+        tracking.read_samples(folder)
     if run.batch_size > (size := dataset.size):
         raise UserError(f"--batch-size: {run.batch_size} is not allowed, {run.data} has {size} images")
     schedule = Schedule(size // run.batch_size, run)
     total = schedule.total_steps
+    if resume and newest is not None and newest > total:
+        done = newest / schedule.steps_per_epoch
+        raise UserError(f"--epochs: {run.epochs} is not allowed, the run is already at epoch {done:g}")
     if run.profiled.stop > total:
         raise UserError(f"--profile: {run.profile!r} is not allowed, the run ends with step {total}")
+    if (every := run.evaluate_every) is not None and every > run.epochs:
+        raise UserError(f"--evaluate-every: {every} is not allowed, the run ends with epoch {run.epochs}")
     for warning in configs.check_schedules(config, total_steps=total, steps_per_epoch=schedule.steps_per_epoch):
         _log.warning(warning)
 

@@ -28,7 +28,6 @@ from jaxgan.runtime.inputs import open_inputs
 from jaxgan.runtime.nans import first_nan
 from jaxgan.runtime.program import (
     VISUALIZE_STREAM,
-    Carry,
     Inputs,
     Program,
     compile_program,
@@ -97,7 +96,7 @@ def train(
     Raises:
       Interrupted: if ``stop`` returned a signal.
       Diverged: if a metric is not finite, in all replicas; the last checkpoint is from before.
-      UserError: if no checkpoint is intact, or the newest is beyond the last epoch.
+      UserError: if no checkpoint is intact.
       OSError: if the disk fails, or a checkpoint cannot be written.
     """
     # Compile.
@@ -127,7 +126,8 @@ def train(
     with checkpoints.checkpoint_manager(folder.checkpoints, shared=shared) as manager, _end_all_processes(config):
         # Restore.
         if resume:
-            step, carry = _restore(manager, program, seed, schedule, sharding=place)
+            abstract = jax.eval_shape(program.init, seed)
+            step, carry = checkpoints.restore_newest(manager, abstract, sharding=place)
             distributed.on_all_processes("begin", lambda: (is_main or not shared) and begin())
         else:
             step, carry = 0, program.init(seed)
@@ -217,19 +217,6 @@ def train(
                 if signum and step < schedule.total_steps:
                     raise Interrupted(signum, step)
         return carry.state
-
-
-def _restore(
-    manager: Any, program: Program, seed: Array, schedule: Schedule, *, sharding: Sharding
-) -> tuple[int, Carry]:
-    """Restores the newest intact checkpoint; returns its step and its carry."""
-    step = distributed.broadcast_from_main(manager.latest_step())
-    if step > schedule.total_steps:
-        done = step / schedule.steps_per_epoch
-        epochs = schedule.run.epochs
-        raise UserError(f"--epochs: {epochs} is not allowed, the run is already at epoch {done:g}")
-    abstract = jax.eval_shape(program.init, seed)
-    return checkpoints.restore_newest(manager, abstract, sharding=sharding)
 
 
 def _held_out_metrics(

@@ -103,7 +103,7 @@ def load_config(workdir: Workdir) -> Config | None:
     if os.path.exists(workdir.root) and not os.path.isdir(workdir.root):
         raise UserError(f"--workdir: {str(workdir.root)!r} is a file, it must be a folder")
     try:
-        return from_json(workdir.config.read_text(), source=str(workdir.config))
+        return from_json(workdir.config.read_text("utf-8-sig"), source=str(workdir.config))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from jax.experimental import multihost_utils
-
 from jaxgan.errors import fail
 
 Stop = Callable[[], int | None]  # returns the signal that stops the run, or None
@@ -67,7 +65,8 @@ class _EndCommand:
         try:
             yield
         finally:
-            sys.unraisablehook = hook
+            if sys.unraisablehook is raise_again:  # not if a failed save silences its threads until the end
+                sys.unraisablehook = hook
 
 
 @contextmanager
@@ -127,6 +126,8 @@ def agreed_signals() -> Iterator[Stop]:
     Yields:
       A function that returns the signal in all processes at the same call; all must call it equally often.
     """
+    from jax.experimental import multihost_utils  # slow to import, and commands that handle signals need no JAX
+
     calls = itertools.count()
 
     def stop() -> int | None:

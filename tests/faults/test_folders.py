@@ -186,3 +186,18 @@ def test_a_process_whose_threads_wait_ends_soon_after_its_main_one():
         "threading.Thread(target=threading.Event().wait).start(); end_with_main_thread(1, seconds=0); sys.exit(1)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 1
+
+
+def test_what_the_threads_of_a_failed_save_raise_is_not_shown():
+    code = """
+from jaxgan.errors import end_with_main_thread
+from jaxgan.runtime.signals import exit_on_signals
+class Callback:
+    def __del__(self):
+        raise RuntimeError("Event loop is closed")
+with exit_on_signals("toy"):
+    end_with_main_thread(1, seconds=0)
+Callback()
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=30, check=False, capture_output=True, text=True)
+    assert done.stderr == ""

@@ -12,8 +12,7 @@ from jaxgan.evaluation.protocol import Number
 from jaxgan.evaluation.report import Evaluation, Protocol, table
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.runs import console as consoles
-from jaxgan.runs import evaluate
-from jaxgan.runs.flags import read_flags
+from jaxgan.runs import evaluate, launch
 from jaxgan.runs.train import Progress
 from jaxgan.runtime.schedule import Schedule
 from jaxgan.terminal import Forgiving, encodable, forgiving_output
@@ -47,9 +46,20 @@ def test_every_text_can_be_written_in_every_encoding(encoding):
 def test_help_is_shown_in_a_terminal_of_any_width(columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
     with pytest.raises(SystemExit, match="0"):
-        read_flags(Config(VanillaGAN()), ["--help"])
+        launch.main(Config(VanillaGAN()), ["--help"])
     assert "--hidden-units" in capsys.readouterr().out
+    cli.main(["train"])
+    assert "dcgan" in capsys.readouterr().out
     assert os.environ["COLUMNS"] == columns
+
+
+def test_a_command_whose_streams_are_closed_shows_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--help"])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["nothing"])
 
 
 def test_what_an_encoding_lacks_has_plain_words():

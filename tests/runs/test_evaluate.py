@@ -55,6 +55,15 @@ def command(*argv):
     cli.main(["evaluate", *map(str, argv)])
 
 
+def test_a_folder_that_takes_no_files_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tempfile.TemporaryFile", raising(errno.EROFS))
+    monkeypatch.setattr(evaluate, "evaluate_run", lambda *args, **how: pytest.fail("it is measured"))
+    with pytest.raises(SystemExit, match="2"):
+        command(tmp_path)
+    assert "--out: " in (error := capsys.readouterr().err)
+    assert "evaluation.json' cannot be written (Read-only file system)" in error
+
+
 def written(path):
     return json.loads(path.read_text())
 

@@ -69,7 +69,10 @@ def test_a_dry_run_shows_config_networks_and_cost_and_writes_nothing(start, toy_
         (("--devices", "9"), "--devices: 9 is not allowed, available cpu devices: 8"),
         (("--platform", "tpu"), "--platform: 'tpu' is not available, JAX finds cpu"),
         (("--profile", "5:10"), "--profile: '5:10' is not allowed, the run ends with step 9"),
+        (("--evaluate-every", "4"), "--evaluate-every: 4 is not allowed, the run ends with epoch 3"),
         (("--resume", "must"), "--resume: 'must' needs a checkpoint"),
+        (("--sweep", "dropout_rate=0.1,0.2", "--sweep=beta1=0.5"), "--sweep: is given 2 times, give all of its values"),
+        (("--sample-epochs", "1", "--sample_epochs", "2"), "--sample-epochs: is given 2 times"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_changes_nothing(not_started, toy_config, flags, words):

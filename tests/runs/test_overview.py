@@ -35,6 +35,14 @@ def test_each_run_is_listed_with_its_state_and_last_metric(runs):
     assert found["done"].size > 500
 
 
+def test_a_checkpoint_that_is_deleted_meanwhile_ends_no_list(runs, monkeypatch):
+    deleted = runs / "done" / "metrics.jsonl"
+    usual = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path, **how: usual(runs / "none" if str(path) == str(deleted) else path))
+    (found,) = overview.find_runs(runs / "done")
+    assert found.size == (runs / "done" / "config.json").stat().st_size
+
+
 def test_the_table_has_a_row_for_each_run_and_no_markup_of_names(runs, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "150")
     cli.main(["runs", str(runs)])

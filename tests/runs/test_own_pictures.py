@@ -49,6 +49,17 @@ def test_a_run_on_pictures_is_loaded_and_draws_without_them(trained):
 
 
 @pytest.mark.slow
+def test_a_run_goes_on_with_pictures_that_were_moved(trained, tmp_path):
+    shutil.copytree(trained / "run", tmp_path / "run")
+    shutil.copytree(trained / "pictures", tmp_path / "moved")
+    launch.run(run_on(tmp_path / "moved", tmp_path / "run", epochs=2))
+    assert load_run(tmp_path / "run").config.run.data == str(tmp_path / "moved")
+    Image.new("L", (6, 5)).save(tmp_path / "moved" / "new.png")
+    with pytest.raises(UserError, match=r"^--data: '.*moved' has changed since the run in .* started"):
+        launch.run(run_on(tmp_path / "moved", tmp_path / "run", epochs=2))
+
+
+@pytest.mark.slow
 def test_a_run_that_lost_the_description_of_its_pictures_is_refused(trained, tmp_path):
     shutil.copytree(trained / "run", tmp_path / "run")
     (tmp_path / "run" / "data.json").unlink()

@@ -17,6 +17,7 @@ from jaxgan.evaluation import protocol, sample_files
 from jaxgan.methods import METHODS, build
 from jaxgan.methods.vanilla_gan import VanillaGAN
 from jaxgan.nn import noise
+from jaxgan.runs import checkpoints
 from jaxgan.runs.load import draw, load_run
 from jaxgan.runs.sample import _animation, sample_run, write
 from jaxgan.runs.sampler import batch_key, make_sampler
@@ -37,6 +38,24 @@ def folder(tmp_path_factory):
     state = random_like(jax.eval_shape(method.init, jax.random.key(0)), dtype=np.float32, seed=1)
     save_run(config, method, states={5: state})
     return root
+
+
+@pytest.mark.parametrize("step", [None, 5])
+def test_a_checkpoint_that_training_replaces_meanwhile_is_followed_by_the_newest(folder, tmp_path, monkeypatch, step):
+    root, usual = tmp_path / "run", checkpoints.restore
+    shutil.copytree(folder, root)
+
+    def restore(*args, **how):  # another checkpoint is saved, and this one is deleted
+        if (root / "checkpoints" / "5").exists():
+            (root / "checkpoints" / "5").rename(root / "checkpoints" / "6")
+        return usual(*args, **how)
+
+    monkeypatch.setattr(checkpoints, "restore", restore)
+    if step is None:
+        assert load_run(root).step == 6
+    else:
+        with pytest.raises(UserError, match=r"damaged|cannot be read"):
+            load_run(root, step=step)
 
 
 def conditional(kind):

@@ -2,6 +2,7 @@ import io
 import logging
 import re
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -113,6 +114,17 @@ def test_files_of_events_made_at_once_do_not_replace_each_other(tmp_path):
         events.add({"loss": float(number)}, step=number)
         events.close()
     assert [event.value for event in read(tmp_path).Scalars("loss")] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_curves_go_on_though_the_clock_went_back(tmp_path, monkeypatch):
+    now = time.time_ns()
+    for clock, steps in ((now, (1, 2, 3)), (now - 10**13, (3, 4))):
+        monkeypatch.setattr(time, "time_ns", lambda clock=clock: clock)
+        events = Events(tmp_path, step=steps[0] - 1)
+        for step in steps:
+            events.add({"loss": float(step)}, step=step)
+        events.close()
+    assert [event.step for event in read(tmp_path).Scalars("loss")] == [1, 2, 3, 4]
 
 
 def test_a_tracker_that_follows_tensorboard_is_told_the_folder(tmp_path, monkeypatch):

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from jaxgan.runs.workdir import Workdir, check_resume, locked, write_atomically
-from tests.training import files_below, with_run
+from jaxgan.runs.workdir import Workdir, check_resume, load_config, locked, write_atomically
+from tests.training import files_below, snapshot, with_run
 
 
 def npy(array):
@@ -24,9 +24,9 @@ def npy(array):
     ],
 )
 def test_a_run_does_not_go_on_with_other_numbers_and_stays(not_started, finished, flags, words):
-    before = files_below(finished.root)
+    before = snapshot(finished.root)
     assert words in not_started(*flags)
-    assert files_below(finished.root) == before
+    assert snapshot(finished.root) == before
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,12 @@ def test_a_run_does_not_go_on_with_other_numbers_and_stays(not_started, finished
 def test_a_run_goes_on_from_a_checkpoint_unless_never(toy_config, resume, checkpointed, goes_on):
     config = with_run(toy_config, resume=resume)
     assert check_resume(config, started=toy_config, checkpointed=checkpointed) == goes_on
+
+
+def test_a_config_that_an_editor_saved_with_a_byte_order_mark_is_read(finished):
+    config = load_config(finished)
+    finished.config.write_bytes(b"\xef\xbb\xbf" + finished.config.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_config(finished) == config
 
 
 def test_a_folder_of_something_else_is_refused_and_kept(not_started, finished):
@@ -82,7 +88,9 @@ def test_resume_never_replaces_the_earlier_run_and_keeps_files_and_links(start, 
 )
 def test_a_damaged_file_of_the_run_is_named_in_one_line(not_started, finished, name, content):
     (finished.root / name).write_bytes(content)
-    assert str(finished.root / name) in not_started()
+    before = snapshot(finished.root)
+    assert str(finished.root / name) in not_started("--epochs", 4)
+    assert snapshot(finished.root) == before
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
