@@ -37,8 +37,8 @@ from jaxgan.errors import UserError, one_line_errors, parse, writing
 from jaxgan.fields import check, number
 from jaxgan.methods import Batch, losses, penalties
 from jaxgan.methods.gan import GAN, init, step, trained_generator
-from jaxgan.methods.method import samples_of
 from jaxgan.methods.optimization import adam
+from jaxgan.methods.sampling import samples_of
 from jaxgan.nn.noise import PRIORS
 
 Points = Float[Array, "n 2"]

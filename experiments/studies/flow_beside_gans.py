@@ -28,7 +28,7 @@ from studies.speed.timing import Train, interleaved, ratio
 from jaxgan import data, methods
 from jaxgan.evaluation import feature_network, protocol
 from jaxgan.methods.flow_matching import FlowMatching
-from jaxgan.methods.method import draw_latents
+from jaxgan.methods.sampling import draw_latents
 from jaxgan.runs.console import layers
 from jaxgan.runs.load import LoadedRun
 from jaxgan.runs.sampler import SAMPLE_BATCH, batch_key

@@ -26,9 +26,9 @@ from jaxgan.methods.method import (
     Plane,
     Rows,
     Visualization,
-    samples_of,
 )
 from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
+from jaxgan.methods.sampling import samples_of
 from jaxgan.nn import noise
 from jaxgan.nn.convnets import ConvDecoder, ConvEncoder
 from jaxgan.nn.initializers import INITIALIZATIONS

@@ -30,11 +30,10 @@ from jaxgan.methods.method import (
     Rows,
     Visualization,
     conditioned,
-    labels_asked,
     rows_by_class,
-    samples_of,
 )
 from jaxgan.methods.optimization import adam, evaluate_objective, initialize, minimize
+from jaxgan.methods.sampling import labels_asked, samples_of
 from jaxgan.nn import noise
 from jaxgan.nn.initializers import INITIALIZATIONS
 from jaxgan.nn.layers import COMPUTE_DTYPES

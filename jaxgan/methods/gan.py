@@ -29,7 +29,6 @@ from jaxgan.methods.method import (
     NetworkState,
     Visualization,
     rows_by_class,
-    samples_of,
     start_average,
 )
 from jaxgan.methods.optimization import update, value_and_mean_grad
@@ -46,6 +45,7 @@ from jaxgan.methods.passes import (
     unrecorded,
 )
 from jaxgan.methods.penalties import Penalty
+from jaxgan.methods.sampling import samples_of
 from jaxgan.nn import noise
 
 Latents = Float[Array, "batch latent"]

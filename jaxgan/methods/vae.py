@@ -40,9 +40,9 @@ from jaxgan.methods.method import (
     Visualization,
     conditioned,
     rows_by_class,
-    samples_of,
 )
 from jaxgan.methods.optimization import adam, cosine_decay, evaluate_objective, initialize, minimize
+from jaxgan.methods.sampling import samples_of
 from jaxgan.nn import noise
 from jaxgan.nn.conditional import Conditional
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from jaxgan.methods.method import Generator, draw_latents
+from jaxgan.methods.method import Generator
+from jaxgan.methods.sampling import draw_latents
 from jaxgan.nn import noise
 from jaxgan.runs.sampler import batch_key
 from jaxgan.runtime.program import to_bytes

@@ -18,7 +18,7 @@ from jaxgan.data.catalog import find
 from jaxgan.errors import UserError
 from jaxgan.evaluation import protocol
 from jaxgan.methods import Method, OwnMethod
-from jaxgan.methods.method import draw_latents
+from jaxgan.methods.sampling import draw_latents
 from jaxgan.nn import noise
 from jaxgan.runs import fingerprint, pictures, pretrained
 from jaxgan.runs.digests import structure
