@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import math
 import os
+import shlex
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,14 @@ def is_path(name: str) -> bool:
     explicit = (
         os.path.isabs(name) or name.startswith((".", "~")) or Path(name).suffix.lower() in (".zip", ".npy", ".npz")
     )
-    return name not in (*CATALOG, ARRAYS) and (explicit or os.path.exists(name))  # TFDS names may contain slashes, too
+    if name in (*CATALOG, ARRAYS):
+        return False
+    return explicit or (os.path.exists(name) and not _is_prepared(Path(name)))  # TFDS names may contain slashes, too
+
+
+def _is_prepared(folder: Path) -> bool:
+    """Whether a folder is a prepared TFDS data set, which has a folder for each version."""
+    return any(folder.glob("*/dataset_info.json"))
 
 
 def key(name: str, image_size: int | None = None) -> str:
@@ -144,6 +152,9 @@ def _open(name: str, image_size: int | None) -> Collection:
             return _of_idx(
                 name, [[path / file for file in IDX_FILES[split]] for split in ("train", "test")], image_size
             )
+        if path.is_dir() and _is_prepared(path):
+            way_out = f"--data {path.name} --data-dir {shlex.quote(str(path.parent))}"
+            raise UserError(f"--data: {name!r} is a prepared TFDS data set; give {way_out}")
         if path.is_dir():
             return picture_files.collect(name, picture_files.in_folder(path), image_size)
         if path.suffix.lower() in (".npy", ".npz"):
