@@ -313,3 +313,12 @@ def test_names_of_the_catalog_and_of_tfds_are_no_paths(tmp_path, monkeypatch):
     assert data.key("mnist") == "mnist"
     assert data.key("mine").startswith("mine-")
     assert data.key("mine") != data.key("./mnist")
+
+
+def test_a_prepared_data_set_in_the_working_directory_is_named_not_a_path(tmp_path, monkeypatch):
+    (tmp_path / "depth" / "1.0.0").mkdir(parents=True)
+    (tmp_path / "depth" / "1.0.0" / "dataset_info.json").touch()
+    monkeypatch.chdir(tmp_path)
+    assert not data.is_path("depth")
+    with pytest.raises(UserError, match=r"^--data: './depth' is a prepared TFDS data set; give --data depth --data-dir"):
+        load("./depth", tmp_path)
