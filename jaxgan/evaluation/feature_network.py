@@ -21,8 +21,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float32, PyTree, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as parse
-from safetensors.numpy import save
 
+from jaxgan import weight_files
 from jaxgan.data import ARRAYS, key
 from jaxgan.data.arrays import require_room
 from jaxgan.data.prepared import expand
@@ -164,7 +164,7 @@ def keep(path: Path, variables: PyTree, *, data: str, network: str, width: int, 
     tensors = {name: np.asarray(leaf, np.float16) for name, leaf in sorted(flatten_dict(variables, sep="/").items())}
     metadata = {"data": data, "network": network, "width": str(width), "classes": str(classes)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save(tensors, metadata))
+    path.write_bytes(weight_files.encode(tensors, metadata))
     return path
 
 

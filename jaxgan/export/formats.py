@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
-from safetensors import numpy as safetensors
 
-from jaxgan import methods
+from jaxgan import methods, weight_files
 from jaxgan.config import to_json
 from jaxgan.errors import UserError
 from jaxgan.export.portable import portable
@@ -133,7 +132,7 @@ def torch(run: LoadedRun, averaged: bool) -> Encoded:
     """
     taken = parameters_taken(run, averaged=averaged)
     metadata = {"format": "pt", "config": to_json(run.config), "step": str(run.step), "parameters": taken}
-    content = safetensors.save(weights(jax.device_get(run.state), averaged=averaged), metadata=metadata)
+    content = weight_files.encode(weights(jax.device_get(run.state), averaged=averaged), metadata)
     return Encoded(content, _interface(run, trained_generator(run, averaged=averaged)))
 
 

@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as parse
-from safetensors.numpy import save
 
-from jaxgan import methods
+from jaxgan import methods, weight_files
 from jaxgan.config import Config, from_json, to_json
 from jaxgan.data.catalog import find
 from jaxgan.errors import UserError, unknown_choice
@@ -82,7 +81,7 @@ def encode(config: Config, state: Any, *, step: int, leave_out: Collection[str] 
     """Encodes a state without some networks, in half precision, in the format of :func:`read`."""
     leaves = {_name(path): np.asarray(leaf, np.float16) for path, leaf in jax.tree.leaves_with_path(_variables(state))}
     kept = {name: leaf for name, leaf in leaves.items() if not {*name.split("/")} & {*leave_out}}
-    return save(kept, {"config": to_json(config), "step": str(step)})
+    return weight_files.encode(kept, {"config": to_json(config), "step": str(step)})
 
 
 def manifest() -> Mapping[str, Mapping[str, Any]]:

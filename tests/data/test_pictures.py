@@ -320,5 +320,7 @@ def test_a_prepared_data_set_in_the_working_directory_is_named_not_a_path(tmp_pa
     (tmp_path / "depth" / "1.0.0" / "dataset_info.json").touch()
     monkeypatch.chdir(tmp_path)
     assert not data.is_path("depth")
-    with pytest.raises(UserError, match=r"^--data: './depth' is a prepared TFDS data set; give --data depth --data-dir"):
+    with pytest.raises(
+        UserError, match=r"^--data: './depth' is a prepared TFDS data set; give --data depth --data-dir"
+    ):
         load("./depth", tmp_path)
