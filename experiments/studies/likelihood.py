@@ -6,7 +6,7 @@ Run:       python experiments/studies/likelihood.py      (--help lists every fla
 Data:      MNIST; training images are binarized at random in every step, test images once, by the seed
 Networks:  as in Burda et al. 2016: 784-200-200-50-200-200-784, tanh, one stochastic layer
 Measure:   the importance-weighted estimate of log p(x) with 5,000 latents for each of the 10,000 test images
-Time:      half an hour per model on one CPU core, and 7 min per estimate
+Time:      half an hour to 40 min per model on one CPU core, and 7 min per estimate
 Expect:    a table of both models beside published values; numbers: experiments/gallery/likelihood/likelihood.md
 Writes:    runs/likelihood/MODEL/, a working directory per model; likelihood.md and likelihood.json in
            runs/likelihood/ (or --out), updated after each model
