@@ -71,6 +71,7 @@ PANELS = (
             "discriminator_loss_real": "discriminator, real",
             "discriminator_loss_fake": "discriminator, generated",
             "discriminator_loss_pair": "discriminator, pairs",
+            "discriminator_loss_classification": "discriminator, classes",
             "gradient_penalty": "gradient penalty",
             "r1_penalty": "R1",
             "r2_penalty": "R2",

@@ -38,6 +38,7 @@ class DCGAN:
     r2_weight: float = non_negative(0.0)  # weight gamma of R2, the gradient penalty at generated images
     dragan_weight: float = non_negative(0.0)  # weight lambda of DRAGAN, the gradient penalty around real images
     penalty_every: int = number(1)  # apply the penalties in every N-th step, with N times their weight
+    classification_weight: float = non_negative(0.0)  # weight of the cross-entropy of real images' classes, in D's loss
     initialization: Literal["torch", "lecun", "dcgan"] = "torch"  # U(+-1/sqrt(fan_in)), LeCun normal, or N(0, 0.02)
     compute_dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of matrix products; all else stays float32
     generator_learning_rate: float = non_negative(3e-4)  # Adam learning rate of the generator
@@ -100,6 +101,7 @@ def build(
         loss=LOSSES[config.loss](),
         penalties=tuple(penalty(weight) for weight, penalty in weights if weight),
         penalty_every=config.penalty_every,
+        classification_weight=config.classification_weight,
         ema_decay=config.ema_decay,
         axis_name=axis_name,
         accumulate=accumulate,

@@ -38,10 +38,11 @@ from jaxgan.methods.passes import (
     Labels,
     Logits,
     check,
+    classification_loss,
     dropout_words,
     logits_of,
     logits_of_pair,
-    require_floats,
+    require_images,
     unrecorded,
 )
 from jaxgan.methods.penalties import Penalty
@@ -83,10 +84,7 @@ def step(gan: "GAN", state: GANState, batch: Batch, key: Key[Array, ""]) -> tupl
 
     latents = gan.prior.draw(bits["fake_latents"])
     fake = unrecorded(gan.generator, state.generator.variables, latents, *examples.labels)
-    require_floats("generator", "images", fake)
-    if fake.shape != batch.images.shape:
-        shapes = f"{fake.shape[1:]}, they must be {batch.images.shape[1:]} like those of the data"
-        raise UserError(f"generator: its images are of shape {shapes}")
+    require_images(fake, batch.images)
     discriminator, metrics = update_discriminator(gan, state, examples, fake)
 
     update = partial(update_generator, gan, discriminator, examples)
@@ -119,6 +117,8 @@ def discriminator_loss(
         return {p.name: gan.penalty_every * p.value(critic, real, fake, bits[p.name]) for p in gan.penalties}
 
     terms = gan.loss.discriminator(real_logits, fake_logits)
+    if gan.classification_weight:
+        terms["classification"] = gan.classification_weight * classification_loss(recorded, labels)
     if gan.penalty_every == 1:
         penalties = penalty_values()
     else:  # gradients are computed inside the branch, but summed over devices only once, after it
@@ -129,7 +129,7 @@ def discriminator_loss(
     metrics |= {f"discriminator_loss_{name}": term for name, term in terms.items()}
     if gan.critic_steps > 1:
         metrics["generator_loss"] = gan.loss.generator(real_logits, fake_logits)
-    return total, (metrics, recorded)
+    return total, (metrics, recorded.get("batch_stats", network.batch_stats))
 
 
 def generator_loss(
@@ -149,14 +149,14 @@ def generator_loss(
 def update_discriminator(gan: "GAN", state: GANState, examples: Examples, fake: Images) -> tuple[NetworkState, Metrics]:
     """Takes one optimizer step of the discriminator; no gradient flows through the generated images."""
     network, penalize = state.discriminator, state.step % gan.penalty_every == 0
-    (_, (metrics, recorded)), gradients = value_and_mean_grad(
+    (_, (metrics, batch_stats)), gradients = value_and_mean_grad(
         lambda params, rows: discriminator_loss(params, gan, network, rows[0], rows[1], penalize),
         network.params,
         (examples, fake),
         axis_name=gan.axis_name,
         accumulate=gan.accumulate,
     )
-    network = update(network, gradients, recorded.get("batch_stats", network.batch_stats), gan.discriminator_optimizer)
+    network = update(network, gradients, batch_stats, gan.discriminator_optimizer)
     return network.replace(params=gan.constrain(network.params)), metrics
 
 
@@ -191,7 +191,8 @@ class GAN:
     both, that replaces two calls.
 
     If ``classes`` > 0, the second argument of both networks is ``labels``: None, or [batch] below ``classes``. Fake
-    image i uses the label of real image i, so paired losses compare images of one class.
+    image i uses the label of real image i, so paired losses compare images of one class. ``classification_weight`` is
+    for a discriminator that sows ``projections``, the logits of all classes.
     """
 
     generator: Module
@@ -208,6 +209,7 @@ class GAN:
     # Applies the penalties in every N-th step, with N times their weight: lazy regularization (Karras et al. 2020,
     # section 3.1, without its correction of Adam's decays). Metrics show the mean over all steps.
     penalty_every: int = 1
+    classification_weight: float = 0.0  # weight of the class of real images in the discriminator's loss; needs classes
     constrain: Callable[[PyTree], PyTree] = lambda params: params  # applied to the discriminator after each update
     critic_steps: int = 1  # discriminator updates per generator update, each on a new batch and new latents
     # Decay of the moving average of the generator's parameters, which draws samples with the generator's current batch

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import linen as nn
 from flax.errors import ModifyScopeVariableError
 from jaxtyping import Array, Float, Int, PyTree, UInt32
@@ -57,6 +58,8 @@ def check(gan: Any) -> None:
     for name, bounds in (("ema_decay", probability(0)), ("truncation", number(1, low=0, high=1))):
         if not isinstance(value := getattr(gan, name), jax.Array):  # swept fields are arrays
             check_field(f"{name}=", value, float, bounds.metadata)
+    if gan.classification_weight and not gan.classes:
+        raise UserError(f"--classification-weight: {gan.classification_weight} needs classes, add --conditional")
     if gan.latent_size <= (fixed := gan.prior.fixed):
         prior = f"with --prior {gan.prior.name}, it must be at least {fixed + 1}"
         raise UserError(f"--latent-size: {gan.latent_size} is not allowed {prior}")
@@ -78,12 +81,12 @@ def logits_of(
 def logits_of_pair(
     discriminator: Module, variables: PyTree, real: Images, fake: Images, labels: Labels, bits: Bits
 ) -> tuple[tuple[Logits, Logits], PyTree]:
-    """Computes logits of a real and a generated batch, and the batch statistics of both passes."""
+    """Computes logits of a real and a generated batch, and the variables that both passes record."""
     names = ("real", "fake") if dropout_words(discriminator) else ()
     dropout = {f"{name}_bits": bits[f"{name}_dropout"] for name in names}
     method = getattr(type(discriminator), "logits_of_pair", _two_passes)
     logits, recorded = discriminator.apply(
-        variables, real, fake, *labels, **dropout, method=method, mutable=["batch_stats"]
+        variables, real, fake, *labels, **dropout, method=method, mutable=["batch_stats", "intermediates"]
     )
     for each in logits:
         require_floats("discriminator", "logits", each)
@@ -93,11 +96,43 @@ def logits_of_pair(
     return logits, recorded
 
 
+def classification_loss(recorded: PyTree, labels: Labels) -> Float[Array, ""]:
+    """Cross-entropy of the discriminator's projections of real images against their classes, in nats.
+
+    The softmax over classes y of the logits of (image, y) is the posterior that the discriminator implies.
+
+    Args:
+      recorded: what :func:`logits_of_pair` recorded.
+      labels: the class of each real image.
+
+    Returns:
+      The mean over the real images.
+
+    Raises:
+      UserError: if the discriminator does not sow its projections.
+
+    References:
+      Odena et al., Conditional Image Synthesis with Auxiliary Classifier GANs, 2017, equation 3, on real images.
+    """
+    if (projections := recorded.get("intermediates", {}).get("projections")) is None:
+        raise UserError("classification_weight=: this discriminator sows no projections; leave it at 0")
+    of_real = jnp.concatenate(projections)[: len(labels[0])]
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(of_real, labels[0]))
+
+
 def require_floats(network: str, what: str, values: Any) -> None:
     """Requires that a network returned one array of floats: whole numbers carry no gradient."""
     kind = str(values.dtype) if isinstance(values, jax.Array) else type(values).__name__
     if not isinstance(values, jax.Array) or not jnp.issubdtype(values.dtype, jnp.floating):
         raise UserError(f"{network}: its {what} are {kind}, they must be one array of floats")
+
+
+def require_images(fake: Any, real: Images) -> None:
+    """Requires that a generator returned images of floats, of the shape of the data."""
+    require_floats("generator", "images", fake)
+    if fake.shape != real.shape:
+        shapes = f"{fake.shape[1:]}, they must be {real.shape[1:]} like those of the data"
+        raise UserError(f"generator: its images are of shape {shapes}")
 
 
 def unrecorded(module: Module, variables: PyTree, *inputs: Array, **dropout: Array) -> Array:

@@ -154,7 +154,7 @@ class Discriminator(nn.Module):
 
     If conditional, the logit is psi(phi) + <embedding of the class, phi>, with the activations phi before the last
     layer and a linear psi. That layer computes both: its first feature is psi, and one more feature per class has the
-    class embedding as its kernel.
+    class embedding as its kernel. The latter are sown as ``projections``: up to psi, the logits of all classes.
 
     References:
       Miyato and Koyama, cGANs with Projection Discriminator, 2018, equation 4.
@@ -187,6 +187,7 @@ class Discriminator(nn.Module):
         """
         features = self.encoder(images, train=train)
         psi, projections = features[:, 0], features[:, 1:]
+        self.sow("intermediates", "projections", projections)
         if labels is None:
             return psi
         return psi + jnp.sum(projections * jax.nn.one_hot(labels, projections.shape[1], dtype=psi.dtype), axis=1)

@@ -6,8 +6,10 @@ import numpy as np
 import optax
 import pytest
 
+from jaxgan.errors import UserError
 from jaxgan.methods import Batch, build
 from jaxgan.methods.dcgan import DCGAN
+from jaxgan.methods.passes import classification_loss
 from jaxgan.nn import noise
 from tests.methods.steps import (
     KEY,
@@ -156,14 +158,47 @@ def test_fake_images_have_the_classes_of_the_real_ones_in_both_updates():
 
 
 def test_both_losses_and_every_penalty_depend_on_the_labels():
-    config = dataclasses.replace(
-        CONDITIONAL, r1_weight=1.0, r2_weight=1.0, dragan_weight=1.0, discriminator_norm="none"
-    )
+    weights = dict.fromkeys(("r1_weight", "r2_weight", "dragan_weight", "classification_weight"), 1.0)
+    config = dataclasses.replace(CONDITIONAL, discriminator_norm="none", **weights)
     how = {"classes": CLASSES, "optimizer": SGD}
     state, step = initial(config, **how), compiled_step(config, **how)
     some, others = (step(state, a_batch(labels=labels), KEY)[1] for labels in ([0, 1, 2, 0], [1, 2, 0, 1]))
     assert {name for name in some if some[name] != others[name]} == set(some)
     assert {name for name in some if name.endswith("_penalty")} == {"r1_penalty", "r2_penalty", "dragan_penalty"}
+
+
+@pytest.mark.parametrize("norm", ["none", pytest.param("batch", marks=pytest.mark.slow)])
+def test_the_classification_term_is_the_cross_entropy_over_all_classes(norm):
+    plain = dataclasses.replace(CONDITIONAL, discriminator_norm=norm, generator_norm="none")
+    weighted = dataclasses.replace(plain, classification_weight=0.5)
+    batch = a_batch(labels=[0, 2, 1, 1])
+    how = {"batch": batch, "classes": CLASSES, "optimizer": optax.sgd(1.0)}
+    before, without, _ = one_step(plain, **how)
+    _, after, metrics = one_step(weighted, **how)
+    _, discriminator = networks(plain)
+
+    def term(params):
+        variables = {"params": params, "batch_stats": before.discriminator.batch_stats}
+        every_class = jnp.stack(
+            [
+                discriminator.apply(variables, batch.images, jnp.full(4, c), train=True, mutable=["batch_stats"])[0]
+                for c in range(CLASSES)
+            ]
+        )
+        posterior = jax.nn.softmax(every_class, axis=0)[batch.labels, jnp.arange(4)]
+        return -0.5 * jnp.mean(jnp.log(posterior))
+
+    value, gradient = jax.jit(jax.value_and_grad(term))(before.discriminator.params)
+    assert metrics["discriminator_loss_classification"] == pytest.approx(float(value), rel=1e-5)
+    difference = jax.tree.map(jnp.subtract, without.discriminator.params, after.discriminator.params)
+    assert_close(difference, gradient, atol=1e-6)
+
+
+def test_a_classification_weight_needs_classes_and_projections():
+    with pytest.raises(UserError, match=r"--classification-weight: 0\.5 needs classes"):
+        build(dataclasses.replace(SMALL, classification_weight=0.5), image_shape=SHAPE)
+    with pytest.raises(UserError, match="this discriminator sows no projections"):
+        classification_loss({"batch_stats": {}}, (jnp.zeros(4, int),))
 
 
 def test_a_batch_in_parts_takes_the_step_of_a_whole_one():

@@ -25,6 +25,7 @@ slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 # lazy penalties put gradients there.
 TIED = {
     "dcgan": DCGAN(width=2, latent_size=5, r1_weight=1.0, dragan_weight=1.0, conditional=True),
+    "classes": DCGAN(width=2, latent_size=5, conditional=True, discriminator_norm="layer", classification_weight=1.0),
     "spectral": DCGAN(width=2, latent_size=5, spectral_norm=True, loss="relativistic", r2_weight=1.0, penalty_every=2),
     "wgan": WGAN(width=2, latent_size=5, critic_steps=2),
     "clip": WGAN(width=2, latent_size=5, constraint="clip", critic_norm="layer", critic_steps=1),
@@ -33,7 +34,7 @@ TIED = {
 # tests/test_every_method.py has each method on two devices; these have more of them, and more options.
 TIED_WAYS = [("wgan", 2, "pmap")]
 TIED_WAYS += [slow("dcgan", 2, "shard_map"), slow("dcgan", 8, "pmap"), slow("spectral", 4, "shard_map")]
-TIED_WAYS += [slow("wgan", 8, "shard_map"), slow("clip", 4, "pmap")]
+TIED_WAYS += [slow("classes", 2, "shard_map"), slow("wgan", 8, "shard_map"), slow("clip", 4, "pmap")]
 TIED_WAYS += [slow("vae", 4, "pmap"), slow("vae", 2, "shard_map")]
 
 
