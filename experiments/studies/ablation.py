@@ -36,6 +36,7 @@ class Row(NamedTuple):
     run: Mapping[str, Any] = {}
 
 
+UNCONDITIONAL = {"conditional": False, "classification_weight": 0.0}
 ROWS = {
     "full": Row("the recipe"),
     "non_saturating": Row("non-saturating loss", {"loss": "non_saturating"}),
@@ -51,8 +52,8 @@ ROWS = {
     "constant": Row("constant learning rates", {"decay_steps": 0}),
     "width_16": Row("half the width", {"width": 16}),
     "normal": Row("normal prior", {"prior": "normal"}),
-    "no_labels": Row("without labels", {"conditional": False}),
-    "clusters": Row("ten clusters of latents instead of labels", {"conditional": False, "prior": "mixture"}),
+    "no_labels": Row("without labels", UNCONDITIONAL),
+    "clusters": Row("ten clusters of latents instead of labels", {**UNCONDITIONAL, "prior": "mixture"}),
     "batch_64": Row("batch size 64", run={"batch_size": 64}),
 }
 

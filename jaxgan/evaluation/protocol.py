@@ -182,3 +182,11 @@ def check_count(count: int, *, most: int = MOST, flag: str = "--count") -> int:
         upper = f" and at most {most:,}" if most >= FEWEST else ""  # a file may have too few for any count
         raise UserError(f"{flag}: {count:,} images are not allowed, it must be at least {FEWEST}{upper}")
     return count
+
+
+def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Returns the seeds of samples, given one or several; raises UserError if one is out of bounds."""
+    several = (seeds,) if isinstance(seeds, int) else tuple(seeds)
+    if not several or not all(isinstance(seed, int | np.integer) and 0 <= seed < 2**32 for seed in several):
+        raise UserError(f"seeds=: {several} is not allowed, give one or more, each at least 0 and below {2**32}")
+    return several

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PyTree, UInt32
 
 from jaxgan.errors import UserError
 from jaxgan.fields import check as check_field
-from jaxgan.fields import number, probability
+from jaxgan.fields import non_negative, number, probability
 from jaxgan.methods.losses import AdversarialLoss
 from jaxgan.methods.method import Module
 from jaxgan.methods.penalties import Penalty
@@ -55,11 +55,14 @@ def check(gan: Any) -> None:
         given = getattr(gan, name)
         if not all(isinstance(part, kind) for part in (given if name == "penalties" else (given,))):
             raise UserError(f"{name}=: {given!r} is not allowed, give for example {example}")
-    for name, bounds in (("ema_decay", probability(0)), ("truncation", number(1, low=0, high=1))):
+    weight, truncation = non_negative(0), number(1, low=0, high=1)
+    bounded = {"ema_decay": probability(0), "truncation": truncation, "classification_weight": weight}
+    for name, bounds in bounded.items():
         if not isinstance(value := getattr(gan, name), jax.Array):  # swept fields are arrays
             check_field(f"{name}=", value, float, bounds.metadata)
     if gan.classification_weight and not gan.classes:
-        raise UserError(f"--classification-weight: {gan.classification_weight} needs classes, add --conditional")
+        given = f"{gan.classification_weight:g}"
+        raise UserError(f"--classification-weight: {given} needs --conditional; otherwise set it to 0")
     if gan.latent_size <= (fixed := gan.prior.fixed):
         prior = f"with --prior {gan.prior.name}, it must be at least {fixed + 1}"
         raise UserError(f"--latent-size: {gan.latent_size} is not allowed {prior}")

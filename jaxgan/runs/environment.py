@@ -14,11 +14,16 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 Environment = dict[str, str]
 
 
+def versions(*packages: str) -> Environment:
+    """Returns the versions of Python, of jaxgan and of other packages."""
+    own = {"python": platform.python_version(), "jaxgan": jaxgan.__version__}
+    return own | {name: version(name) for name in packages}
+
+
 def describe(devices: Sequence[Device]) -> Environment:
     """Returns the installed versions, the system, and the devices."""
-    versions = {"python": platform.python_version(), "jaxgan": jaxgan.__version__}
-    versions |= {name: version(name) for name in PACKAGES}
-    return versions | {"devices": f"{len(devices)} {devices[0].device_kind}", "system": platform.platform()}
+    about = {"devices": f"{len(devices)} {devices[0].device_kind}", "system": platform.platform()}
+    return versions(*PACKAGES) | about
 
 
 def remember(workdir: Workdir, devices: Sequence[Device]) -> None:

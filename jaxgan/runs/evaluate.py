@@ -3,17 +3,13 @@
 import functools
 import hashlib
 import os
-import platform
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-import jaxgan
 from jaxgan import data
 from jaxgan.config import Config, swept_fields
 from jaxgan.data import Dataset, Stream
@@ -22,7 +18,7 @@ from jaxgan.errors import UserError
 from jaxgan.evaluation import feature_network, protocol, sample_files
 from jaxgan.evaluation.report import Evaluation, Protocol
 from jaxgan.methods import Method, OwnMethod
-from jaxgan.runs import pictures
+from jaxgan.runs import environment, pictures
 from jaxgan.runs.held_out import held_out_metrics
 from jaxgan.runs.load import LoadedRun, load_replicas, load_run
 from jaxgan.runs.mirror import local_copy
@@ -140,9 +136,7 @@ def evaluate_run(
     folder = local_copy(os.path.expanduser(folder))
     if count is not None:
         protocol.check_count(count)
-    seeds = (seeds,) if isinstance(seeds, int) else tuple(seeds)
-    if not seeds or not all(isinstance(seed, int | np.integer) and 0 <= seed < 2**32 for seed in seeds):
-        raise UserError(f"seeds=: {seeds} is not allowed, give one or more, each at least 0 and below {2**32}")
+    seeds = protocol.check_seeds(seeds)
     if replica is None:
         runs = load_replicas(folder, best=best, method=method)
     else:
@@ -288,9 +282,7 @@ def _evaluation(
             **further,
         ),
         protocol.summarize(means if replicas else measured[0], floors),
-        {"python": platform.python_version()}
-        | {"jaxgan": jaxgan.__version__}
-        | {name: version(name) for name in ("jax", "numpy")},
+        environment.versions("jax", "numpy"),
         [{**about, "metrics": mean} for about, mean in zip(replicas, means, strict=True)] if replicas else [],
     )
 

@@ -276,8 +276,7 @@ def _labels(
     chosen = None if isinstance(chosen, str) and chosen == "all" else chosen
     if not classes:
         if chosen is not None:
-            way_out = "; train one with --conditional" * hasattr(run.config.method, "conditional")
-            raise UserError(f"--labels: this run is unconditional{way_out}")
+            raise UserError("--labels: this run is unconditional, its images have no classes; leave it out")
         return None
     if chosen is None:
         return np.arange(classes, dtype=np.int32)

@@ -195,7 +195,7 @@ def test_the_classification_term_is_the_cross_entropy_over_all_classes(norm):
 
 
 def test_a_classification_weight_needs_classes_and_projections():
-    with pytest.raises(UserError, match=r"--classification-weight: 0\.5 needs classes"):
+    with pytest.raises(UserError, match=r"--classification-weight: 0\.5 needs --conditional"):
         build(dataclasses.replace(SMALL, classification_weight=0.5), image_shape=SHAPE)
     with pytest.raises(UserError, match="this discriminator sows no projections"):
         classification_loss({"batch_stats": {}}, (jnp.zeros(4, int),))
