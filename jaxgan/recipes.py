@@ -82,15 +82,15 @@ RECIPES = {
         Config(
             DCGAN(
                 latent_size=32,
-                prior="uniform",
                 conditional=True,
                 bias=True,
                 generator_norm="none",
                 discriminator_norm="none",
                 loss="relativistic",
-                r1_weight=0.2,
-                r2_weight=0.2,
+                r1_weight=0.1,
+                r2_weight=0.1,
                 penalty_every=4,
+                classification_weight=0.006,
                 generator_learning_rate=1e-3,
                 discriminator_learning_rate=1e-3,
                 decay_steps=steps(24, 32),

@@ -20,12 +20,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # experiments/
 
 import chapter
 import flow_matching
 import r3gan
+import vae
 from studies import machine, markdown, training
 from studies.figures import quality as draw
 from studies.training import MAIN, MORE, Points, Result, Results
@@ -37,9 +39,19 @@ from jaxgan.evaluation.protocol import COUNT
 from jaxgan.runs import tracking
 from jaxgan.runs.workdir import Workdir, write_atomically
 
-RECIPES: Mapping[str, Config] = {module.__name__: module.CONFIG for module in (*chapter.RECIPES, r3gan, flow_matching)}
-SEEDS = {"autoencoder": 5, "vae": 5, "vanilla_gan": 5}  # number of training seeds of fully connected networks
-OTHERS = 3  # of all other networks
+
+def on_labels(recipe: Config, **options: Any) -> Config:
+    """Makes a recipe class-conditional, with further options of its method."""
+    return Config(dataclasses.replace(recipe.method, conditional=True, **options), recipe.run)
+
+
+RECIPES: Mapping[str, Config] = {
+    **{module.__name__: module.CONFIG for module in (*chapter.RECIPES, r3gan, flow_matching)},
+    "conditional_vae": on_labels(vae.CONFIG),
+    "conditional_flow_matching": on_labels(flow_matching.CONFIG, guidance=2.0),
+}
+# Number of training seeds: of fully connected networks, and of all other networks.
+SEEDS, OTHERS = {"autoencoder": 5, "vae": 5, "conditional_vae": 5, "vanilla_gan": 5}, 3
 REFERENCE = "dcgan"
 EVALUATIONS = 4  # approximate number during training
 COLUMNS = 16  # samples of each method
@@ -120,8 +132,8 @@ def report(results: Results, *, samples: int = COUNT, data_set: str = "mnist") -
     cost, against = ["seeds", "epochs", "seconds", "parameters"], ["ratio to DCGAN", "at equal seconds"]
     heading = "# Quality of samples"
     provenance = (
-        "The labels and prior of the R3GAN objective were selected on the last 10,000 training images "
-        "(`mnist_held_out`); its other settings are not independent of the test images. "
+        "The labels, the prior and the classification weight of the R3GAN objective were selected on the last 10,000 "
+        "training images (`mnist_held_out`); its other settings are not independent of the test images. "
         "[Comparison with PyTorch's samples](twins.md)."
     )
     if data_set != "mnist":

@@ -43,8 +43,16 @@ METRICS = {  # columns of a table, with their labels
     "class_frechet_distance": "distance within classes ↓",
 }
 MAIN, MORE = tuple(METRICS)[:4], tuple(METRICS)[4:]
-# Twice the learning rates of r3gan.py, for a few epochs. In more, its discriminator may lose its gradients.
-SHORT = {"generator_learning_rate": 2e-3, "discriminator_learning_rate": 2e-3}
+# What short studies change in r3gan.py, and were measured with. In more than a few epochs at these learning rates, the
+# discriminator may lose its gradients.
+SHORT = {
+    "prior": "uniform",
+    "r1_weight": 0.2,
+    "r2_weight": 0.2,
+    "classification_weight": 0.0,
+    "generator_learning_rate": 2e-3,
+    "discriminator_learning_rate": 2e-3,
+}
 
 
 class Result(NamedTuple):
