@@ -33,7 +33,8 @@ def quality(curves: Mapping[str, Sequence[tuple[float, float]]], *, floor: float
         axes = figure.subplots()
         for number, (name, points) in enumerate(curves.items()):
             seconds, distances = zip(*points, strict=True)
-            axes.plot(seconds, distances, marker=".", color=f"C{number % 7}", label=name)
+            dash = "--" if number >= 7 else "-"  # the style has seven colours
+            axes.plot(seconds, distances, dash, marker=".", color=f"C{number % 7}", label=name)
             axes.plot(seconds[-1], distances[-1], marker="o", markersize=7, color=f"C{number % 7}")
         axes.axhline(floor, color="black", linewidth=0.8, linestyle=":")
         axes.annotate(

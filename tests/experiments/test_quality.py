@@ -232,3 +232,11 @@ def test_the_figure_has_a_line_for_each_method_and_one_for_the_floor():
         np.testing.assert_array_equal(np.stack(lines[name].get_data(), axis=1), points)
     assert any(set(line.get_ydata()) == {0.04} for line in axes.lines)
     assert axes.get_yscale() == axes.get_xscale() == "log"
+
+
+def test_no_two_lines_of_the_figure_look_alike():
+    curves = {f"method {number}": [(1.0, 2.0), (2.0, 1.0)] for number in range(9)}
+    lines = [
+        line for line in figures.quality(curves, floor=0.1, title="Quality").axes[0].lines if line.get_label() in curves
+    ]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 9
