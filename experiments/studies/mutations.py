@@ -93,8 +93,8 @@ MUTATIONS = (
     Mutation(
         "the discriminator's statistics never move",
         "methods/gan.py",
-        'recorded.get("batch_stats", network.batch_stats), gan.discriminator_optimizer)',
-        "network.batch_stats, gan.discriminator_optimizer)",
+        'return total, (metrics, recorded.get("batch_stats", network.batch_stats))',
+        "return total, (metrics, network.batch_stats)",
         (*GAN, "tests/methods/test_dcgan.py", "tests/parity/test_trajectories.py"),
     ),
     Mutation(

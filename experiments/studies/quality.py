@@ -132,8 +132,8 @@ def report(results: Results, *, samples: int = COUNT, data_set: str = "mnist") -
     cost, against = ["seeds", "epochs", "seconds", "parameters"], ["ratio to DCGAN", "at equal seconds"]
     heading = "# Quality of samples"
     provenance = (
-        "The labels, the prior and the weights of the R3GAN objective were selected on the last 10,000 training images "
-        "(`mnist_held_out`); its other settings are not independent of the test images. "
+        "The labels, the prior and the weights in the loss of the R3GAN objective were selected on the last 10,000 "
+        "training images (`mnist_held_out`); its other settings are not independent of the test images. "
         "[Comparison with PyTorch's samples](twins.md)."
     )
     if data_set != "mnist":
