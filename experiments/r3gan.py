@@ -3,7 +3,7 @@
 Run:       python experiments/r3gan.py              (--help lists every flag)
 Time:      20 min on two CPU cores, 24 epochs at 38 steps per second
 Expect:    digits of the requested classes after two epochs. The discriminator gives the real image of a pair a
-           probability between 0.54 and 0.56 from then on. If this stays at 0.50 and the penalties vanish while samples
+           probability between 0.54 and 0.57 from then on. If this stays at 0.50 and the penalties vanish while samples
            are still bad, the discriminator has lost its gradients, as may happen with learning rates of 2e-3
 Quality:   experiments/gallery/quality/report.md
 Method:    the DCGAN's networks with biases and without batch norm. The loss compares each generated image with a real

@@ -43,8 +43,8 @@ METRICS = {  # columns of a table, with their labels
     "class_frechet_distance": "distance within classes ↓",
 }
 MAIN, MORE = tuple(METRICS)[:4], tuple(METRICS)[4:]
-# What short studies change in r3gan.py, and were measured with. In more than a few epochs at these learning rates, the
-# discriminator may lose its gradients.
+# The settings of r3gan.py in the studies of few epochs. With more epochs at these learning rates, the discriminator may
+# lose its gradients.
 SHORT = {
     "prior": "uniform",
     "r1_weight": 0.2,

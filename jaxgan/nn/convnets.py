@@ -154,7 +154,7 @@ class Discriminator(nn.Module):
 
     If conditional, the logit is psi(phi) + <embedding of the class, phi>, with the activations phi before the last
     layer and a linear psi. That layer computes both: its first feature is psi, and one more feature per class has the
-    class embedding as its kernel. The latter are sown as ``projections``: up to psi, the logits of all classes.
+    class embedding as its kernel. These class features are sown as ``projections``: with psi added, each is a logit.
 
     References:
       Miyato and Koyama, cGANs with Projection Discriminator, 2018, equation 4.

@@ -276,7 +276,7 @@ def _labels(
     chosen = None if isinstance(chosen, str) and chosen == "all" else chosen
     if not classes:
         if chosen is not None:
-            raise UserError("--labels: this run is unconditional, its images have no classes; leave it out")
+            raise UserError("--labels: this run is unconditional, so its samples have no classes; leave it out")
         return None
     if chosen is None:
         return np.arange(classes, dtype=np.int32)
