@@ -1,7 +1,7 @@
 """A GAN past the chapter: a relativistic loss on pairs of images, two gradient penalties, and no normalization.
 
 Run:       python experiments/r3gan.py              (--help lists every flag)
-Time:      20 min on two CPU cores, 24 epochs at 38 steps per second
+Time:      21 min on two CPU cores, 24 epochs at 36 steps per second
 Expect:    digits of the requested classes after two epochs. The discriminator gives the real image of a pair a
            probability between 0.54 and 0.57 from then on. If this stays at 0.50 and the penalties vanish while samples
            are still bad, the discriminator has lost its gradients, as may happen with learning rates of 2e-3
